@@ -1,0 +1,48 @@
+/** The closed list of operational errors. Every code has a heading in `docs/errors.md`; a test keeps the two equal. */
+interface ErrorCodeEntry {
+  readonly group: 'user' | 'external' | 'internal'
+  readonly retriable: boolean
+  readonly remedy: string
+}
+
+const user = (remedy: string): ErrorCodeEntry => ({ group: 'user', retriable: false, remedy })
+const external = (remedy: string, retriable = false): ErrorCodeEntry => ({ group: 'external', retriable, remedy })
+const internal = (remedy: string): ErrorCodeEntry => ({ group: 'internal', retriable: false, remedy })
+
+export const errorCodes = {
+  // the job and its plan
+  PLAN_INVALID: user('Correct the listed places in the job file; all of them are named at once.'),
+  NAME_INVALID: user('Use a name that matches [A-Za-z][A-Za-z0-9_-]{0,62} and is unique in the job.'),
+  OPTION_INVALID: user('Correct the option; the message names it, its value and what is accepted.'),
+  // actors and values
+  ACTOR_INVALID: user('Change the class as the message says; durable fields are plain public fields.'),
+  VALUE_NOT_STORABLE: user('Store plain data: the message names the path of the value that cannot be stored.'),
+  STATE_TOO_LARGE: user('Move the large collection into a durableMap.'),
+  KEY_INVALID: user('Key by a string, a safe integer, or a tuple of these, at most 64 KiB when encoded.'),
+  STATE_INCOMPATIBLE: user('Write `static migrate`, or give the field up with `static drops`; see the named actor and field.'),
+  CONTEXT_DEAD: user('Use ctx only until its handler has returned or its promise has settled.'),
+  SEND_UNDECLARED: user('Add the receiving actor to `sends` of the sending stage.'),
+  HANDLER_FAILED: user('Correct the handler, or set `onError` on the stage.'),
+  DECODE_FAILED: user("Correct the input, or set `onError: 'dead-letter'` on the source."),
+  RECORD_REFUSED: user('Emit a record within the limits of the sink.'),
+  // stored bytes
+  CORRUPT: external('Restore the named file from a copy, or start over with --fresh.'),
+  FORMAT_NEWER: user('Run the version of Cairn that wrote it, or a newer one.'),
+  FOREIGN_CHECKPOINT: user('Point --storage at a directory of this job, or use another directory.'),
+  LOCKED: user('Another process runs this job on this directory: stop it, or use another --storage.'),
+  RECOVERY_HALTED: external('Nothing was changed. Follow the message: it names the slot, the epoch and the file.'),
+  STORAGE_FAILED: external('Free space or correct the rights of the named path; the job resumes from its last checkpoint.', true),
+  // inputs and outputs
+  INPUT_MISSING: user('Create the named input or correct its path.'),
+  INPUT_REGRESSED: external('The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'),
+  TOPIC_MISSING: user('Create the topic, or correct its name.'),
+  OUTPUT_CONFLICT: external('The output holds other bytes under a name Cairn owns: move them away.'),
+  FENCED: external('A newer owner has taken over; this process must stop.'),
+  // command line
+  USAGE: user('See --help.'),
+  JOB_FILE_INVALID: user('Export a job as the default export: export default job(name, build).'),
+  NOT_RUNNING: user('Start the job first: cairn run <job file>.'),
+  INTERNAL: internal('This is a defect of Cairn: please report it with the message.')
+} as const satisfies Record<string, ErrorCodeEntry>
+
+export type ErrorCode = keyof typeof errorCodes

@@ -1,0 +1,60 @@
+/**
+ * Reading a partitioned log, Kafka-shaped. Files, generators and the embedded log are read through the same port.
+ *
+ * A *position* is where the next read begins: a Kafka offset, a byte offset in a file, a sequence number of a generator.
+ * Positions only grow; they may have gaps (transaction markers, compaction).
+ */
+
+/** Records with positional access: never one object per record. Valid until the next fetch of the same partition. */
+export interface RecordBatch {
+  readonly count: number
+  /** Position of record *i*. */
+  offset(i: number): number
+  /** Milliseconds since 1970; NaN where the source has none. */
+  timestamp(i: number): number
+  /** Raw key bytes, undefined when absent. */
+  key(i: number): Uint8Array | undefined
+  /** Raw value bytes, undefined for a tombstone. */
+  value(i: number): Uint8Array | undefined
+  /** Total bytes of keys and values: what back-pressure counts. */
+  readonly sizeBytes: number
+}
+
+export type Fetched =
+  /** Records; the next read begins at `next`, which lies after the last record and after any gap behind it. `end` is the stable end as known now. */
+  | { readonly kind: 'records'; readonly batch: RecordBatch; readonly next: number; readonly end: number }
+  /** Nothing there now; more may come. `next` may lie beyond the position asked for (gaps). */
+  | { readonly kind: 'caught-up'; readonly next: number }
+  /** A bounded partition: nothing will ever come after this position. */
+  | { readonly kind: 'finished' }
+  /** The position is not in the log (any more, or yet): the log lost what a checkpoint relies on. */
+  | { readonly kind: 'out-of-range'; readonly earliest: number; readonly end: number }
+
+export interface LogReader {
+  /** Stable identities of the partitions, index = partition number. A name (file name, "0", "1") appears in errors and status. */
+  partitions(): Promise<readonly { readonly name: string }[]>
+  /** The position at which a new job starts reading the partition. */
+  start(partition: number, from: 'earliest' | 'latest'): Promise<number>
+  /**
+   * Read committed records from `position`. Waits up to `waitMs` for something to come, then answers `caught-up`.
+   * At most about `maxBytes`, but always at least one record. Throws CodedError (INPUT_MISSING, TOPIC_MISSING, CORRUPT …).
+   */
+  fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched>
+  close(): Promise<void>
+}
+
+/** A record on its way out: final bytes, nothing left to decide. */
+export interface OutputRecord {
+  readonly partition: number
+  /** Milliseconds since 1970. */
+  readonly timestamp: number
+  readonly key: Uint8Array | undefined
+  readonly value: Uint8Array | undefined
+}
+
+/** At-least-once output: every record is written one or more times. */
+export interface Appender {
+  /** Resolves when the records can no longer be lost. Called with batches, in order; never concurrently. */
+  append(records: readonly OutputRecord[]): Promise<void>
+  close(): Promise<void>
+}
