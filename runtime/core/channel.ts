@@ -1,0 +1,99 @@
+/**
+ * A channel: the ordered way from one task to another, inside one process. Producers append records to an open batch; control
+ * elements (watermark, barrier, end) close it, so that nothing ever overtakes anything.
+ *
+ * Invariants
+ * 1. Elements leave in the order in which they entered.
+ * 2. After `end` nothing enters.
+ */
+import { assert } from '../kernel/errors.ts'
+import type { Key } from '../kernel/keys.ts'
+
+/** Records as columns; an event's id is `origin + offset + path`, joined only when somebody asks. */
+export interface RecordColumns {
+  readonly kind: 'records'
+  readonly keys: Key[]
+  readonly values: unknown[]
+  readonly times: number[]
+  readonly origins: string[]
+  readonly offsets: number[]
+  readonly paths: string[]
+}
+
+export type ChannelElement =
+  | RecordColumns
+  | { readonly kind: 'watermark'; readonly time: number }
+  | { readonly kind: 'barrier'; readonly epoch: number }
+  | { readonly kind: 'end' }
+
+const columns = (): RecordColumns => ({
+  kind: 'records',
+  keys: [],
+  values: [],
+  times: [],
+  origins: [],
+  offsets: [],
+  paths: []
+})
+
+/** Records in one batch: larger batches amortise better but delay control elements behind them. */
+const batchLimit = 1024
+/** Records queued before the producer is held back. */
+const queueLimit = 8 * batchLimit
+
+export class Channel {
+  private readonly queue: ChannelElement[] = []
+  private head = 0
+  private open: RecordColumns | undefined
+  private queued = 0
+  private closed = false
+
+  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+    assert(!this.closed, 'a record after the end of a channel')
+    let open = this.open
+    if (open === undefined) {
+      open = this.open = columns()
+      this.queue.push(open)
+    }
+    open.keys.push(key)
+    open.values.push(value)
+    open.times.push(time)
+    open.origins.push(origin)
+    open.offsets.push(offset)
+    open.paths.push(path)
+    this.queued++
+    if (open.keys.length >= batchLimit) this.open = undefined
+  }
+
+  control(element: Exclude<ChannelElement, RecordColumns>): void {
+    assert(!this.closed, `a ${element.kind} after the end of a channel`)
+    this.open = undefined
+    this.queue.push(element)
+    if (element.kind === 'end') this.closed = true
+  }
+
+  peek(): ChannelElement | undefined {
+    return this.queue[this.head]
+  }
+
+  shift(): void {
+    const element = this.queue[this.head]
+    assert(element !== undefined, 'shift of an empty channel')
+    if (element === this.open) this.open = undefined
+    if (element.kind === 'records') this.queued -= element.keys.length
+    this.head++
+    if (this.head > 64 && this.head * 2 > this.queue.length) {
+      this.queue.splice(0, this.head)
+      this.head = 0
+    }
+  }
+
+  get empty(): boolean {
+    return this.head >= this.queue.length
+  }
+
+  /** The producer must wait: what is queued would delay the next barrier too long. */
+  get full(): boolean {
+    return this.queued >= queueLimit
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * One key of one stage, in memory: its instance (or its stored bytes, decoded at the first touch), and which epochs it is dirty in.
+ * The stored record is `schema index · created · last event · timers · alarms · fields`.
+ */
+import type { Actor } from '../../actors/actor.ts'
+import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
+import { ByteReader, ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { Key } from '../kernel/keys.ts'
+import type { TimerQueue } from './timer-queue.ts'
+
+export class Entry {
+  readonly key: Key
+  readonly keyBytes: Uint8Array
+  readonly keyGroup: number
+  /** Breaks ties between timers of one instant, the same way in every run. */
+  readonly orderKey: string
+  instance: Actor | undefined = undefined
+  /** Encoded fields not decoded yet. */
+  stored: { readonly reader: ByteReader; readonly schema: StoredActorSchema } | undefined = undefined
+  /** Seal sequence (of its task) in which it was last touched; 0 = never. */
+  dirtySequence = 0
+  /** Newest seal whose image of it was written. */
+  encodedSequence = 0
+  created = 0
+  lastEvent = 0
+  /** A promise of its handler is pending; later events wait in `mailbox`. */
+  busy = false
+  forgotten = false
+  mailbox: (() => void)[] | undefined = undefined
+
+  constructor(key: Key, keyBytes: Uint8Array, keyGroup: number) {
+    this.key = key
+    this.keyBytes = keyBytes
+    this.keyGroup = keyGroup
+    this.orderKey = latin1OfBytes(keyBytes)
+  }
+}
+
+/** Kind byte of actor records in state files and stores. */
+const actorKind = 0x61
+
+export function recordKey(keyBytes: Uint8Array): Uint8Array {
+  const key = new Uint8Array(keyBytes.length + 1)
+  key[0] = actorKind
+  key.set(keyBytes, 1)
+  return key
+}
+
+export function keyOfRecord(key: Uint8Array): Uint8Array {
+  if (key[0] !== actorKind) throw new CodedError('CORRUPT', `a state record of unknown kind ${key[0]}`)
+  return key.subarray(1)
+}
+
+type Timers = TimerQueue<Entry>
+
+export function encodeEntry(
+  entry: Entry,
+  definition: ActorDefinition,
+  schemaIndex: number,
+  timers: Timers,
+  alarms: Timers,
+  into: ByteWriter
+): void {
+  into.varuint(schemaIndex)
+  into.f64(entry.created)
+  into.f64(entry.lastEvent)
+  for (const queue of [timers, alarms]) {
+    const armed = queue.timersOf(entry)
+    into.varuint(armed.length)
+    for (const timer of armed) {
+      into.string(timer.name)
+      into.f64(timer.at)
+    }
+  }
+  if (entry.instance !== undefined) definition.encode(entry.instance, into)
+  else if (entry.stored !== undefined) {
+    const reader = entry.stored.reader
+    into.bytes(new ByteReader(reader.source, reader.offset).bytes(reader.remaining))
+  }
+}
+
+/** Arms the entry's timers and keeps its fields encoded. */
+export function restoreEntry(
+  entry: Entry,
+  value: Uint8Array,
+  schemas: readonly StoredActorSchema[],
+  timers: Timers,
+  alarms: Timers
+): void {
+  const reader = new ByteReader(value)
+  const index = reader.varuint()
+  const schema = schemas[index]
+  if (schema === undefined) throw new CodedError('CORRUPT', `a state record names schema ${index}; the manifest has ${schemas.length}`)
+  entry.created = reader.f64()
+  entry.lastEvent = reader.f64()
+  for (const queue of [timers, alarms]) {
+    const count = reader.varuint()
+    for (let i = 0; i < count; i++) {
+      const name = reader.string()
+      queue.arm(entry, name, reader.f64())
+    }
+  }
+  entry.stored = { reader, schema }
+}

@@ -1,0 +1,152 @@
+/**
+ * Publishes the decided outboxes of one slot (RELIABILITY.md, page one). Recovery and the normal case are one path.
+ *
+ *   new ─initialise─► initialising ─ok─► reading ─entry─► ready ◄──published── publishing
+ *                          ▲                                │ decided chunk        │
+ *                          └──────── anything but success ──┴──────────────────────┘
+ *
+ * Invariants
+ * 1. Fence first, then read the ledger, then publish, all with one producer (P2).
+ * 2. An unknown outcome is neither success nor failure: initialise anew (P3).
+ * 3. A missing entry halts unless the slot is new; an entry below the manifest's floor or above the head halts (P5, S16).
+ * 4. Chunks are published in order of (epoch, chunk), each at most once per the ledger.
+ */
+import { CodedError } from '../kernel/errors.ts'
+import type { LedgerEntry, PublishOutcome, SlotName } from '../ports/publisher.ts'
+
+export interface DecidedChunk {
+  readonly epoch: number
+  readonly chunk: number
+  readonly last: boolean
+  readonly manifestHash: string
+  /** Outbox object and place of the chunk in it. */
+  readonly file: string
+  readonly offset: number
+  readonly length: number
+}
+
+export type SlotAction =
+  | { readonly kind: 'initialise'; readonly slot: SlotMachine }
+  | { readonly kind: 'read-ledger'; readonly slot: SlotMachine }
+  | { readonly kind: 'publish'; readonly slot: SlotMachine; readonly chunk: DecidedChunk | undefined; readonly entry: LedgerEntry }
+
+export class SlotMachine {
+  readonly name: SlotName
+  /** Newest entry known to be in the ledger. */
+  ledger: { readonly epoch: number; readonly chunk: number; readonly last: boolean } | undefined
+  state: 'new' | 'initialising' | 'reading' | 'ready' | 'publishing' = 'new'
+  private readonly queue: DecidedChunk[] = []
+  private readonly floor: { readonly epoch: number; readonly chunk: number } | undefined
+  private readonly generation: number
+  private readonly owner: string
+  private head: number
+
+  constructor(
+    name: SlotName,
+    options: { floor: { epoch: number; chunk: number } | undefined; head: number; generation: number; owner: string }
+  ) {
+    this.name = name
+    this.floor = options.floor
+    this.head = options.head
+    this.generation = options.generation
+    this.owner = options.owner
+  }
+
+  /** A checkpoint was decided; its chunks for this slot, in order. */
+  decided(epoch: number, chunks: readonly DecidedChunk[]): void {
+    this.head = Math.max(this.head, epoch)
+    this.queue.push(...chunks)
+  }
+
+  /** Fenced and told what the ledger says: a checkpoint may be decided. */
+  get recovered(): boolean {
+    return this.ledger !== undefined
+  }
+
+  get settled(): boolean {
+    return this.state === 'ready' && this.queue.length === 0
+  }
+
+  next(): SlotAction | undefined {
+    if (this.state === 'new') {
+      this.state = 'initialising'
+      return { kind: 'initialise', slot: this }
+    }
+    if (this.state !== 'ready') return undefined
+    while (this.queue[0] !== undefined && this.isPublished(this.queue[0])) this.queue.shift()
+    const chunk = this.queue[0]
+    if (chunk === undefined) return undefined
+    this.state = 'publishing'
+    return {
+      kind: 'publish',
+      slot: this,
+      chunk,
+      entry: { ...this.entry(chunk.epoch, chunk.chunk, chunk.last), manifestHash: chunk.manifestHash }
+    }
+  }
+
+  initialised(): SlotAction {
+    this.state = 'reading'
+    return { kind: 'read-ledger', slot: this }
+  }
+
+  ledgerRead(entry: LedgerEntry | undefined): SlotAction | undefined {
+    if (entry === undefined) {
+      if (this.floor !== undefined || this.ledger !== undefined)
+        throw this.halt('its ledger entry is missing, though one was written')
+      this.state = 'publishing'
+      return { kind: 'publish', slot: this, chunk: undefined, entry: this.entry(0, 0, true) }
+    }
+    const known = this.ledger ?? this.floor
+    if (known !== undefined && before(entry, known)) throw this.halt(`its ledger says ${place(entry)}, below ${place(known)} which is known to be published`)
+    if (entry.epoch > this.head) throw this.halt(`its ledger says epoch ${entry.epoch}, above the newest checkpoint ${this.head}`)
+    this.ledger = entry
+    this.state = 'ready'
+    return this.next()
+  }
+
+  published(outcome: PublishOutcome, entry: LedgerEntry): SlotAction | undefined {
+    switch (outcome.kind) {
+      case 'published':
+        this.ledger = entry
+        this.state = 'ready'
+        return this.next()
+      case 'unknown':
+        this.state = 'new'
+        return this.next()
+      case 'fenced':
+        throw new CodedError('FENCED', `${this.describe()}: a newer owner has taken over`)
+      case 'refused':
+        throw this.halt(`the sink refuses epoch ${entry.epoch}, chunk ${entry.chunk}: ${outcome.error.message}`)
+    }
+  }
+
+  private isPublished(chunk: DecidedChunk): boolean {
+    return this.ledger !== undefined && !before(this.ledger, chunk)
+  }
+
+  private entry(epoch: number, chunk: number, last: boolean): LedgerEntry {
+    return { epoch, chunk, last, generation: this.generation, manifestHash: '', owner: this.owner }
+  }
+
+  private describe(): string {
+    return `sink "${this.name.sink}", stage "${this.name.stage}", slot ${this.name.slot}`
+  }
+
+  private halt(why: string): CodedError {
+    return new CodedError('RECOVERY_HALTED', `${this.describe()}: ${why}`)
+  }
+}
+
+interface Place {
+  readonly epoch: number
+  readonly chunk: number
+}
+
+function before(a: Place, b: Place): boolean {
+  return a.epoch < b.epoch || (a.epoch === b.epoch && a.chunk < b.chunk)
+}
+
+function place(at: Place): string {
+  return `epoch ${at.epoch}, chunk ${at.chunk}`
+}

@@ -1,0 +1,300 @@
+/**
+ * One task of a source stage: reads its partitions, decodes, keeps each partition's watermark, and puts barriers in band.
+ *
+ * Invariants
+ * 1. The position in a snapshot lies just behind the last record pushed before the barrier.
+ * 2. Watermarks are a pure function of a partition's records (DESIGN 10.1): a batch is cut where one advances.
+ * 3. At most one fetch per partition is under way, and none while a batch is unread.
+ */
+import type { ValueCodec } from '../../actors/connectors.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { Fetched, RecordBatch } from '../ports/log.ts'
+import type { DeadLetter } from './keyed-task.ts'
+import type { SourceStage } from './stage-graph.ts'
+import type { Push, TaskOutputs } from './task-outputs.ts'
+import { MinWatermark, PartitionWatermark } from './watermarks.ts'
+
+export interface PartitionProgress {
+  readonly partition: number
+  readonly name: string
+  readonly position: number
+  readonly greatestTime: number | null
+  readonly watermark: number | null
+  readonly finished: boolean
+}
+
+export interface SourceTaskSettings {
+  readonly stage: SourceStage
+  readonly task: number
+  readonly partitions: readonly PartitionProgress[]
+  readonly slots: number
+  readonly outputs: TaskOutputs
+  readonly now: () => number
+  readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
+  readonly onBarrier: (task: SourceTask, epoch: number) => void
+}
+
+class Partition {
+  readonly number: number
+  readonly name: string
+  readonly origin: string
+  position: number
+  finished: boolean
+  batch: RecordBatch | undefined
+  index = 0
+  /** Where the next fetch begins, once the batch is read. */
+  next: number
+  fetching = false
+  end: number | undefined
+  readonly watermark: PartitionWatermark
+
+  constructor(progress: PartitionProgress, stage: SourceStage) {
+    this.number = progress.partition
+    this.name = progress.name
+    this.origin = `${stage.name}/${progress.partition}/`
+    this.position = this.next = progress.position
+    this.finished = progress.finished
+    this.watermark = new PartitionWatermark({ boundMs: stage.node.outOfOrderMs, idleAfterMs: stage.node.idleAfterMs })
+    this.watermark.restore({ greatestTime: progress.greatestTime ?? -Infinity, watermark: progress.watermark ?? -Infinity })
+  }
+}
+
+export class SourceTask {
+  readonly settings: SourceTaskSettings
+  readonly partitions: readonly Partition[]
+  records = 0
+  deadLetters = 0
+  finished = false
+  /** Something was read since the last barrier. */
+  changed = false
+  /** Drain: read no more. */
+  stopped = false
+  private readonly minimum: MinWatermark
+  private readonly main: Push | undefined
+  private readonly codec: ValueCodec | undefined
+  private nextPartition = 0
+  private forwarded = -Infinity
+  private pace: { readonly wall: number; readonly time: number } | undefined
+
+  constructor(settings: SourceTaskSettings) {
+    this.settings = settings
+    this.partitions = settings.partitions.map(progress => new Partition(progress, settings.stage))
+    this.minimum = new MinWatermark(this.partitions.length)
+    const source = settings.stage.node.source
+    this.codec = 'codec' in source ? source.codec : undefined
+    this.main = settings.outputs.push('main')
+    this.partitions.forEach((partition, index) => {
+      const { watermark } = partition.watermark.state()
+      if (watermark > -Infinity) this.minimum.set(index, watermark)
+      if (partition.finished) this.minimum.ended(index)
+    })
+  }
+
+  /** Partitions that want a fetch now. */
+  wanted(): { readonly partition: number; readonly position: number }[] {
+    if (this.finished || this.stopped) return []
+    const wanted = []
+    for (const partition of this.partitions) {
+      if (partition.finished || partition.fetching || partition.batch !== undefined) continue
+      partition.fetching = true
+      wanted.push({ partition: partition.number, position: partition.next })
+    }
+    return wanted
+  }
+
+  fetched(number: number, result: Fetched): void {
+    const index = this.partitions.findIndex(candidate => candidate.number === number)
+    const partition = this.partitions[index] as Partition
+    partition.fetching = false
+    const now = this.settings.now()
+    switch (result.kind) {
+      case 'records':
+        partition.watermark.fetched(now)
+        this.minimum.setIdle(index, false)
+        partition.batch = result.batch
+        partition.index = 0
+        partition.next = result.next
+        partition.end = result.end
+        return
+      case 'caught-up':
+        partition.position = partition.next = result.next
+        partition.end = result.next
+        if (result.watermark !== undefined && result.watermark > partition.watermark.state().watermark) {
+          const { greatestTime } = partition.watermark.state()
+          partition.watermark.restore({ greatestTime: Math.max(greatestTime, result.watermark), watermark: result.watermark })
+          this.minimum.set(index, result.watermark)
+          this.changed = true
+        }
+        partition.watermark.caughtUp(now)
+        return
+      case 'finished':
+        partition.finished = true
+        this.minimum.ended(index)
+        this.changed = true
+        return
+      case 'out-of-range':
+        throw new CodedError(
+          'INPUT_REGRESSED',
+          `source "${this.settings.stage.name}", partition "${partition.name}": position ${partition.next} is outside ${result.earliest}…${result.end}`
+        )
+    }
+  }
+
+  work(budget: number): boolean {
+    if (this.finished || this.settings.outputs.blocked) return false
+    this.checkIdle()
+    this.forward()
+    for (let tried = 0; tried < this.partitions.length; tried++) {
+      const index = (this.nextPartition + tried) % this.partitions.length
+      const partition = this.partitions[index] as Partition
+      if (partition.batch === undefined || this.stopped) continue
+      if (!this.read(partition, index, budget)) continue
+      this.nextPartition = (index + 1) % this.partitions.length
+      this.forward()
+      return true
+    }
+    if (!this.stopped && this.partitions.every(partition => partition.finished)) {
+      this.finished = true
+      this.changed = true
+      this.settings.outputs.broadcast({ kind: 'end' })
+      return true
+    }
+    return false
+  }
+
+  /** Puts barrier `epoch` in band. */
+  barrier(epoch: number): void {
+    this.changed = false
+    this.settings.outputs.broadcast({ kind: 'barrier', epoch })
+    this.settings.onBarrier(this, epoch)
+  }
+
+  progress(): PartitionProgress[] {
+    return this.partitions.map(partition => {
+      const { greatestTime, watermark } = partition.watermark.state()
+      return {
+        partition: partition.number,
+        name: partition.name,
+        position: partition.position,
+        greatestTime: Number.isFinite(greatestTime) ? greatestTime : null,
+        watermark: Number.isFinite(watermark) ? watermark : null,
+        finished: partition.finished
+      }
+    })
+  }
+
+  /** When something may happen by time alone: pacing or idleness. */
+  nextDeadlineMs(): number | undefined {
+    let deadline: number | undefined
+    for (const partition of this.partitions) {
+      if (partition.finished) continue
+      const idleAt = partition.watermark.nextDeadlineMs()
+      const pacedAt = partition.batch === undefined ? undefined : this.due(partition.batch.timestamp(partition.index))
+      for (const at of [idleAt, pacedAt]) if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
+    }
+    return deadline
+  }
+
+  get watermark(): number {
+    return this.forwarded
+  }
+
+  get lag(): number | undefined {
+    let lag = 0
+    for (const partition of this.partitions) {
+      if (partition.finished) continue
+      if (partition.end === undefined) return undefined
+      lag += Math.max(0, partition.end - partition.position)
+    }
+    return lag
+  }
+
+  private read(partition: Partition, index: number, budget: number): boolean {
+    const batch = partition.batch as RecordBatch
+    const { node } = this.settings.stage
+    const from = partition.index
+    const end = Math.min(batch.count, from + budget)
+    this.settings.outputs.slot = partition.number % this.settings.slots
+    let i = from
+    for (; i < end; i++) {
+      const timestamp = batch.timestamp(i)
+      const due = node.paceMsPerSecond === undefined ? undefined : this.due(timestamp)
+      if (due !== undefined && due > this.settings.now()) break
+      this.record(partition, index, batch, i, timestamp)
+      if (this.minimum.value > this.forwarded) {
+        i++
+        break
+      }
+    }
+    if (i === from) return false
+    this.changed = true
+    partition.index = i
+    partition.position = i < batch.count ? batch.offset(i) : partition.next
+    if (i === batch.count) partition.batch = undefined
+    return true
+  }
+
+  private record(partition: Partition, index: number, batch: RecordBatch, i: number, timestamp: number): void {
+    const { node } = this.settings.stage
+    const offset = batch.offset(i)
+    this.records++
+    let value: unknown
+    let time: number
+    try {
+      value = batch.valueObject === undefined ? this.decode(batch.value(i)) : batch.valueObject(i)
+      const own = node.time === undefined ? (Number.isNaN(timestamp) ? 0 : timestamp) : (node.time as (value: unknown) => number | Date)(value)
+      time = own instanceof Date ? own.getTime() : own
+      if (typeof time !== 'number' || Number.isNaN(time)) throw new TypeError(`event time is ${String(own)}, not a number of ms`)
+    } catch (error) {
+      this.refuse(partition, batch, i, offset, error)
+      return
+    }
+    const advanced = partition.watermark.observe(time)
+    this.main?.(value, time, partition.origin, offset, '')
+    if (advanced !== undefined) this.minimum.set(index, advanced)
+  }
+
+  private decode(bytes: Uint8Array | undefined): unknown {
+    if (bytes === undefined) return undefined
+    return this.codec === undefined ? bytes : this.codec.decode(bytes)
+  }
+
+  private refuse(partition: Partition, batch: RecordBatch, i: number, offset: number, error: unknown): void {
+    const id = `${partition.origin}${offset}`
+    const message = error instanceof Error ? error.message : String(error)
+    if (this.settings.stage.node.onError === 'fail')
+      throw new CodedError(
+        'DECODE_FAILED',
+        `source "${this.settings.stage.name}", partition "${partition.name}", position ${offset}: ${message}`,
+        { cause: error }
+      )
+    this.deadLetters++
+    const bytes = batch.value(i)
+    const event = bytes === undefined ? undefined : new TextDecoder().decode(bytes)
+    this.settings.deadLetter(
+      { stage: this.settings.stage.name, key: undefined, id, error: message, attempts: 1, time: batch.timestamp(i), event },
+      this.settings.outputs
+    )
+  }
+
+  private due(timestamp: number): number | undefined {
+    const pace = this.settings.stage.node.paceMsPerSecond
+    if (pace === undefined || Number.isNaN(timestamp)) return undefined
+    this.pace ??= { wall: this.settings.now(), time: timestamp }
+    return this.pace.wall + ((timestamp - this.pace.time) / pace) * 1000
+  }
+
+  private checkIdle(): void {
+    const now = this.settings.now()
+    this.partitions.forEach((partition, index) => {
+      if (!partition.finished && partition.watermark.isIdle(now)) this.minimum.setIdle(index, true)
+    })
+  }
+
+  private forward(): void {
+    const watermark = this.minimum.value
+    if (watermark <= this.forwarded || watermark === Infinity) return
+    this.forwarded = watermark
+    this.settings.outputs.broadcast({ kind: 'watermark', time: watermark })
+  }
+}

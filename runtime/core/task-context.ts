@@ -1,0 +1,176 @@
+/**
+ * The context a handler sees. Direct while handlers return synchronously and a failure ends the job; otherwise effects are
+ * buffered (values copied at the call) and carried out once the handler has succeeded.
+ */
+import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
+import { copyValue } from '../../actors/copy-value.ts'
+import { CodedError } from '../kernel/errors.ts'
+import { checkKey, keyText, type Key } from '../kernel/keys.ts'
+import { Prng } from '../kernel/prng.ts'
+import type { Entry } from './entry.ts'
+
+/** What a handler's effects act upon: the task. */
+export interface EffectTarget {
+  readonly job: string
+  readonly stage: string
+  watermark(): number
+  now(): number
+  emit(context: TaskContext, output: string, value: unknown, time: number): void
+  send(context: TaskContext, to: ActorClass<Actor>, key: Key, message: unknown): void
+  arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void
+  cancel(entry: Entry, name: string): void
+  forget(entry: Entry): void
+  outputName(output: Output<never>): string | undefined
+}
+
+type Effect =
+  | { readonly kind: 'emit'; readonly output: string; readonly value: unknown; readonly time: number }
+  | { readonly kind: 'send'; readonly to: ActorClass<Actor>; readonly key: Key; readonly message: unknown }
+  | { readonly kind: 'arm'; readonly clock: 'event' | 'wall'; readonly name: string; readonly at: number }
+  | { readonly kind: 'cancel'; readonly name: string }
+  | { readonly kind: 'forget' }
+
+const nameLimit = 255
+
+export class TaskContext {
+  time = 0
+  origin = ''
+  offset = 0
+  path = ''
+  /** Emissions of this handler so far: part of the ids of what it emits. */
+  emitted = 0
+  private readonly target: EffectTarget
+  private entry: Entry | undefined
+  private buffer: Effect[] | undefined
+  private randomness: Prng | undefined
+  /** A step behind `emit` threw; the handler may have caught it, the job must not. */
+  failure: { readonly error: unknown } | undefined
+
+  constructor(target: EffectTarget) {
+    this.target = target
+  }
+
+  /** Begins a handler. */
+  begin(entry: Entry, time: number, origin: string, offset: number, path: string, buffered: boolean): void {
+    this.entry = entry
+    this.time = time
+    this.origin = origin
+    this.offset = offset
+    this.path = path
+    this.emitted = 0
+    this.randomness = undefined
+    this.failure = undefined
+    this.buffer = buffered ? [] : undefined
+  }
+
+  /** Ends a handler that succeeded: buffered effects happen now. */
+  commit(): void {
+    const entry = this.live()
+    const buffer = this.buffer
+    this.buffer = undefined
+    if (buffer !== undefined) for (const effect of buffer) this.perform(entry, effect)
+    this.entry = undefined
+  }
+
+  /** Ends a handler that failed: nothing happens. */
+  discard(): void {
+    this.entry = undefined
+    this.buffer = undefined
+  }
+
+  get key(): Key {
+    return this.live().key
+  }
+  get watermark(): number {
+    this.live()
+    return this.target.watermark()
+  }
+  get now(): number {
+    this.live()
+    return this.target.now()
+  }
+  get id(): string {
+    this.live()
+    return `${this.origin}${this.offset}${this.path}`
+  }
+
+  random(): number {
+    this.randomness ??= new Prng(`${this.target.job}/${this.target.stage}/${keyText(this.key)}/${this.id}`)
+    return this.randomness.next()
+  }
+
+  /** `at`: event time of the emission; default: the time of the event being handled. Windows emit at their last instant. */
+  emit(value: unknown, at: number = this.time): void {
+    this.perform(this.live(), { kind: 'emit', output: 'main', value, time: at })
+  }
+
+  emitTo(output: Output<never>, value: unknown): void {
+    const entry = this.live()
+    const name = this.target.outputName(output)
+    if (name === undefined) throw new TypeError(`emitTo: stage "${this.target.stage}" has no such output; list it in \`static outputs\``)
+    this.perform(entry, { kind: 'emit', output: name, value, time: this.time })
+  }
+
+  send(to: ActorClass<Actor>, key: Key, message: unknown, options?: { after?: unknown }): void {
+    const entry = this.live()
+    if (options?.after !== undefined) throw new TypeError('send: { after } is not supported yet; arm a timer and send from it')
+    checkKey(key)
+    this.perform(entry, { kind: 'send', to, key, message })
+  }
+
+  timer(name: string, at: number | Date): void {
+    this.perform(this.live(), { kind: 'arm', clock: 'event', name: checkName(name), at: checkTime(at) })
+  }
+  alarm(name: string, at: number | Date): void {
+    this.perform(this.live(), { kind: 'arm', clock: 'wall', name: checkName(name), at: checkTime(at) })
+  }
+  cancel(name: string): void {
+    this.perform(this.live(), { kind: 'cancel', name })
+  }
+  forget(): void {
+    this.perform(this.live(), { kind: 'forget' })
+  }
+
+  private live(): Entry {
+    if (this.entry === undefined) throw new CodedError('CONTEXT_DEAD', `a context of stage "${this.target.stage}" was used after its handler ended`)
+    return this.entry
+  }
+
+  private perform(entry: Entry, effect: Effect): void {
+    if (this.buffer !== undefined) {
+      if (effect.kind === 'emit') this.buffer.push({ ...effect, value: copyValue(effect.value, 'emitted') })
+      else if (effect.kind === 'send') this.buffer.push({ ...effect, message: copyValue(effect.message, 'message') })
+      else this.buffer.push(effect)
+      return
+    }
+    switch (effect.kind) {
+      case 'emit':
+        try {
+          this.target.emit(this, effect.output, effect.value, effect.time)
+        } catch (error) {
+          this.failure ??= { error }
+          throw error
+        }
+        return
+      case 'send':
+        return this.target.send(this, effect.to, effect.key, effect.message)
+      case 'arm':
+        return this.target.arm(entry, effect.clock, effect.name, effect.at)
+      case 'cancel':
+        return this.target.cancel(entry, effect.name)
+      case 'forget':
+        return this.target.forget(entry)
+    }
+  }
+}
+
+function checkName(name: unknown): string {
+  if (typeof name !== 'string' || name.length > nameLimit) throw new TypeError(`a timer's name is a string of at most ${nameLimit} characters`)
+  return name
+}
+
+function checkTime(at: unknown): number {
+  const time = at instanceof Date ? at.getTime() : at
+  if (typeof time !== 'number' || Number.isNaN(time)) throw new TypeError(`a timer's time must be a number of ms or a valid Date, not ${String(at)}`)
+  return time
+}

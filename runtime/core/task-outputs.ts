@@ -1,0 +1,178 @@
+/**
+ * Everything a task gives away: fused steps compiled to functions once, outbox for exactly-once sinks, loose records for
+ * at-least-once sinks, channels to other tasks.
+ *
+ * Invariants
+ * 1. A value is taken at the call: encoded for a sink, copied for a channel when anything else could still hold it.
+ * 2. Nothing leaves the process from here: the worker ships outboxes and loose records.
+ */
+import { copyValue } from '../../actors/copy-value.ts'
+import type { SinkNode } from '../../actors/plan.ts'
+import { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
+import { CodedError } from '../kernel/errors.ts'
+import { checkKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
+import { murmur2 } from '../kernel/murmur2.ts'
+import type { OutputRecord } from '../ports/log.ts'
+import type { Channel } from './channel.ts'
+import type { Stage, Step } from './stage-graph.ts'
+import { taskOfKeyGroup } from './stage-graph.ts'
+
+export type Push = (value: unknown, time: number, origin: string, offset: number, path: string) => void
+
+export interface SinkLimits {
+  readonly partitions: number
+  readonly maxRecordBytes: number
+}
+
+export interface OutputSettings {
+  readonly stage: Stage
+  readonly keyGroups: number
+  readonly slots: number
+  readonly parallelism: number
+  /** Channels of this task by edge, one per task of the target stage. */
+  readonly channels: ReadonlyMap<number, readonly Channel[]>
+  readonly limits: ReadonlyMap<string, SinkLimits>
+  /** Values read by `take()` of a stream handle; only the driver asks for them. */
+  readonly onTap: ((handle: string, value: unknown) => void) | undefined
+}
+
+const text = new TextEncoder()
+
+export class TaskOutputs {
+  /** Slot of the event being handled; set by the task before it pushes. */
+  slot = 0
+  outbox = new OutboxFileWriter()
+  /** Records of at-least-once sinks not handed to the worker yet. */
+  loose = new Map<string, OutputRecord[]>()
+  /** Something was emitted to an exactly-once sink since the last barrier. */
+  outboxUsed = false
+  private readonly settings: OutputSettings
+  private readonly pushes = new Map<string, Push>()
+
+  constructor(settings: OutputSettings) {
+    this.settings = settings
+    for (const [name, steps] of settings.stage.outputs) {
+      const leaves = countLeaves(steps)
+      const fresh = settings.stage.kind === 'source' && leaves === 1 && !transforms(steps)
+      this.pushes.set(name, this.compileAll(steps, fresh))
+    }
+  }
+
+  push(output: string): Push | undefined {
+    return this.pushes.get(output)
+  }
+
+  /** Any channel of this task is full: the task must wait. */
+  get blocked(): boolean {
+    for (const channels of this.settings.channels.values()) for (const channel of channels) if (channel.full) return true
+    return false
+  }
+
+  broadcast(element: { kind: 'watermark'; time: number } | { kind: 'barrier'; epoch: number } | { kind: 'end' }): void {
+    for (const channels of this.settings.channels.values()) for (const channel of channels) channel.control(element)
+  }
+
+  send(edge: number, key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+    this.route(edge, key, value, time, origin, offset, path)
+  }
+
+  /** Takes what was written to exactly-once sinks since the last call. */
+  sealOutbox(): OutboxFileWriter | undefined {
+    if (!this.outboxUsed) return undefined
+    const sealed = this.outbox
+    this.outbox = new OutboxFileWriter()
+    this.outboxUsed = false
+    return sealed
+  }
+
+  takeLoose(): Map<string, OutputRecord[]> | undefined {
+    if (this.loose.size === 0) return undefined
+    const taken = this.loose
+    this.loose = new Map()
+    return taken
+  }
+
+  write(sink: SinkNode, value: unknown, time: number): void {
+    const record = this.encode(sink, value, time)
+    if (sink.delivery === 'exactly-once') {
+      this.outbox.append(sink.name, this.slot, record)
+      this.outboxUsed = true
+      return
+    }
+    const records = this.loose.get(sink.name)
+    if (records === undefined) this.loose.set(sink.name, [record])
+    else records.push(record)
+  }
+
+  private encode(sink: SinkNode, value: unknown, time: number): OutputRecord {
+    const limits = this.settings.limits.get(sink.name) ?? { partitions: 1, maxRecordBytes: Infinity }
+    const keyOf = 'key' in sink.sink ? (sink.sink.key as ((value: unknown) => string) | undefined) : undefined
+    const bytes = sink.sink.codec.encode(value)
+    const key = keyOf === undefined ? undefined : text.encode(keyOf(value))
+    if (bytes.length > limits.maxRecordBytes)
+      throw new CodedError('RECORD_REFUSED', `a record of ${bytes.length} bytes for sink "${sink.name}", which takes at most ${limits.maxRecordBytes}`)
+    const partition = key === undefined ? this.slot % limits.partitions : (murmur2(key) & 0x7fffffff) % limits.partitions
+    return { partition, timestamp: Number.isFinite(time) ? Math.max(0, time) : 0, key, value: bytes }
+  }
+
+  private route(edge: number, key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+    const channels = this.settings.channels.get(edge) as readonly Channel[]
+    if (channels.length === 1) {
+      ;(channels[0] as Channel).push(key, value, time, origin, offset, path)
+      return
+    }
+    const group = keyGroupOf(encodeKey(key), this.settings.keyGroups)
+    const task = taskOfKeyGroup(group, this.settings.slots, channels.length)
+    ;(channels[task] as Channel).push(key, value, time, origin, offset, path)
+  }
+
+  private compileAll(steps: readonly Step[], fresh: boolean): Push {
+    const pushes = steps.map(step => this.compile(step, fresh))
+    if (pushes.length === 1) return pushes[0] as Push
+    return (value, time, origin, offset, path) => {
+      for (const push of pushes) push(value, time, origin, offset, path)
+    }
+  }
+
+  private compile(step: Step, fresh: boolean): Push {
+    switch (step.kind) {
+      case 'map': {
+        const next = this.compileAll(step.next, false)
+        return (value, time, origin, offset, path) => next(step.f(value), time, origin, offset, path)
+      }
+      case 'filter': {
+        const next = this.compileAll(step.next, fresh)
+        return (value, time, origin, offset, path) => {
+          if (step.f(value)) next(value, time, origin, offset, path)
+        }
+      }
+      case 'flatMap': {
+        const next = this.compileAll(step.next, false)
+        return (value, time, origin, offset, path) => {
+          let index = 0
+          for (const each of step.f(value)) next(each, time, origin, offset, `${path}.${index++}`)
+        }
+      }
+      case 'exchange':
+        return (value, time, origin, offset, path) => {
+          const key = step.f(value)
+          checkKey(key)
+          this.route(step.edge, key, fresh ? value : copyValue(value, 'event'), time, origin, offset, path)
+        }
+      case 'sink':
+        return (value, time) => this.write(step.sink, value, time)
+      case 'tap':
+        return value => this.settings.onTap?.(step.handle, copyValue(value, step.handle))
+    }
+  }
+}
+
+function countLeaves(steps: readonly Step[]): number {
+  let leaves = 0
+  for (const step of steps) leaves += 'next' in step ? countLeaves(step.next) : 1
+  return leaves
+}
+
+function transforms(steps: readonly Step[]): boolean {
+  return steps.some(step => 'next' in step && (step.kind !== 'filter' || transforms(step.next)))
+}

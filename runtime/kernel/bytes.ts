@@ -1,0 +1,249 @@
+/** Writing and reading bytes with bounds. Fixed integers are big-endian, so that byte order is number order. */
+import { CodedError } from './errors.ts'
+
+/** WTF-8: UTF-8 in which a lone surrogate is three bytes, so that every JavaScript string comes back exactly. */
+function writeText(target: Uint8Array, at: number, text: string): number {
+  let to = at
+  for (let i = 0; i < text.length; i++) {
+    let code = text.charCodeAt(i)
+    if (code < 0x80) {
+      target[to++] = code
+      continue
+    }
+    if (code < 0x800) {
+      target[to++] = 0xc0 | (code >> 6)
+      target[to++] = 0x80 | (code & 0x3f)
+      continue
+    }
+    const low = code >= 0xd800 && code < 0xdc00 ? text.charCodeAt(i + 1) : NaN
+    if (low >= 0xdc00 && low < 0xe000) {
+      code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)
+      i++
+      target[to++] = 0xf0 | (code >> 18)
+      target[to++] = 0x80 | ((code >> 12) & 0x3f)
+    } else target[to++] = 0xe0 | (code >> 12)
+    target[to++] = 0x80 | ((code >> 6) & 0x3f)
+    target[to++] = 0x80 | (code & 0x3f)
+  }
+  return to
+}
+
+function readText(source: Uint8Array, from: number, end: number): string {
+  const units: number[] = []
+  let text = ''
+  let at = from
+  const trail = (): number => {
+    const byte = at < end ? (source[at++] as number) : 0
+    if ((byte & 0xc0) !== 0x80) throw new CodedError('CORRUPT', `malformed text at byte ${at - 1}`)
+    return byte & 0x3f
+  }
+  while (at < end) {
+    const lead = source[at++] as number
+    if (lead < 0x80) units.push(lead)
+    else if (lead >= 0xc2 && lead < 0xe0) units.push(((lead & 0x1f) << 6) | trail())
+    else if (lead >= 0xe0 && lead < 0xf0) units.push(((lead & 0x0f) << 12) | (trail() << 6) | trail())
+    else if (lead >= 0xf0 && lead < 0xf5) {
+      const code = (((lead & 0x07) << 18) | (trail() << 12) | (trail() << 6) | trail()) - 0x10000
+      if (code < 0 || code > 0xfffff) throw new CodedError('CORRUPT', `malformed text at byte ${at}`)
+      units.push(0xd800 + (code >> 10), 0xdc00 + (code & 0x3ff))
+    } else throw new CodedError('CORRUPT', `malformed text at byte ${at - 1}`)
+    if (units.length >= 4096) text += String.fromCharCode(...units.splice(0))
+  }
+  return text + String.fromCharCode(...units)
+}
+
+export class ByteWriter {
+  private buffer: Uint8Array
+  private floats: DataView
+  length = 0
+
+  constructor(initialBytes = 256) {
+    this.buffer = new Uint8Array(initialBytes)
+    this.floats = new DataView(this.buffer.buffer)
+  }
+
+  private reserve(bytes: number): void {
+    if (this.length + bytes <= this.buffer.length) return
+    const grown = new Uint8Array(Math.max(this.buffer.length * 2, this.length + bytes))
+    grown.set(this.buffer.subarray(0, this.length))
+    this.buffer = grown
+    this.floats = new DataView(grown.buffer)
+  }
+
+  u8(n: number): void {
+    this.reserve(1)
+    this.buffer[this.length++] = n
+  }
+  u16(n: number): void {
+    this.reserve(2)
+    this.floats.setUint16(this.length, n)
+    this.length += 2
+  }
+  u32(n: number): void {
+    this.reserve(4)
+    this.floats.setUint32(this.length, n)
+    this.length += 4
+  }
+  f64(n: number): void {
+    this.reserve(8)
+    this.floats.setFloat64(this.length, n)
+    this.length += 8
+  }
+  /** LEB128 of a safe, non-negative integer. */
+  varuint(n: number): void {
+    this.reserve(8)
+    let rest = n
+    while (rest >= 0x80) {
+      this.buffer[this.length++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.buffer[this.length++] = rest
+  }
+  /** Raw. */
+  bytes(b: Uint8Array): void {
+    this.reserve(b.length)
+    this.buffer.set(b, this.length)
+    this.length += b.length
+  }
+  /** Length and bytes. */
+  block(b: Uint8Array): void {
+    this.varuint(b.length)
+    this.bytes(b)
+  }
+  /** Byte length and WTF-8. */
+  string(s: string): void {
+    this.reserve(s.length * 3 + 8)
+    if (s.length < 0x80) {
+      const start = this.length + 1
+      const end = writeText(this.buffer, start, s)
+      if (end - start < 0x80) {
+        this.buffer[this.length] = end - start
+        this.length = end
+        return
+      }
+    }
+    const scratch = new Uint8Array(s.length * 3)
+    this.block(scratch.subarray(0, writeText(scratch, 0, s)))
+  }
+  /** WTF-8 without a length. */
+  text(s: string): void {
+    this.reserve(s.length * 3)
+    this.length = writeText(this.buffer, this.length, s)
+  }
+  patchU32(at: number, n: number): void {
+    this.floats.setUint32(at, n)
+  }
+  truncate(length: number): void {
+    this.length = length
+  }
+  reset(): void {
+    this.length = 0
+  }
+  /** Valid until the next write. */
+  view(): Uint8Array {
+    return this.buffer.subarray(0, this.length)
+  }
+  /** A copy. */
+  take(): Uint8Array {
+    return this.buffer.slice(0, this.length)
+  }
+}
+
+/** Every read is bounded; anything malformed throws CORRUPT. */
+export class ByteReader {
+  readonly source: Uint8Array
+  offset: number
+  readonly end: number
+  private readonly view: DataView
+
+  constructor(source: Uint8Array, offset = 0, end = source.length) {
+    this.source = source
+    this.offset = offset
+    this.end = end
+    this.view = new DataView(source.buffer, source.byteOffset, source.byteLength)
+  }
+
+  get remaining(): number {
+    return this.end - this.offset
+  }
+
+  private advance(bytes: number): number {
+    const at = this.offset
+    if (bytes > this.end - at) throw new CodedError('CORRUPT', `${bytes} bytes wanted at byte ${at}, ${this.end - at} left`)
+    this.offset = at + bytes
+    return at
+  }
+
+  u8(): number {
+    return this.view.getUint8(this.advance(1))
+  }
+  u16(): number {
+    return this.view.getUint16(this.advance(2))
+  }
+  u32(): number {
+    return this.view.getUint32(this.advance(4))
+  }
+  f64(): number {
+    return this.view.getFloat64(this.advance(8))
+  }
+  varuint(): number {
+    let value = 0
+    let factor = 1
+    for (let i = 0; i < 8; i++) {
+      const byte = this.u8()
+      value += (byte & 0x7f) * factor
+      if (byte < 0x80) {
+        if (!Number.isSafeInteger(value)) break
+        return value
+      }
+      factor *= 0x80
+    }
+    throw new CodedError('CORRUPT', `an integer that is too large before byte ${this.offset}`)
+  }
+  bytes(length: number): Uint8Array {
+    const at = this.advance(length)
+    return this.source.subarray(at, at + length)
+  }
+  block(): Uint8Array {
+    return this.bytes(this.varuint())
+  }
+  string(): string {
+    return this.text(this.varuint())
+  }
+  text(length: number): string {
+    const at = this.advance(length)
+    return readText(this.source, at, at + length)
+  }
+  expectEnd(): void {
+    if (this.remaining !== 0) throw new CodedError('CORRUPT', `${this.remaining} bytes too many at byte ${this.offset}`)
+  }
+}
+
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const difference = (a[i] as number) - (b[i] as number)
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && compareBytes(a, b) === 0
+}
+
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
+}
+
+export function latin1OfBytes(bytes: Uint8Array): string {
+  let text = ''
+  for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096))
+  return text
+}
