@@ -1,0 +1,181 @@
+/** Probes an actor class once per stage: what its fields are, whether they can be stored, how to make and restore an instance. */
+import { ByteReader, ByteWriter, equalBytes } from '../runtime/kernel/bytes.ts'
+import { parseDuration } from '../runtime/kernel/durations.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import type { Actor, ActorClass } from './actor.ts'
+import type { ActorDefinition, PreImage, StoredActorSchema } from './definition-types.ts'
+import { decodeValue, encodeValue } from './state-codec.ts'
+
+/** Rewriting more than this on every change would dominate every checkpoint. */
+const stateLimitBytes = 4 * 1024 * 1024
+
+type Fields = Record<string, unknown>
+
+export function defineActor(actorClass: ActorClass<Actor>, stageName: string = actorClass.name): ActorDefinition {
+  const name = actorClass.actorName ?? actorClass.name
+  const problems: string[] = []
+  const fields = probe(actorClass, name, problems)
+  const version = actorClass.version ?? 1
+  if (!Number.isSafeInteger(version) || version < 1) problems.push(`${name}: static version is ${String(version)}; it must be a whole number from 1`)
+  let ttl: ActorDefinition['ttl']
+  if (actorClass.ttl !== undefined)
+    try {
+      const { after, since = 'last-event', clock = 'event' } = actorClass.ttl
+      ttl = { afterMs: parseDuration(after, `${name}: ttl.after`), since, clock }
+    } catch (error) {
+      problems.push((error as Error).message)
+    }
+  if (problems.length > 0) throw new CodedError('ACTOR_INVALID', `stage "${stageName}": ${problems.join('; ')}`)
+  const schema: StoredActorSchema = { actor: name, version, fields }
+  return new Definition(actorClass, name, schema, ttl)
+}
+
+function probe(actorClass: ActorClass<Actor>, name: string, problems: string[]): { name: string; kind: string }[] {
+  if (actorClass.length > 0) problems.push(`${name}: the constructor takes arguments; an actor is made with none`)
+  const [first, second] = [new actorClass(), new actorClass()] as unknown as [Fields, Fields]
+  const fields: { name: string; kind: string }[] = []
+  const objects = new Set<unknown>()
+  if (Object.getOwnPropertySymbols(first).length > 0) problems.push(`${name}: a field whose name is a symbol`)
+  for (const field of Object.getOwnPropertyNames(first)) {
+    const property = Object.getOwnPropertyDescriptor(first, field)
+    if (property === undefined || !('value' in property)) {
+      problems.push(`${name}.${field} is an accessor`)
+      continue
+    }
+    const value = first[field]
+    if (typeof value === 'object' && value !== null) {
+      if (value === second[field]) problems.push(`${name}.${field} holds an object shared between all keys; create it in the initialiser`)
+      if (objects.has(value)) problems.push(`${name}.${field} holds the same object as another field`)
+      objects.add(value)
+    }
+    try {
+      const [a, b] = [new ByteWriter(), new ByteWriter()]
+      encodeValue(value, a, `${name}.${field}`)
+      encodeValue(second[field], b, `${name}.${field}`)
+      if (!equalBytes(a.view(), b.view())) problems.push(`${name}.${field} is initialised differently each time`)
+    } catch (error) {
+      problems.push((error as Error).message)
+    }
+    fields.push({ name: field, kind: kindOf(value) })
+  }
+  return fields
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value !== 'object') return typeof value
+  if (Array.isArray(value)) return 'array'
+  if (value instanceof Map) return 'map'
+  if (value instanceof Set) return 'set'
+  if (value instanceof Date) return 'date'
+  if (value instanceof Uint8Array) return 'bytes'
+  return 'object'
+}
+
+class Definition implements ActorDefinition {
+  readonly actorClass: ActorClass<Actor>
+  readonly name: string
+  readonly schema: StoredActorSchema
+  readonly outputs: readonly string[]
+  readonly durableMaps: readonly string[] = []
+  readonly ttl: ActorDefinition['ttl']
+  private readonly names: readonly string[]
+
+  constructor(actorClass: ActorClass<Actor>, name: string, schema: StoredActorSchema, ttl: ActorDefinition['ttl']) {
+    this.actorClass = actorClass
+    this.name = name
+    this.schema = schema
+    this.ttl = ttl
+    this.outputs = Object.keys(actorClass.outputs ?? {})
+    this.names = schema.fields.map(field => field.name)
+  }
+
+  create(): Actor {
+    return Object.seal(new this.actorClass())
+  }
+
+  bind(): void {}
+
+  encode(instance: Actor, into: ByteWriter): void {
+    const start = into.length
+    const objects = new Map<unknown, string>()
+    for (const name of this.names) {
+      const value = (instance as unknown as Fields)[name]
+      const path = `${this.name}.${name}`
+      if (typeof value === 'object' && value !== null) {
+        const other = objects.get(value)
+        if (other !== undefined) throw new CodedError('VALUE_NOT_STORABLE', `${path} holds the same object as ${other}`)
+        objects.set(value, path)
+      }
+      encodeValue(value, into, path)
+    }
+    const size = into.length - start
+    if (size > stateLimitBytes)
+      throw new CodedError('STATE_TOO_LARGE', `an instance of ${this.name} is ${size} bytes; the limit is ${stateLimitBytes}`)
+  }
+
+  restore(from: ByteReader, stored: StoredActorSchema): Actor {
+    const old: Fields = {}
+    for (const field of stored.fields)
+      Object.defineProperty(old, field.name, { value: decodeValue(from), writable: true, enumerable: true, configurable: true })
+    from.expectEnd()
+    const instance = new this.actorClass() as unknown as Fields
+    let values = old
+    if (stored.version !== this.schema.version && this.actorClass.migrate !== undefined)
+      values = { ...old, ...this.actorClass.migrate(old, stored.version) }
+    for (const name of this.names) if (Object.hasOwn(values, name)) instance[name] = values[name]
+    return Object.seal(instance) as unknown as Actor
+  }
+
+  accepts(stored: StoredActorSchema): readonly string[] {
+    if (stored.actor !== this.name) return [`the stored state is of actor ${stored.actor}, not ${this.name}`]
+    if (stored.version > this.schema.version)
+      return [`the stored state of ${this.name} is of version ${stored.version}; this class is of version ${this.schema.version}`]
+    const migrates = stored.version !== this.schema.version && this.actorClass.migrate !== undefined
+    if (migrates) return []
+    const drops = this.actorClass.drops ?? []
+    return stored.fields
+      .filter(field => !this.names.includes(field.name) && !drops.includes(field.name))
+      .map(field => `${this.name}.${field.name} is stored but not in the class; rename it by \`static migrate\` with a new version, or list it in \`static drops\``)
+  }
+
+  preImage(instance: Actor): PreImage {
+    const values: unknown[] = []
+    for (const name of this.names) {
+      const value = (instance as unknown as Fields)[name]
+      if (typeof value !== 'object' || value === null) values.push(value)
+      else {
+        const writer = new ByteWriter()
+        encodeValue(value, writer, `${this.name}.${name}`)
+        values.push(writer.view())
+      }
+    }
+    return values as unknown as PreImage
+  }
+
+  rollback(instance: Actor, image: PreImage): void {
+    const values = image as unknown as unknown[]
+    this.names.forEach((name, i) => {
+      const value = values[i]
+      ;(instance as unknown as Fields)[name] = value instanceof Uint8Array ? decodeValue(new ByteReader(value)) : value
+    })
+  }
+
+  snapshot(instance: Actor): Record<string, unknown> {
+    const writer = new ByteWriter()
+    const copy: Fields = {}
+    for (const name of this.names) {
+      writer.reset()
+      encodeValue((instance as unknown as Fields)[name], writer, `${this.name}.${name}`)
+      copy[name] = decodeValue(new ByteReader(writer.take()))
+    }
+    return copy
+  }
+}
+
+/** Adds the remedy to the TypeError of a write to a field that the sealed instance does not have. */
+export function explainHandlerError(error: unknown, actor: string): unknown {
+  const match = error instanceof TypeError ? /add property (\S+), object is not extensible/.exec(error.message) : null
+  if (match === null) return error
+  return new TypeError(`${actor}.${match[1]} is not a field of the class: give the field an initialiser`, { cause: error })
+}

@@ -1,0 +1,209 @@
+/**
+ * The project's own tagged, bounded codec for durable values. Exact: NaN, −0, bigint, Date, Map, Set, Uint8Array, lone
+ * surrogates and undefined come back as they were. A decoder is a table: it runs no code from stored bytes and never sets a
+ * prototype.
+ */
+import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+
+const tag = {
+  undefined: 0,
+  null: 1,
+  false: 2,
+  true: 3,
+  integer: 4,
+  negative: 5,
+  float: 6,
+  string: 7,
+  bigint: 8,
+  date: 9,
+  bytes: 10,
+  array: 11,
+  object: 12,
+  nullObject: 13,
+  map: 14,
+  set: 15
+} as const
+
+/** Deeper values are almost always a mistake, and would exhaust the stack of readers. */
+const depthLimit = 64
+
+export function encodeValue(value: unknown, writer: ByteWriter, path: string): void {
+  encode(value, writer, path, [])
+}
+
+function refuse(path: string, what: string): never {
+  throw new CodedError('VALUE_NOT_STORABLE', `${path} holds ${what}, which cannot be stored`)
+}
+
+function encode(value: unknown, w: ByteWriter, path: string, parents: object[], seen = new Set<object>()): void {
+  switch (typeof value) {
+    case 'undefined':
+      return w.u8(tag.undefined)
+    case 'boolean':
+      return w.u8(value ? tag.true : tag.false)
+    case 'string':
+      w.u8(tag.string)
+      return w.string(value)
+    case 'number':
+      return encodeNumber(value, w)
+    case 'bigint':
+      w.u8(tag.bigint)
+      return w.string(value.toString(16))
+    case 'object':
+      if (value === null) return w.u8(tag.null)
+      break
+    default:
+      refuse(path, `a ${typeof value}`)
+  }
+  if (parents.length >= depthLimit) refuse(path, `a value more than ${depthLimit} levels deep`)
+  if (seen.has(value)) refuse(path, parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
+  seen.add(value)
+  parents.push(value)
+  encodeObject(value, w, path, parents, seen)
+  parents.pop()
+}
+
+function encodeNumber(value: number, w: ByteWriter): void {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    w.u8(value < 0 ? tag.negative : tag.integer)
+    w.varuint(Math.abs(value))
+    return
+  }
+  w.u8(tag.float)
+  w.f64(value)
+}
+
+function encodeObject(value: object, w: ByteWriter, path: string, parents: object[], seen: Set<object>): void {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (Array.isArray(value)) {
+    if (prototype !== Array.prototype) refuse(path, 'an array of a class of its own')
+    if (Object.keys(value).length !== value.length) refuse(path, 'a sparse array or one with extra properties')
+    w.u8(tag.array)
+    w.varuint(value.length)
+    for (let i = 0; i < value.length; i++) encode(value[i], w, `${path}[${i}]`, parents, seen)
+  } else if (prototype === Date.prototype) {
+    w.u8(tag.date)
+    w.f64((value as Date).getTime())
+  } else if (value instanceof Uint8Array) {
+    w.u8(tag.bytes)
+    w.block(value)
+  } else if (prototype === Map.prototype) {
+    w.u8(tag.map)
+    w.varuint((value as Map<unknown, unknown>).size)
+    let i = 0
+    for (const [key, item] of value as Map<unknown, unknown>) {
+      encode(key, w, `${path}.keys()[${i}]`, parents, seen)
+      encode(item, w, `${path}.get(${typeof key === 'object' ? `#${i}` : String(key)})`, parents, seen)
+      i++
+    }
+  } else if (prototype === Set.prototype) {
+    w.u8(tag.set)
+    w.varuint((value as Set<unknown>).size)
+    let i = 0
+    for (const item of value as Set<unknown>) encode(item, w, `${path}.values()[${i++}]`, parents, seen)
+  } else if (prototype === Object.prototype || prototype === null) encodePlain(value, prototype === null, w, path, parents, seen)
+  else refuse(path, `an instance of ${(value.constructor as { name?: string } | undefined)?.name ?? 'an unknown class'}`)
+}
+
+function encodePlain(value: object, bare: boolean, w: ByteWriter, path: string, parents: object[], seen: Set<object>): void {
+  if (Object.getOwnPropertySymbols(value).length > 0) refuse(path, 'a property whose name is a symbol')
+  const names = Object.getOwnPropertyNames(value)
+  w.u8(bare ? tag.nullObject : tag.object)
+  w.varuint(names.length)
+  for (const name of names) {
+    const property = Object.getOwnPropertyDescriptor(value, name)
+    if (property === undefined || !('value' in property)) refuse(`${path}.${name}`, 'an accessor')
+    w.string(name)
+    encode(property.value, w, `${path}.${name}`, parents, seen)
+  }
+}
+
+/** Reads one value; only CORRUPT escapes, whatever the bytes. */
+export function decodeValue(reader: ByteReader): unknown {
+  return decode(reader, 0)
+}
+
+function decode(r: ByteReader, depth: number): unknown {
+  if (depth > depthLimit) throw new CodedError('CORRUPT', 'a stored value is nested too deeply')
+  const kind = r.u8()
+  switch (kind) {
+    case tag.undefined:
+      return undefined
+    case tag.null:
+      return null
+    case tag.false:
+      return false
+    case tag.true:
+      return true
+    case tag.integer:
+      return r.varuint()
+    case tag.negative:
+      return -r.varuint()
+    case tag.float:
+      return r.f64()
+    case tag.string:
+      return r.string()
+    case tag.bigint:
+      return decodeBigint(r.string())
+    case tag.date:
+      return new Date(r.f64())
+    case tag.bytes:
+      return r.block().slice()
+    case tag.array:
+      return Array.from({ length: count(r) }, () => decode(r, depth + 1))
+    case tag.object:
+      return decodePlain(r, {}, depth)
+    case tag.nullObject:
+      return decodePlain(r, Object.create(null) as object, depth)
+    case tag.map:
+      return decodeMap(r, depth)
+    case tag.set:
+      return decodeSet(r, depth)
+    default:
+      throw new CodedError('CORRUPT', `a stored value of unknown kind ${kind}`)
+  }
+}
+
+/** Every element takes at least one byte, so a count beyond what is left is a lie. */
+function count(r: ByteReader): number {
+  const n = r.varuint()
+  if (n > r.remaining) throw new CodedError('CORRUPT', `${n} elements promised, ${r.remaining} bytes left`)
+  return n
+}
+
+function decodeBigint(text: string): bigint {
+  const match = /^(-?)([0-9a-f]+)$/.exec(text)
+  if (match === null) throw new CodedError('CORRUPT', 'a stored bigint is malformed')
+  const magnitude = BigInt(`0x${match[2]}`)
+  return match[1] === '-' ? -magnitude : magnitude
+}
+
+function decodePlain(r: ByteReader, target: object, depth: number): object {
+  const n = count(r)
+  for (let i = 0; i < n; i++) {
+    const name = r.string()
+    if (Object.hasOwn(target, name)) throw new CodedError('CORRUPT', `a stored object holds "${name}" twice`)
+    const value = decode(r, depth + 1)
+    if (name === '__proto__') Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true })
+    else (target as Record<string, unknown>)[name] = value
+  }
+  return target
+}
+
+function decodeMap(r: ByteReader, depth: number): Map<unknown, unknown> {
+  const map = new Map<unknown, unknown>()
+  const n = count(r)
+  for (let i = 0; i < n; i++) {
+    const key = decode(r, depth + 1)
+    map.set(key, decode(r, depth + 1))
+  }
+  return map
+}
+
+function decodeSet(r: ByteReader, depth: number): Set<unknown> {
+  const set = new Set<unknown>()
+  const n = count(r)
+  for (let i = 0; i < n; i++) set.add(decode(r, depth + 1))
+  return set
+}

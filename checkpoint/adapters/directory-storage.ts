@@ -1,0 +1,90 @@
+/** Checkpoint storage in a directory: conditional create = hard link of a synced temporary file, then the folder synced. */
+import { posix } from 'node:path'
+import { CodedError } from '../../runtime/kernel/errors.ts'
+import type { Files } from '../../runtime/ports/files.ts'
+import type { CheckpointStorage } from '../storage.ts'
+
+const { dirname, join } = posix
+
+export class DirectoryStorage implements CheckpointStorage {
+  private readonly files: Files
+  private readonly root: string
+  private readonly folders = new Set<string>()
+  private temporaries = 0
+
+  /** @param root absolute; made when missing */
+  constructor(files: Files, root: string) {
+    this.files = files
+    this.root = root
+  }
+
+  async create(name: string, bytes: Uint8Array): Promise<'created' | 'exists'> {
+    const path = this.path(name)
+    const temporary = `${path}.tmp${this.temporaries++}`
+    return this.guarded(path, async () => {
+      await this.ensureFolder(dirname(path))
+      await this.files.writeSynced(temporary, bytes)
+      try {
+        await this.files.link(temporary, path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+        return 'exists'
+      } finally {
+        await this.files.remove(temporary)
+      }
+      await this.files.syncFolder(dirname(path))
+      return 'created'
+    })
+  }
+
+  async read(name: string): Promise<Uint8Array | undefined> {
+    const path = this.path(name)
+    return this.guarded(path, async () => {
+      try {
+        return await this.files.read(path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+        throw error
+      }
+    })
+  }
+
+  async readRange(name: string, offset: number, length: number): Promise<Uint8Array> {
+    const path = this.path(name)
+    const bytes = await this.guarded(path, () => this.files.readRange(path, offset, length))
+    if (bytes.length !== length) throw new CodedError('CORRUPT', `"${name}" ends at byte ${offset + bytes.length}; ${length} bytes were wanted from ${offset}`)
+    return bytes
+  }
+
+  async list(folder: string): Promise<readonly string[]> {
+    const path = this.path(folder)
+    return this.guarded(path, async () => (await this.files.list(path)).filter(name => !name.includes('.tmp')))
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.path(name)
+    await this.guarded(path, () => this.files.remove(path))
+  }
+
+  private path(name: string): string {
+    if (name.split('/').some(part => part === '' || part === '.' || part === '..'))
+      throw new CodedError('CORRUPT', `"${name}" is not the name of a stored object`)
+    return join(this.root, name)
+  }
+
+  private async ensureFolder(folder: string): Promise<void> {
+    if (this.folders.has(folder)) return
+    await this.files.makeFolder(folder)
+    this.folders.add(folder)
+  }
+
+  private async guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (cause) {
+      if (cause instanceof CodedError) throw cause
+      const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
+      throw new CodedError('STORAGE_FAILED', `checkpoint storage at "${path}": ${code}`, { cause })
+    }
+  }
+}

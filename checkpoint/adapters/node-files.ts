@@ -1,0 +1,62 @@
+/** The file layer on `node:fs`. */
+import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Files } from '../../runtime/ports/files.ts'
+
+const absent = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+export const nodeFiles: Files = {
+  async writeSynced(path, bytes) {
+    const handle = await open(path, 'w', 0o600)
+    try {
+      await handle.writeFile(bytes)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  },
+  read: path => readFile(path),
+  async readRange(path, offset, length) {
+    const handle = await open(path, 'r')
+    try {
+      const { buffer, bytesRead } = await handle.read(new Uint8Array(length), 0, length, offset)
+      return buffer.subarray(0, bytesRead)
+    } finally {
+      await handle.close()
+    }
+  },
+  link,
+  rename,
+  remove: path => rm(path, { force: true }),
+  syncFolder,
+  async makeFolder(path) {
+    const first = await mkdir(path, { recursive: true, mode: 0o700 })
+    if (first === undefined) return
+    for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await syncFolder(dirname(folder))
+  },
+  async list(path) {
+    try {
+      return (await readdir(path)).sort()
+    } catch (error) {
+      if (absent(error)) return []
+      throw error
+    }
+  },
+  async size(path) {
+    try {
+      return (await stat(path)).size
+    } catch (error) {
+      if (absent(error)) return undefined
+      throw error
+    }
+  }
+}

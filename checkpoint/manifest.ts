@@ -1,0 +1,87 @@
+/** The manifest of checkpoint *n*: every file that makes it up, with its hash. JSON, so that it can be read without Cairn. */
+import { sha256Hex } from '../runtime/kernel/checksum.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+
+export const manifestFormat = 1
+
+export interface FileRef {
+  readonly name: string
+  readonly sizeBytes: number
+  readonly sha256: string
+}
+export interface StateFileRef extends FileRef {
+  readonly task: number
+  readonly epoch: number
+  readonly records: number
+}
+export interface OutboxChunk {
+  readonly offset: number
+  readonly length: number
+  readonly records: number
+  /** The final chunk of its slot in its epoch. */
+  readonly last: boolean
+}
+export interface OutboxSection {
+  readonly sink: string
+  readonly slot: number
+  readonly chunks: readonly OutboxChunk[]
+}
+export interface OutboxRef {
+  readonly stage: string
+  readonly task: number
+  readonly epoch: number
+  /** Of the manifest that decided it; '' for the manifest that holds this very reference. */
+  readonly file: FileRef
+  readonly sections: readonly OutboxSection[]
+}
+export interface PartitionPosition {
+  readonly partition: number
+  readonly name: string
+  readonly position: number
+  readonly greatestTime: number | null
+  readonly watermark: number | null
+  readonly finished: boolean
+}
+export interface StageManifest {
+  readonly name: string
+  /** Stored actor schemas, append-only: a record carries its index. */
+  readonly schemas: readonly unknown[]
+  /** Per task; null = none yet. */
+  readonly watermarks: readonly (number | null)[]
+  readonly finished: readonly boolean[]
+  /** In the order in which they apply: later ones win. */
+  readonly files: readonly StateFileRef[]
+}
+export interface Manifest {
+  readonly format: number
+  readonly job: string
+  readonly lineage: number
+  readonly generation: number
+  readonly epoch: number
+  readonly previous: { readonly epoch: number; readonly hash: string } | null
+  /** The input ended and everything was handled. */
+  readonly final: boolean
+  readonly keyGroups: number
+  readonly slots: number
+  readonly parallelism: number
+  readonly stages: readonly StageManifest[]
+  readonly sources: readonly { readonly name: string; readonly partitions: readonly PartitionPosition[] }[]
+  /** Every outbox not yet known to be published. */
+  readonly outboxes: readonly OutboxRef[]
+  /** Slots that have ever been written, with what is known to be published. */
+  readonly ledgers: readonly { readonly sink: string; readonly stage: string; readonly slot: number; readonly epoch: number; readonly chunk: number }[]
+}
+
+export function encodeManifest(manifest: Manifest): { readonly bytes: Uint8Array; readonly hash: string } {
+  const bytes = new TextEncoder().encode(JSON.stringify(manifest))
+  return { bytes, hash: sha256Hex(bytes) }
+}
+
+/** Verifies the hash that the decision names, then the format. */
+export function decodeManifest(bytes: Uint8Array, hash: string, name: string): Manifest {
+  if (sha256Hex(bytes) !== hash) throw new CodedError('CORRUPT', `manifest "${name}": its SHA-256 is not the decided one`)
+  const manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
+  if (manifest.format > manifestFormat)
+    throw new CodedError('FORMAT_NEWER', `manifest "${name}" is of format ${manifest.format}; this Cairn reads up to ${manifestFormat}`)
+  return manifest
+}

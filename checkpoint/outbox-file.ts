@@ -1,0 +1,85 @@
+/**
+ * Outbox files: one epoch's outputs of one task, final bytes, cut into chunks small enough for one transaction each. A chunk is
+ * `record* · crc32`; a record is `partition · timestamp f64 · key? · value?` (0 = absent, else length + 1).
+ */
+import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
+import { crc32 } from '../runtime/kernel/checksum.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import type { OutboxChunk, OutboxSection } from './manifest.ts'
+
+/** A larger chunk would make a transaction long; one record may be larger. */
+const chunkLimitBytes = 1024 * 1024
+
+export interface OutboxRecord {
+  readonly partition: number
+  readonly timestamp: number
+  readonly key: Uint8Array | undefined
+  readonly value: Uint8Array | undefined
+}
+
+interface OpenSection {
+  readonly sink: string
+  readonly slot: number
+  readonly chunks: { bytes: Uint8Array; records: number }[]
+  readonly writer: ByteWriter
+  records: number
+}
+
+export class OutboxFileWriter {
+  private readonly sections = new Map<string, OpenSection>()
+
+  append(sink: string, slot: number, record: OutboxRecord): void {
+    const id = `${slot}/${sink}`
+    let section = this.sections.get(id)
+    if (section === undefined) {
+      section = { sink, slot, chunks: [], writer: new ByteWriter(), records: 0 }
+      this.sections.set(id, section)
+    }
+    const { writer } = section
+    writer.varuint(record.partition)
+    writer.f64(record.timestamp)
+    for (const part of [record.key, record.value])
+      if (part === undefined) writer.varuint(0)
+      else {
+        writer.varuint(part.length + 1)
+        writer.bytes(part)
+      }
+    section.records++
+    if (writer.length >= chunkLimitBytes) closeChunk(section)
+  }
+
+  finish(): { readonly bytes: Uint8Array; readonly sections: readonly OutboxSection[] } {
+    const file = new ByteWriter(64 * 1024)
+    const sections = [...this.sections.values()].map((section): OutboxSection => {
+      closeChunk(section)
+      const chunks = section.chunks.map((chunk, i): OutboxChunk => {
+        const offset = file.length
+        file.bytes(chunk.bytes)
+        return { offset, length: chunk.bytes.length, records: chunk.records, last: i === section.chunks.length - 1 }
+      })
+      return { sink: section.sink, slot: section.slot, chunks }
+    })
+    return { bytes: file.take(), sections }
+  }
+}
+
+function closeChunk(section: OpenSection): void {
+  if (section.records === 0) return
+  section.writer.u32(crc32(section.writer.view()))
+  section.chunks.push({ bytes: section.writer.take(), records: section.records })
+  section.writer.reset()
+  section.records = 0
+}
+
+export function decodeChunk(bytes: Uint8Array, file: string): OutboxRecord[] {
+  if (bytes.length < 4 || crc32(bytes.subarray(0, bytes.length - 4)) !== new ByteReader(bytes, bytes.length - 4).u32())
+    throw new CodedError('CORRUPT', `outbox file "${file}": a chunk fails its checksum`)
+  const reader = new ByteReader(bytes, 0, bytes.length - 4)
+  const part = (): Uint8Array | undefined => {
+    const length = reader.varuint()
+    return length === 0 ? undefined : reader.bytes(length - 1)
+  }
+  const records: OutboxRecord[] = []
+  while (reader.remaining > 0) records.push({ partition: reader.varuint(), timestamp: reader.f64(), key: part(), value: part() })
+  return records
+}
