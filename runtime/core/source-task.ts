@@ -109,7 +109,7 @@ export class SourceTask {
     const now = this.settings.now()
     switch (result.kind) {
       case 'records':
-        partition.watermark.fetched(now)
+        partition.watermark.fetched()
         this.minimum.setIdle(index, false)
         partition.batch = result.batch
         partition.index = 0

@@ -1,0 +1,67 @@
+/** Codecs of event values. Data from outside is validated: `json(schema)` takes a Standard Schema (zod and others). */
+import type { ValueCodec } from './connectors.ts'
+
+/** https://standardschema.dev, version 1. */
+export interface StandardSchema<I = unknown, O = I> {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- results differ between vendors; checked where read
+    readonly validate: (value: unknown) => any
+    readonly types?: { readonly input: I; readonly output: O } | undefined
+  }
+}
+export type Checked<S extends StandardSchema> = NonNullable<S['~standard']['types']>['output']
+
+export interface Codec<T> extends ValueCodec {
+  decode(bytes: Uint8Array): T
+  encode(value: T): Uint8Array
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+const encoder = new TextEncoder()
+
+interface Issue {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}
+
+function validated(schema: StandardSchema, value: unknown): unknown {
+  const result = schema['~standard'].validate(value) as { readonly issues?: readonly Issue[]; readonly value?: unknown }
+  if (result instanceof Promise) throw new TypeError('json(schema): the schema validates asynchronously, which a source cannot wait for')
+  if (result.issues === undefined) return result.value
+  const sentences = result.issues.map(issue => {
+    const path = (issue.path ?? []).map(part => String(typeof part === 'object' ? part.key : part)).join('.')
+    return path === '' ? issue.message : `${path}: ${issue.message}`
+  })
+  throw new TypeError(sentences.join('; '))
+}
+
+/** JSON, unchecked: what is read is taken for a `T`. */
+export function json<T>(): Codec<T>
+/** JSON, checked by the schema when read. */
+export function json<S extends StandardSchema>(schema: S): Codec<Checked<S>>
+export function json(schema?: StandardSchema): Codec<unknown> {
+  return {
+    name: 'json',
+    decode(bytes) {
+      const value: unknown = JSON.parse(decoder.decode(bytes))
+      return schema === undefined ? value : validated(schema, value)
+    },
+    encode(value) {
+      const text = JSON.stringify(value) as string | undefined
+      if (text === undefined) throw new TypeError(`json: a ${typeof value} has no JSON`)
+      return encoder.encode(text)
+    }
+  }
+}
+
+/** UTF-8 text. */
+export function text(): Codec<string> {
+  return { name: 'text', decode: bytes => decoder.decode(bytes), encode: value => encoder.encode(value) }
+}
+
+/** Bytes as they are. */
+export function bytes(): Codec<Uint8Array> {
+  return { name: 'bytes', decode: value => value.slice(), encode: value => value.slice() }
+}

@@ -1,0 +1,164 @@
+/** Builds a job: records the dataflow, checks it, reports every error together. */
+import { parseDuration, type Duration } from '../runtime/kernel/durations.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import type { Actor, ActorClass } from './actor.ts'
+import { bestDelivery, type SinkSpec } from './connectors.ts'
+import { json } from './codecs.ts'
+import { checkPlan } from './plan-checks.ts'
+import type { ActorNode, JobOptions, NodeId, Plan, PlanNode, Port } from './plan.ts'
+import type { ActorStage, Delivered, Job, JobBuilder, KeyedStream, Origin, Sink, SourceOptions, Stream, StageOptions } from './stream.ts'
+
+type Handle = Plan['handles'][string]
+const handles = new WeakMap<object, Handle>()
+
+type Unfinished<N extends PlanNode> = N extends PlanNode ? Omit<N, 'id'> : never
+
+class Recorder {
+  readonly nodes: PlanNode[] = []
+  readonly problems: string[] = []
+
+  add(node: Unfinished<PlanNode>): NodeId {
+    const id = this.nodes.length
+    this.nodes.push({ ...node, id } as PlanNode)
+    return id
+  }
+
+  duration(duration: Duration, what: string): number {
+    try {
+      return parseDuration(duration, what)
+    } catch (error) {
+      this.problems.push((error as Error).message)
+      return 0
+    }
+  }
+}
+
+class StreamNode implements Stream<unknown>, Origin<unknown>, ActorStage<ActorClass> {
+  readonly port: Port
+  readonly origin: string
+  protected readonly recorder: Recorder
+
+  constructor(recorder: Recorder, port: Port, name: string, kind: 'source' | 'stream') {
+    this.recorder = recorder
+    this.port = port
+    this.origin = name
+    handles.set(this, { kind, port, name })
+  }
+
+  private next(id: NodeId): StreamNode {
+    return new StreamNode(this.recorder, { node: id, output: 'main' }, this.origin, 'stream')
+  }
+  map(f: (value: never) => unknown): never {
+    return this.next(this.recorder.add({ kind: 'map', input: this.port, f })) as never
+  }
+  flatMap(f: (value: never) => Iterable<unknown>): never {
+    return this.next(this.recorder.add({ kind: 'flatMap', input: this.port, f })) as never
+  }
+  filter(f: (value: never) => boolean): never {
+    return this.next(this.recorder.add({ kind: 'filter', input: this.port, f })) as never
+  }
+  union(...others: Stream<unknown>[]): never {
+    const inputs = [this.port, ...others.map(other => (other as unknown as StreamNode).port)]
+    return this.next(this.recorder.add({ kind: 'union', inputs })) as never
+  }
+  keyBy(f: (value: never) => unknown): never {
+    return new KeyedNode(this.recorder, [this.recorder.add({ kind: 'keyBy', input: this.port, f })]) as never
+  }
+  to(name: string, target: Sink<never>, options: { delivery?: 'exactly-once' | 'at-least-once' } = {}): Delivered<never> {
+    const best = bestDelivery[target.sink.connector]
+    const delivery = options.delivery ?? best
+    if (delivery === 'exactly-once' && best !== 'exactly-once')
+      this.recorder.problems.push(`sink "${name}": ${target.sink.connector} cannot deliver exactly once; leave \`delivery\` out`)
+    this.recorder.add({ kind: 'sink', name, input: this.port, sink: target.sink, delivery })
+    const delivered = Object.freeze({ delivered: name })
+    handles.set(delivered, { kind: 'sink', port: this.port, name })
+    return delivered
+  }
+  output(name: string): never {
+    return new StreamNode(this.recorder, { node: this.port.node, output: name }, `${this.origin}.${name}`, 'stream') as never
+  }
+}
+
+class KeyedNode implements KeyedStream<unknown, string> {
+  private readonly recorder: Recorder
+  readonly inputs: readonly NodeId[]
+
+  constructor(recorder: Recorder, inputs: readonly NodeId[]) {
+    this.recorder = recorder
+    this.inputs = inputs
+  }
+  union(...others: KeyedStream<unknown, string>[]): never {
+    return new KeyedNode(this.recorder, [this.inputs, ...others.map(other => (other as unknown as KeyedNode).inputs)].flat()) as never
+  }
+  actor(actor: ActorClass<Actor>, options: StageOptions = {}): never {
+    return addActor(this.recorder, actor, this.inputs, options) as never
+  }
+}
+
+function addActor(recorder: Recorder, actor: ActorClass<Actor>, inputs: readonly NodeId[], options: StageOptions): StreamNode {
+  const name = options.name ?? actor.actorName ?? actor.name
+  const node: Unfinished<ActorNode> = {
+    kind: 'actor',
+    name,
+    actor,
+    builtIn: undefined,
+    describe: '',
+    inputs,
+    onError: options.onError ?? 'fail',
+    sends: options.sends ?? []
+  }
+  return new StreamNode(recorder, { node: recorder.add(node), output: 'main' }, name, 'stream')
+}
+
+function builder(recorder: Recorder): JobBuilder {
+  return {
+    source<T>(name: string, from: { readonly source: never }, options: SourceOptions<T> = {}) {
+      const id = recorder.add({
+        kind: 'source',
+        name,
+        source: from.source,
+        time: options.time as never,
+        outOfOrderMs: recorder.duration(options.outOfOrder ?? 0, `source "${name}": outOfOrder`),
+        idleAfterMs: recorder.duration(options.idleAfter ?? '30s', `source "${name}": idleAfter`),
+        onError: options.onError ?? 'fail',
+        paceMsPerSecond: options.pace === undefined ? undefined : recorder.duration(options.pace, `source "${name}": pace`)
+      })
+      return new StreamNode(recorder, { node: id, output: 'main' }, name, 'source') as never
+    },
+    actor: (actor, options = {}) => addActor(recorder, actor, [], options) as never
+  } as JobBuilder
+}
+
+/**
+ * Defines a job. `build` runs at once; what it returns are the names under which the test driver addresses sources and sinks.
+ * Throws one PLAN_INVALID that lists every mistake.
+ */
+export function job<H>(name: string, build: (j: JobBuilder) => H, options: JobOptions = {}): Job<H> {
+  const recorder = new Recorder()
+  const built = build(builder(recorder))
+  const named: Record<string, Handle> = {}
+  for (const [key, value] of Object.entries(built ?? {})) {
+    const handle = typeof value === 'object' && value !== null ? handles.get(value) : undefined
+    if (handle === undefined) recorder.problems.push(`handle "${key}" is not a source, stream or sink of this job`)
+    else named[key] = handle.kind === 'stream' ? { ...handle, name: key } : handle
+  }
+  const plan: Plan = {
+    job: name,
+    nodes: recorder.nodes,
+    parallelism: options.parallelism ?? 1,
+    intervalMs: recorder.duration(options.interval ?? '1s', 'interval'),
+    keyGroups: options.keyGroups ?? 1920,
+    slots: options.slots ?? 8,
+    onError: options.onError ?? 'fail',
+    deadLetters: options.deadLetters ?? defaultDeadLetters(name),
+    handles: named,
+    warnings: []
+  }
+  const problems = [...recorder.problems, ...checkPlan(plan)]
+  if (problems.length > 0) throw new CodedError('PLAN_INVALID', `job "${name}":\n  - ${problems.join('\n  - ')}`)
+  return { name, handles: built, plan }
+}
+
+function defaultDeadLetters(name: string): SinkSpec {
+  return { connector: 'files', folder: `.cairn/${name}/dead-letters`, codec: json() }
+}

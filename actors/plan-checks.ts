@@ -1,0 +1,99 @@
+/** Everything that can be wrong with a plan before it runs; all of it at once. */
+import { CodedError } from '../runtime/kernel/errors.ts'
+import { defineActor } from './definition.ts'
+import type { ActorNode, Plan } from './plan.ts'
+
+const nameRule = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
+
+/** One sentence per problem; [] = the plan can run. */
+export function checkPlan(plan: Plan): string[] {
+  const problems: string[] = []
+  checkNames(plan, problems)
+  checkNumbers(plan, problems)
+  const stages = plan.nodes.filter(node => node.kind === 'actor')
+  for (const stage of stages) checkStage(stage, stages, problems)
+  const cycle = findCycle(plan, stages)
+  if (cycle !== undefined)
+    problems.push(`stages send in a cycle (${cycle.join(' → ')}); cycles come with a later version`)
+  if (!plan.nodes.some(node => node.kind === 'source')) problems.push('the job has no source')
+  return problems
+}
+
+function checkNames(plan: Plan, problems: string[]): void {
+  const taken = new Map<string, string>()
+  const check = (what: string, name: string): void => {
+    if (!nameRule.test(name)) problems.push(`${what} "${name}": a name matches ${nameRule.source}`)
+    const other = taken.get(name.toLowerCase())
+    if (other !== undefined) problems.push(`${what} "${name}" has the name of ${other}; give one of them another name`)
+    else taken.set(name.toLowerCase(), `${what} "${name}"`)
+  }
+  if (!nameRule.test(plan.job)) problems.push(`job "${plan.job}": a name matches ${nameRule.source}`)
+  for (const node of plan.nodes) {
+    if (node.kind === 'source') check('source', node.name)
+    if (node.kind === 'actor') check('stage', node.name)
+    if (node.kind === 'sink') check('sink', node.name)
+  }
+}
+
+function checkNumbers(plan: Plan, problems: string[]): void {
+  const whole = (what: string, n: number, most: number): void => {
+    if (!Number.isSafeInteger(n) || n < 1 || n > most) problems.push(`${what} is ${n}; it must be a whole number from 1 to ${most}`)
+  }
+  whole('parallelism', plan.parallelism, 256)
+  whole('keyGroups', plan.keyGroups, 32768)
+  whole('slots', plan.slots, 256)
+  if (plan.keyGroups % plan.slots !== 0) problems.push(`slots (${plan.slots}) must divide keyGroups (${plan.keyGroups})`)
+  if (plan.parallelism > plan.slots) problems.push(`parallelism (${plan.parallelism}) is above slots (${plan.slots}), which bound it`)
+  if (plan.intervalMs < 10) problems.push(`interval is ${plan.intervalMs} ms; it must be at least 10 ms`)
+}
+
+function checkStage(stage: ActorNode, stages: readonly ActorNode[], problems: string[]): void {
+  try {
+    defineActor(stage.actor, stage.name)
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    problems.push(error.message)
+  }
+  for (const target of stage.sends) {
+    const found = stages.filter(other => other.actor === target).length
+    if (found === 0) problems.push(`stage "${stage.name}" sends to ${target.name}, which is not a stage of the job; add j.actor(${target.name})`)
+    if (found > 1) problems.push(`stage "${stage.name}" sends to ${target.name}, which is ${found} stages; an actor that is sent to stands once`)
+  }
+  if (stage.inputs.length === 0 && !stages.some(other => other.sends.includes(stage.actor)))
+    problems.push(`stage "${stage.name}" is fed by nothing: no stream and no \`sends\``)
+}
+
+function findCycle(plan: Plan, stages: readonly ActorNode[]): string[] | undefined {
+  const reaches = new Map<ActorNode, ActorNode[]>()
+  for (const stage of stages) {
+    const ports = new Set([stage.id])
+    for (const node of plan.nodes) {
+      if (node.kind === 'source' || node.kind === 'sink' || node.kind === 'actor') continue
+      const inputs = node.kind === 'union' ? node.inputs : [node.input]
+      if (inputs.some(input => ports.has(input.node))) ports.add(node.id)
+    }
+    reaches.set(
+      stage,
+      stages.filter(other => stage.sends.includes(other.actor) || other.inputs.some(input => ports.has(input)))
+    )
+  }
+  const path: ActorNode[] = []
+  const done = new Set<ActorNode>()
+  const visit = (stage: ActorNode): string[] | undefined => {
+    if (path.includes(stage)) return [...path.slice(path.indexOf(stage)), stage].map(each => each.name)
+    if (done.has(stage)) return undefined
+    path.push(stage)
+    for (const next of reaches.get(stage) ?? []) {
+      const cycle = visit(next)
+      if (cycle !== undefined) return cycle
+    }
+    path.pop()
+    done.add(stage)
+    return undefined
+  }
+  for (const stage of stages) {
+    const cycle = visit(stage)
+    if (cycle !== undefined) return cycle
+  }
+  return undefined
+}

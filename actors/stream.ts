@@ -1,0 +1,84 @@
+/** The typed surface of a job's dataflow. Implemented by `job.ts`; everything here is shape. */
+import type { Duration } from '../runtime/kernel/durations.ts'
+import type { Actor, ActorClass, EventOf, Key, KeyOf, Output, OutOf } from './actor.ts'
+import type { SinkSpec, SourceSpec } from './connectors.ts'
+import type { Plan } from './plan.ts'
+
+/** An input: made by `lines`, `topic`, `generator`. */
+export interface Source<out T> {
+  readonly source: SourceSpec
+  readonly _read?: () => T
+}
+/** An output: made by `files`, `topic`, `stdout`. */
+export interface Sink<in T> {
+  readonly sink: SinkSpec
+  readonly _write?: (value: T) => void
+}
+
+export interface Stream<out T> {
+  map<U>(f: (value: T) => U): Stream<U>
+  flatMap<U>(f: (value: T) => Iterable<U>): Stream<U>
+  filter<U extends T>(f: (value: T) => value is U): Stream<U>
+  filter(f: (value: T) => boolean): Stream<T>
+  union<U>(...others: Stream<U>[]): Stream<T | U>
+  keyBy<const K extends Key>(f: (value: T) => K): KeyedStream<T, Widen<K>>
+  /** Default delivery: the best the sink can give. */
+  to(name: string, sink: Sink<T>, options?: { delivery?: 'exactly-once' | 'at-least-once' }): Delivered<T>
+}
+export interface KeyedStream<out T, K extends Key> {
+  union<U>(...others: KeyedStream<U, K>[]): KeyedStream<T | U, K>
+  actor<C extends ActorClass>(actor: C & Fits<C, T, K>, options?: StageOptions): ActorStage<C>
+}
+type Fits<C extends ActorClass, T, K> = [T] extends [EventOf<C>]
+  ? [K] extends [KeyOf<C>]
+    ? C
+    : { 'this actor is keyed by': KeyOf<C>; 'but the stream is keyed by': K }
+  : { 'this actor receives': EventOf<C>; 'but the stream carries': T }
+type Widen<K> = K extends string
+  ? string
+  : K extends number
+    ? number
+    : K extends readonly unknown[]
+      ? { readonly [I in keyof K]: Widen<K[I]> }
+      : never
+
+export interface StageOptions {
+  /** `fail` (default): the job stops. `dead-letter`: the event goes to the job's dead letters and the job goes on. */
+  readonly onError?: 'fail' | 'dead-letter'
+  /** Actors that its handlers send to. */
+  readonly sends?: readonly ActorClass<Actor>[]
+  /** Stable identity of the stored state; default: the actor's name. */
+  readonly name?: string
+}
+export interface ActorStage<C extends ActorClass> extends Stream<OutOf<C>> {
+  output<N extends keyof C['outputs'] & string>(name: N): Stream<C['outputs'][N] extends Output<infer T> ? T : never>
+}
+export interface SourceOptions<T> {
+  /** Event time; default: the record's timestamp. */
+  readonly time?: (value: NoInfer<T>) => number | Date
+  /** How far out of order events may come. Default 0. */
+  readonly outOfOrder?: Duration
+  /** A partition silent for so long, though fully read, no longer holds the watermark back. Default 30 s. */
+  readonly idleAfter?: Duration
+  /** What a record that cannot be decoded does. Default `fail`. */
+  readonly onError?: 'fail' | 'dead-letter'
+  /** Event time (by record timestamps) let through per second of wall clock, for replays. Default: no limit. */
+  readonly pace?: Duration
+}
+export interface JobBuilder {
+  source<T>(name: string, from: Source<T>, options?: SourceOptions<T>): Origin<T>
+  /** A stage fed by `ctx.send` only. */
+  actor<C extends ActorClass>(actor: C, options?: StageOptions): ActorStage<C>
+}
+export interface Origin<out T> extends Stream<T> {
+  readonly origin: string
+}
+export interface Delivered<T> {
+  readonly delivered: string
+  readonly _?: T
+}
+export interface Job<H> {
+  readonly name: string
+  readonly handles: H
+  readonly plan: Plan
+}
