@@ -1,0 +1,30 @@
+/** The command line. Exit codes: 0 ok, 1 failure, 2 usage, 130 stopped by a second interrupt. */
+import { Command, CommanderError } from 'commander'
+import { isCodedError } from '../runtime/kernel/errors.ts'
+import { planCommand } from './commands/plan.ts'
+import { runCommand } from './commands/run.ts'
+
+const program = new Command('cairn')
+  .description('Actors with durable state and exactly-once output, from one TypeScript file.')
+  .showHelpAfterError('(add --help for the options and examples)')
+  .exitOverride()
+program.addCommand(runCommand().exitOverride())
+program.addCommand(planCommand().exitOverride())
+
+/** What happened, where, what to do; a stack only for an exception of the user's own code. */
+function explain(error: unknown): string {
+  if (!isCodedError(error)) return `cairn: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  const own = ['HANDLER_FAILED', 'DECODE_FAILED', 'JOB_FILE_INVALID'].includes(error.code)
+  const stack = own && error.cause instanceof Error && error.cause.stack !== undefined ? `\n\n${error.cause.stack}` : ''
+  return `cairn: ${error.code}: ${error.message}\n  ${error.remedy}${stack}`
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else {
+    process.stderr.write(`${explain(error)}\n`)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,129 @@
+/** The composition root: binds a job to real files and streams, and runs it in this process. */
+import { randomBytes } from 'node:crypto'
+import { rename, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { SinkSpec } from '../actors/connectors.ts'
+import type { Plan, SourceNode } from '../actors/plan.ts'
+import type { Job } from '../actors/stream.ts'
+import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
+import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
+import { FilesPublisher } from '../runtime/adapters/files-publisher.ts'
+import { GeneratorReader } from '../runtime/adapters/generator-reader.ts'
+import { LinesReader } from '../runtime/adapters/lines-reader.ts'
+import { nodeClock } from '../runtime/adapters/node-clock.ts'
+import { StreamAppender } from '../runtime/adapters/stream-appender.ts'
+import { deadLettersName } from '../runtime/core/worker.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import type { Appender, LogReader } from '../runtime/ports/log.ts'
+import type { Publisher } from '../runtime/ports/publisher.ts'
+import { beginIncarnation, type Ports } from '../runtime/shell/incarnation.ts'
+import type { Probe } from '../runtime/shell/worker-shell.ts'
+import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
+import { lockFolder } from './job-lock.ts'
+
+export type Started =
+  | { readonly kind: 'running'; readonly job: RunningJob }
+  | { readonly kind: 'finished'; readonly epoch: number }
+
+export async function startJob(job: Job<unknown>, options: StartOptions, probe?: Probe): Promise<Started> {
+  const plan: Plan = {
+    ...job.plan,
+    parallelism: options.parallelism ?? job.plan.parallelism,
+    intervalMs: options.intervalMs ?? job.plan.intervalMs
+  }
+  const folder = resolve(options.storage, plan.job)
+  await nodeFiles.makeFolder(folder)
+  const unlock = await lockFolder(folder)
+  try {
+    if (options.fresh) await setAside(plan, folder)
+    const begun = await beginIncarnation(plan, bind(plan, folder, probe))
+    if (begun.kind === 'finished') {
+      await unlock()
+      return begun
+    }
+    const { worker, shell, generation } = begun
+    let phase: JobStatus['phase'] = 'running'
+    const ended = shell.ended.finally(async () => {
+      await shell.stop()
+      await unlock()
+    })
+    ended.then(
+      how => (phase = how === 'finished' ? 'finished' : 'draining'),
+      () => (phase = 'failed')
+    )
+    shell.start()
+    const status = (): JobStatus => ({
+      job: plan.job,
+      phase,
+      generation,
+      ...worker.counts,
+      checkpoint: shell.checkpoint,
+      sinks: [...shell.published].map(([name, published]) => ({ name, published }))
+    })
+    const running: RunningJob = {
+      status,
+      ended,
+      async drain() {
+        phase = 'draining'
+        shell.command({ kind: 'drain' })
+        await ended
+      },
+      async stop() {
+        await shell.stop()
+        await ended
+      },
+      state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
+    }
+    return { kind: 'running', job: running }
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+/** Moves checkpoints and output folders aside, so that nothing is deleted silently. */
+async function setAside(plan: Plan, folder: string): Promise<void> {
+  const suffix = `.before-${randomBytes(4).toString('hex')}`
+  const folders = [join(folder, 'lineages'), ...sinksOf(plan).flatMap(([, sink]) => (sink.connector === 'files' ? [resolve(sink.folder)] : []))]
+  for (const path of new Set(folders)) {
+    const there = await stat(path).then(
+      () => true,
+      () => false
+    )
+    if (there) await rename(path, `${path}${suffix}`)
+  }
+}
+
+function sinksOf(plan: Plan): [string, SinkSpec][] {
+  const sinks = plan.nodes.flatMap((node): [string, SinkSpec][] => (node.kind === 'sink' ? [[node.name, node.sink]] : []))
+  return [...sinks, [deadLettersName, plan.deadLetters]]
+}
+
+function bind(plan: Plan, folder: string, probe: Probe | undefined): Ports {
+  const publishers = new Map<string, Publisher>()
+  const appenders = new Map<string, Appender>()
+  for (const [name, sink] of sinksOf(plan))
+    if (sink.connector === 'files') publishers.set(name, new FilesPublisher(nodeFiles, resolve(sink.folder)))
+    else if (sink.connector === 'stdout') appenders.set(name, new StreamAppender(process.stdout))
+    else throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
+  return {
+    clock: nodeClock,
+    storage: new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1')),
+    reader,
+    publishers,
+    appenders,
+    nonce: () => randomBytes(8).toString('hex'),
+    ...(probe === undefined ? {} : { probe })
+  }
+}
+
+function reader(node: SourceNode): LogReader {
+  switch (node.source.connector) {
+    case 'lines':
+      return new LinesReader(node.source.paths.map(path => resolve(path)))
+    case 'generator':
+      return new GeneratorReader(node.source)
+    default:
+      throw new CodedError('OPTION_INVALID', `source "${node.name}": the connector "${node.source.connector}" is not available yet`)
+  }
+}

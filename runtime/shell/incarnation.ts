@@ -1,0 +1,171 @@
+/**
+ * Begins one generation of a job: reads what is decided, checks that the code can take the stored state, restores the tasks, and
+ * hands over a shell ready to start. The same for production and the test driver; only the ports differ.
+ */
+import { defineActor } from '../../actors/definition.ts'
+import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
+import type { Plan, SourceNode } from '../../actors/plan.ts'
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import { loadStage, readHead } from '../../checkpoint/recovery.ts'
+import type { CheckpointStorage } from '../../checkpoint/storage.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { PartitionProgress } from '../core/source-task.ts'
+import { buildStageGraph, taskOfKeyGroup, type StageGraph } from '../core/stage-graph.ts'
+import type { SinkLimits } from '../core/task-outputs.ts'
+import { slotKey, Worker } from '../core/worker.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Appender, LogReader } from '../ports/log.ts'
+import type { Publisher } from '../ports/publisher.ts'
+import { WorkerShell, type Probe } from './worker-shell.ts'
+
+export interface Ports {
+  readonly clock: Clock
+  readonly storage: CheckpointStorage
+  readonly reader: (source: SourceNode) => LogReader
+  /** By sink name; `dead-letters` included. Sinks that are not transactional are absent. */
+  readonly publishers: ReadonlyMap<string, Publisher>
+  readonly appenders: ReadonlyMap<string, Appender>
+  readonly nonce: () => string
+  readonly probe?: Probe
+  readonly onTap?: (handle: string, value: unknown) => void
+}
+
+export type Incarnation =
+  | { readonly kind: 'running'; readonly worker: Worker; readonly shell: WorkerShell; readonly generation: number }
+  /** The last checkpoint is final and everything is published. */
+  | { readonly kind: 'finished'; readonly epoch: number }
+
+/** One lineage until forks exist. */
+const lineage = 1
+
+export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarnation> {
+  const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
+  const graph = buildStageGraph(plan)
+  const manifest = head?.manifest
+  const { definitions, schemas } = define(graph, manifest)
+  if (manifest !== undefined) refuseChanges(plan, graph, manifest)
+  if (manifest?.final === true && manifest.outboxes.length === 0) return { kind: 'finished', epoch: manifest.epoch }
+
+  const generation = log.generation + 1
+  const parent = head === undefined ? null : { epoch: head.manifest.epoch, hash: head.hash }
+  const began = await log.append({ kind: 'begins', generation, lineage, parent })
+  if (began.kind === 'lost') throw new CodedError('FENCED', `generation ${generation}: another owner began at the same time`)
+
+  const readers = new Map<number, LogReader>()
+  const partitions = new Map<string, readonly PartitionProgress[]>()
+  for (const stage of graph.stages) {
+    if (stage.kind !== 'source') continue
+    const reader = ports.reader(stage.node)
+    readers.set(stage.index, reader)
+    partitions.set(stage.name, await positions(stage.node, reader, manifest))
+  }
+  const limits = new Map<string, SinkLimits>()
+  for (const [sink, publisher] of ports.publishers) limits.set(sink, await publisher.describe())
+
+  const worker = new Worker({
+    graph,
+    lineage,
+    generation,
+    owner: ports.nonce(),
+    epoch: manifest?.epoch ?? 0,
+    intervalMs: plan.intervalMs,
+    definitions,
+    schemas,
+    partitions,
+    limits,
+    floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
+    ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
+  })
+  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage)
+  const shell = new WorkerShell({
+    worker,
+    graph,
+    clock: ports.clock,
+    storage: ports.storage,
+    log,
+    head,
+    generation,
+    lineage,
+    schemas: new Map([...schemas].map(([name, { list }]) => [name, list])),
+    readers,
+    publishers: ports.publishers,
+    appenders: ports.appenders,
+    nonce: ports.nonce,
+    ...(ports.probe === undefined ? {} : { probe: ports.probe })
+  })
+  return { kind: 'running', worker, shell, generation }
+}
+
+function define(
+  graph: StageGraph,
+  manifest: Manifest | undefined
+): {
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
+} {
+  const definitions = new Map<string, ActorDefinition>()
+  const schemas = new Map<string, { list: StoredActorSchema[]; index: number }>()
+  const problems: string[] = []
+  for (const stage of graph.stages) {
+    if (stage.kind !== 'keyed') continue
+    const definition = defineActor(stage.node.actor, stage.name)
+    const list = [...((manifest?.stages.find(each => each.name === stage.name)?.schemas ?? []) as StoredActorSchema[])]
+    for (const stored of list) problems.push(...definition.accepts(stored))
+    const text = JSON.stringify(definition.schema)
+    let index = list.findIndex(stored => JSON.stringify(stored) === text)
+    if (index < 0) index = list.push(definition.schema) - 1
+    definitions.set(stage.name, definition)
+    schemas.set(stage.name, { list, index })
+  }
+  if (problems.length > 0) throw new CodedError('STATE_INCOMPATIBLE', `the stored state does not fit the code:\n  - ${[...new Set(problems)].join('\n  - ')}`)
+  return { definitions, schemas }
+}
+
+function refuseChanges(plan: Plan, graph: StageGraph, manifest: Manifest): void {
+  const problems: string[] = []
+  if (plan.keyGroups !== manifest.keyGroups) problems.push(`keyGroups was ${manifest.keyGroups} and is ${plan.keyGroups}; it is fixed for the life of the state`)
+  if (plan.slots !== manifest.slots) problems.push(`slots was ${manifest.slots} and is ${plan.slots}; it is fixed for the life of the state`)
+  for (const stage of manifest.stages)
+    if (stage.files.length > 0 && !graph.stages.some(each => each.kind === 'keyed' && each.name === stage.name))
+      problems.push(`stage "${stage.name}" has stored state, but the job has no such stage`)
+  if (problems.length > 0) throw new CodedError('STATE_INCOMPATIBLE', `the job has changed:\n  - ${problems.join('\n  - ')}`)
+}
+
+async function positions(node: SourceNode, reader: LogReader, manifest: Manifest | undefined): Promise<PartitionProgress[]> {
+  const known = manifest?.sources.find(each => each.name === node.name)?.partitions ?? []
+  const found = await reader.partitions()
+  const missing = known.find(each => found[each.partition]?.name !== each.name)
+  if (missing !== undefined)
+    throw new CodedError('INPUT_REGRESSED', `source "${node.name}": partition "${missing.name}" of the checkpoint is not there any more`)
+  const from = 'from' in node.source ? node.source.from : 'earliest'
+  const progress: PartitionProgress[] = []
+  for (const [partition, { name }] of found.entries())
+    progress.push(
+      known.find(each => each.partition === partition) ?? {
+        partition,
+        name,
+        position: await reader.start(partition, known.length > 0 ? 'earliest' : from),
+        greatestTime: null,
+        watermark: null,
+        finished: false
+      }
+    )
+  return progress
+}
+
+async function restore(worker: Worker, graph: StageGraph, manifest: Manifest, storage: CheckpointStorage): Promise<void> {
+  for (const stage of graph.stages) {
+    const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
+    if (stored === undefined) continue
+    const tasks = worker.keyedTasks(stage.index)
+    for (const record of await loadStage(storage, stored)) {
+      const task = tasks[taskOfKeyGroup(record.keyGroup, graph.plan.slots, tasks.length)]
+      if (record.value !== undefined) task?.restoreRecord(record.key, record.value)
+    }
+    const times = stored.watermarks.map(time => time ?? -Infinity)
+    for (const [index, task] of tasks.entries()) {
+      const same = manifest.parallelism === graph.plan.parallelism
+      task.restoreProgress(same ? (times[index] ?? -Infinity) : Math.max(...times), false)
+    }
+  }
+}
