@@ -28,7 +28,11 @@ export interface ActorClass<A extends Actor = Actor> {
   migrate?(old: any, from: number): object
   /** Stored fields given up on purpose. */
   readonly drops?: readonly string[]
-  readonly ttl?: { readonly after: Duration; readonly since?: 'last-event' | 'created'; readonly clock?: 'event' | 'wall' }
+  readonly ttl?: {
+    readonly after: Duration
+    readonly since?: 'last-event' | 'created'
+    readonly clock?: 'event' | 'wall'
+  }
   /** Side outputs, known to the plan. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a record of outputs of any type
   readonly outputs?: Readonly<Record<string, Output<any>>>
@@ -63,7 +67,8 @@ export interface Context<Out = never, K extends Key = string> {
 /* eslint-disable @typescript-eslint/no-explicit-any -- inference of handler parameters needs `any` */
 type Ctx<A, M extends PropertyKey> = A extends { [P in M]: (event: any, ctx: infer C) => any } ? C : never
 type Emits<C> = unknown extends C ? never : C extends Context<infer O, any> ? O : never
-export type EventOf<C extends ActorClass> = InstanceType<C> extends { receive(event: infer E, ...rest: any): any } ? E : never
+export type EventOf<C extends ActorClass> =
+  InstanceType<C> extends { receive(event: infer E, ...rest: any): any } ? E : never
 export type KeyOf<C extends ActorClass> = Ctx<InstanceType<C>, 'receive'> extends Context<any, infer K> ? K : string
 export type OutOf<C extends ActorClass> =
   | Emits<Ctx<InstanceType<C>, 'receive'>>

@@ -28,7 +28,8 @@ interface Issue {
 
 function validated(schema: StandardSchema, value: unknown): unknown {
   const result = schema['~standard'].validate(value) as { readonly issues?: readonly Issue[]; readonly value?: unknown }
-  if (result instanceof Promise) throw new TypeError('json(schema): the schema validates asynchronously, which a source cannot wait for')
+  if (result instanceof Promise)
+    throw new TypeError('json(schema): the schema validates asynchronously, which a source cannot wait for')
   if (result.issues === undefined) return result.value
   const sentences = result.issues.map(issue => {
     const path = (issue.path ?? []).map(part => String(typeof part === 'object' ? part.key : part)).join('.')

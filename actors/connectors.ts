@@ -11,16 +11,50 @@ export interface ValueCodec {
 
 export type SourceSpec =
   | { readonly connector: 'lines'; readonly paths: readonly string[]; readonly codec: ValueCodec }
-  | { readonly connector: 'csv'; readonly paths: readonly string[]; readonly separator: string; readonly codec: ValueCodec }
-  | { readonly connector: 'log'; readonly topic: string; readonly from: 'earliest' | 'latest'; readonly codec: ValueCodec }
-  | { readonly connector: 'generator'; readonly partitions: number; readonly count: number; readonly make: (sequence: number, partition: number) => unknown; readonly perSecond: number | undefined }
-  | { readonly connector: 'kafka'; readonly topic: string; readonly from: 'earliest' | 'latest'; readonly codec: ValueCodec; readonly brokers: string | undefined }
+  | {
+      readonly connector: 'csv'
+      readonly paths: readonly string[]
+      readonly separator: string
+      readonly codec: ValueCodec
+    }
+  | {
+      readonly connector: 'log'
+      readonly topic: string
+      readonly from: 'earliest' | 'latest'
+      readonly codec: ValueCodec
+    }
+  | {
+      readonly connector: 'generator'
+      readonly partitions: number
+      readonly count: number
+      readonly make: (sequence: number, partition: number) => unknown
+      readonly perSecond: number | undefined
+    }
+  | {
+      readonly connector: 'kafka'
+      readonly topic: string
+      readonly from: 'earliest' | 'latest'
+      readonly codec: ValueCodec
+      readonly brokers: string | undefined
+    }
 
 export type SinkSpec =
   | { readonly connector: 'files'; readonly folder: string; readonly codec: ValueCodec }
-  | { readonly connector: 'log'; readonly topic: string; readonly partitions: number; readonly codec: ValueCodec; readonly key: ((value: never) => string) | undefined }
+  | {
+      readonly connector: 'log'
+      readonly topic: string
+      readonly partitions: number
+      readonly codec: ValueCodec
+      readonly key: ((value: never) => string) | undefined
+    }
   | { readonly connector: 'stdout'; readonly codec: ValueCodec }
-  | { readonly connector: 'kafka'; readonly topic: string; readonly codec: ValueCodec; readonly key: ((value: never) => string) | undefined; readonly brokers: string | undefined }
+  | {
+      readonly connector: 'kafka'
+      readonly topic: string
+      readonly codec: ValueCodec
+      readonly key: ((value: never) => string) | undefined
+      readonly brokers: string | undefined
+    }
 
 /** The best delivery a connector can give: the default of `to()`. */
 export const bestDelivery = {

@@ -27,7 +27,12 @@ function copyFlat(value: Record<string, unknown>): Record<string, unknown> | und
   const copy: Record<string, unknown> = {}
   for (const name of Object.keys(value)) {
     const item = value[name]
-    if ((typeof item === 'object' && item !== null) || typeof item === 'function' || typeof item === 'symbol' || name === '__proto__')
+    if (
+      (typeof item === 'object' && item !== null) ||
+      typeof item === 'function' ||
+      typeof item === 'symbol' ||
+      name === '__proto__'
+    )
       return undefined
     copy[name] = item
   }

@@ -23,7 +23,11 @@ export interface DurableMapBackend {
   set(mapKey: Uint8Array, value: Uint8Array): void
   delete(mapKey: Uint8Array): void
   /** Ordered pages of entries. */
-  entries(from: Uint8Array | undefined, to: Uint8Array | undefined, limit: number): Promise<readonly (readonly [Uint8Array, Uint8Array])[]>
+  entries(
+    from: Uint8Array | undefined,
+    to: Uint8Array | undefined,
+    limit: number
+  ): Promise<readonly (readonly [Uint8Array, Uint8Array])[]>
   /** Wall clock for TTL, ms. */
   now(): number
 }
@@ -37,7 +41,8 @@ export interface ActorDefinition {
   readonly outputs: readonly string[]
   /** Field names that hold a durableMap. */
   readonly durableMaps: readonly string[]
-  readonly ttl: { readonly afterMs: number; readonly since: 'last-event' | 'created'; readonly clock: 'event' | 'wall' } | undefined
+  readonly ttl:
+    { readonly afterMs: number; readonly since: 'last-event' | 'created'; readonly clock: 'event' | 'wall' } | undefined
   /** `new Class()`, sealed. */
   create(): Actor
   /** Binds every durableMap field; called once after create or restore when the class has any. */

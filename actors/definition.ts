@@ -16,7 +16,8 @@ export function defineActor(actorClass: ActorClass<Actor>, stageName: string = a
   const problems: string[] = []
   const fields = probe(actorClass, name, problems)
   const version = actorClass.version ?? 1
-  if (!Number.isSafeInteger(version) || version < 1) problems.push(`${name}: static version is ${String(version)}; it must be a whole number from 1`)
+  if (!Number.isSafeInteger(version) || version < 1)
+    problems.push(`${name}: static version is ${String(version)}; it must be a whole number from 1`)
   let ttl: ActorDefinition['ttl']
   if (actorClass.ttl !== undefined)
     try {
@@ -44,7 +45,8 @@ function probe(actorClass: ActorClass<Actor>, name: string, problems: string[]):
     }
     const value = first[field]
     if (typeof value === 'object' && value !== null) {
-      if (value === second[field]) problems.push(`${name}.${field} holds an object shared between all keys; create it in the initialiser`)
+      if (value === second[field])
+        problems.push(`${name}.${field} holds an object shared between all keys; create it in the initialiser`)
       if (objects.has(value)) problems.push(`${name}.${field} holds the same object as another field`)
       objects.add(value)
     }
@@ -111,13 +113,21 @@ class Definition implements ActorDefinition {
     }
     const size = into.length - start
     if (size > stateLimitBytes)
-      throw new CodedError('STATE_TOO_LARGE', `an instance of ${this.name} is ${size} bytes; the limit is ${stateLimitBytes}`)
+      throw new CodedError(
+        'STATE_TOO_LARGE',
+        `an instance of ${this.name} is ${size} bytes; the limit is ${stateLimitBytes}`
+      )
   }
 
   restore(from: ByteReader, stored: StoredActorSchema): Actor {
     const old: Fields = {}
     for (const field of stored.fields)
-      Object.defineProperty(old, field.name, { value: decodeValue(from), writable: true, enumerable: true, configurable: true })
+      Object.defineProperty(old, field.name, {
+        value: decodeValue(from),
+        writable: true,
+        enumerable: true,
+        configurable: true
+      })
     from.expectEnd()
     const instance = new this.actorClass() as unknown as Fields
     let values = old
@@ -130,13 +140,18 @@ class Definition implements ActorDefinition {
   accepts(stored: StoredActorSchema): readonly string[] {
     if (stored.actor !== this.name) return [`the stored state is of actor ${stored.actor}, not ${this.name}`]
     if (stored.version > this.schema.version)
-      return [`the stored state of ${this.name} is of version ${stored.version}; this class is of version ${this.schema.version}`]
+      return [
+        `the stored state of ${this.name} is of version ${stored.version}; this class is of version ${this.schema.version}`
+      ]
     const migrates = stored.version !== this.schema.version && this.actorClass.migrate !== undefined
     if (migrates) return []
     const drops = this.actorClass.drops ?? []
     return stored.fields
       .filter(field => !this.names.includes(field.name) && !drops.includes(field.name))
-      .map(field => `${this.name}.${field.name} is stored but not in the class; rename it by \`static migrate\` with a new version, or list it in \`static drops\``)
+      .map(
+        field =>
+          `${this.name}.${field.name} is stored but not in the class; rename it by \`static migrate\` with a new version, or list it in \`static drops\``
+      )
   }
 
   preImage(instance: Actor): PreImage {
@@ -177,5 +192,7 @@ class Definition implements ActorDefinition {
 export function explainHandlerError(error: unknown, actor: string): unknown {
   const match = error instanceof TypeError ? /add property (\S+), object is not extensible/.exec(error.message) : null
   if (match === null) return error
-  return new TypeError(`${actor}.${match[1]} is not a field of the class: give the field an initialiser`, { cause: error })
+  return new TypeError(`${actor}.${match[1]} is not a field of the class: give the field an initialiser`, {
+    cause: error
+  })
 }

@@ -6,7 +6,19 @@ export type { Checked, Codec, StandardSchema } from './codecs.ts'
 export { files, generator, lines, stdout } from './io.ts'
 export { job } from './job.ts'
 export type { JobOptions, Plan } from './plan.ts'
-export type { ActorStage, Delivered, Job, JobBuilder, KeyedStream, Origin, Sink, Source, SourceOptions, StageOptions, Stream } from './stream.ts'
+export type {
+  ActorStage,
+  Delivered,
+  Job,
+  JobBuilder,
+  KeyedStream,
+  Origin,
+  Sink,
+  Source,
+  SourceOptions,
+  StageOptions,
+  Stream
+} from './stream.ts'
 export { days, hours, minutes, seconds } from '../runtime/kernel/durations.ts'
 export type { Duration } from '../runtime/kernel/durations.ts'
 export { CodedError } from '../runtime/kernel/errors.ts'

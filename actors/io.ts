@@ -18,7 +18,15 @@ export function generator<T>(
   options: { readonly count: number; readonly partitions?: number },
   make: (sequence: number, partition: number) => T
 ): Source<T> {
-  return { source: { connector: 'generator', partitions: options.partitions ?? 1, count: options.count, make, perSecond: undefined } }
+  return {
+    source: {
+      connector: 'generator',
+      partitions: options.partitions ?? 1,
+      count: options.count,
+      make,
+      perSecond: undefined
+    }
+  }
 }
 
 /** One JSON value per line on standard output, at least once. */

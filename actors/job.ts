@@ -6,7 +6,18 @@ import { bestDelivery, type SinkSpec } from './connectors.ts'
 import { json } from './codecs.ts'
 import { checkPlan } from './plan-checks.ts'
 import type { ActorNode, JobOptions, NodeId, Plan, PlanNode, Port } from './plan.ts'
-import type { ActorStage, Delivered, Job, JobBuilder, KeyedStream, Origin, Sink, SourceOptions, Stream, StageOptions } from './stream.ts'
+import type {
+  ActorStage,
+  Delivered,
+  Job,
+  JobBuilder,
+  KeyedStream,
+  Origin,
+  Sink,
+  SourceOptions,
+  Stream,
+  StageOptions
+} from './stream.ts'
 
 type Handle = Plan['handles'][string]
 const handles = new WeakMap<object, Handle>()
@@ -64,18 +75,29 @@ class StreamNode implements Stream<unknown>, Origin<unknown>, ActorStage<ActorCl
   keyBy(f: (value: never) => unknown): never {
     return new KeyedNode(this.recorder, [this.recorder.add({ kind: 'keyBy', input: this.port, f })]) as never
   }
-  to(name: string, target: Sink<never>, options: { delivery?: 'exactly-once' | 'at-least-once' } = {}): Delivered<never> {
+  to(
+    name: string,
+    target: Sink<never>,
+    options: { delivery?: 'exactly-once' | 'at-least-once' } = {}
+  ): Delivered<never> {
     const best = bestDelivery[target.sink.connector]
     const delivery = options.delivery ?? best
     if (delivery === 'exactly-once' && best !== 'exactly-once')
-      this.recorder.problems.push(`sink "${name}": ${target.sink.connector} cannot deliver exactly once; leave \`delivery\` out`)
+      this.recorder.problems.push(
+        `sink "${name}": ${target.sink.connector} cannot deliver exactly once; leave \`delivery\` out`
+      )
     this.recorder.add({ kind: 'sink', name, input: this.port, sink: target.sink, delivery })
     const delivered = Object.freeze({ delivered: name })
     handles.set(delivered, { kind: 'sink', port: this.port, name })
     return delivered
   }
   output(name: string): never {
-    return new StreamNode(this.recorder, { node: this.port.node, output: name }, `${this.origin}.${name}`, 'stream') as never
+    return new StreamNode(
+      this.recorder,
+      { node: this.port.node, output: name },
+      `${this.origin}.${name}`,
+      'stream'
+    ) as never
   }
 }
 
@@ -88,14 +110,22 @@ class KeyedNode implements KeyedStream<unknown, string> {
     this.inputs = inputs
   }
   union(...others: KeyedStream<unknown, string>[]): never {
-    return new KeyedNode(this.recorder, [this.inputs, ...others.map(other => (other as unknown as KeyedNode).inputs)].flat()) as never
+    return new KeyedNode(
+      this.recorder,
+      [this.inputs, ...others.map(other => (other as unknown as KeyedNode).inputs)].flat()
+    ) as never
   }
   actor(actor: ActorClass<Actor>, options: StageOptions = {}): never {
     return addActor(this.recorder, actor, this.inputs, options) as never
   }
 }
 
-function addActor(recorder: Recorder, actor: ActorClass<Actor>, inputs: readonly NodeId[], options: StageOptions): StreamNode {
+function addActor(
+  recorder: Recorder,
+  actor: ActorClass<Actor>,
+  inputs: readonly NodeId[],
+  options: StageOptions
+): StreamNode {
   const name = options.name ?? actor.actorName ?? actor.name
   const node: Unfinished<ActorNode> = {
     kind: 'actor',
@@ -121,7 +151,8 @@ function builder(recorder: Recorder): JobBuilder {
         outOfOrderMs: recorder.duration(options.outOfOrder ?? 0, `source "${name}": outOfOrder`),
         idleAfterMs: recorder.duration(options.idleAfter ?? '30s', `source "${name}": idleAfter`),
         onError: options.onError ?? 'fail',
-        paceMsPerSecond: options.pace === undefined ? undefined : recorder.duration(options.pace, `source "${name}": pace`)
+        paceMsPerSecond:
+          options.pace === undefined ? undefined : recorder.duration(options.pace, `source "${name}": pace`)
       })
       return new StreamNode(recorder, { node: id, output: 'main' }, name, 'source') as never
     },

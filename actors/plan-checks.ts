@@ -37,13 +37,16 @@ function checkNames(plan: Plan, problems: string[]): void {
 
 function checkNumbers(plan: Plan, problems: string[]): void {
   const whole = (what: string, n: number, most: number): void => {
-    if (!Number.isSafeInteger(n) || n < 1 || n > most) problems.push(`${what} is ${n}; it must be a whole number from 1 to ${most}`)
+    if (!Number.isSafeInteger(n) || n < 1 || n > most)
+      problems.push(`${what} is ${n}; it must be a whole number from 1 to ${most}`)
   }
   whole('parallelism', plan.parallelism, 256)
   whole('keyGroups', plan.keyGroups, 32768)
   whole('slots', plan.slots, 256)
-  if (plan.keyGroups % plan.slots !== 0) problems.push(`slots (${plan.slots}) must divide keyGroups (${plan.keyGroups})`)
-  if (plan.parallelism > plan.slots) problems.push(`parallelism (${plan.parallelism}) is above slots (${plan.slots}), which bound it`)
+  if (plan.keyGroups % plan.slots !== 0)
+    problems.push(`slots (${plan.slots}) must divide keyGroups (${plan.keyGroups})`)
+  if (plan.parallelism > plan.slots)
+    problems.push(`parallelism (${plan.parallelism}) is above slots (${plan.slots}), which bound it`)
   if (plan.intervalMs < 10) problems.push(`interval is ${plan.intervalMs} ms; it must be at least 10 ms`)
 }
 
@@ -56,8 +59,14 @@ function checkStage(stage: ActorNode, stages: readonly ActorNode[], problems: st
   }
   for (const target of stage.sends) {
     const found = stages.filter(other => other.actor === target).length
-    if (found === 0) problems.push(`stage "${stage.name}" sends to ${target.name}, which is not a stage of the job; add j.actor(${target.name})`)
-    if (found > 1) problems.push(`stage "${stage.name}" sends to ${target.name}, which is ${found} stages; an actor that is sent to stands once`)
+    if (found === 0)
+      problems.push(
+        `stage "${stage.name}" sends to ${target.name}, which is not a stage of the job; add j.actor(${target.name})`
+      )
+    if (found > 1)
+      problems.push(
+        `stage "${stage.name}" sends to ${target.name}, which is ${found} stages; an actor that is sent to stands once`
+      )
   }
   if (stage.inputs.length === 0 && !stages.some(other => other.sends.includes(stage.actor)))
     problems.push(`stage "${stage.name}" is fed by nothing: no stream and no \`sends\``)

@@ -16,15 +16,7 @@ export interface Port {
   readonly output: string
 }
 
-export type PlanNode =
-  | SourceNode
-  | MapNode
-  | FlatMapNode
-  | FilterNode
-  | UnionNode
-  | KeyByNode
-  | ActorNode
-  | SinkNode
+export type PlanNode = SourceNode | MapNode | FlatMapNode | FilterNode | UnionNode | KeyByNode | ActorNode | SinkNode
 
 export interface SourceNode {
   readonly kind: 'source'
@@ -40,12 +32,36 @@ export interface SourceNode {
   /** Event time (record timestamps) let through per second of wall clock; undefined = as fast as possible. */
   readonly paceMsPerSecond: number | undefined
 }
-export interface MapNode { readonly kind: 'map'; readonly id: NodeId; readonly input: Port; readonly f: (value: never) => unknown }
-export interface FlatMapNode { readonly kind: 'flatMap'; readonly id: NodeId; readonly input: Port; readonly f: (value: never) => Iterable<unknown> }
-export interface FilterNode { readonly kind: 'filter'; readonly id: NodeId; readonly input: Port; readonly f: (value: never) => boolean }
-export interface UnionNode { readonly kind: 'union'; readonly id: NodeId; readonly inputs: readonly Port[] }
+export interface MapNode {
+  readonly kind: 'map'
+  readonly id: NodeId
+  readonly input: Port
+  readonly f: (value: never) => unknown
+}
+export interface FlatMapNode {
+  readonly kind: 'flatMap'
+  readonly id: NodeId
+  readonly input: Port
+  readonly f: (value: never) => Iterable<unknown>
+}
+export interface FilterNode {
+  readonly kind: 'filter'
+  readonly id: NodeId
+  readonly input: Port
+  readonly f: (value: never) => boolean
+}
+export interface UnionNode {
+  readonly kind: 'union'
+  readonly id: NodeId
+  readonly inputs: readonly Port[]
+}
 /** A keyed view of a stream; consumed by actor nodes only. */
-export interface KeyByNode { readonly kind: 'keyBy'; readonly id: NodeId; readonly input: Port; readonly f: (value: never) => unknown }
+export interface KeyByNode {
+  readonly kind: 'keyBy'
+  readonly id: NodeId
+  readonly input: Port
+  readonly f: (value: never) => unknown
+}
 /** A keyed stage. Windows and dedupe are actors too (`builtIn` says which), made by `window-actor.ts` and `dedupe-actor.ts`. */
 export interface ActorNode {
   readonly kind: 'actor'
@@ -96,6 +112,8 @@ export interface Plan {
   readonly onError: 'fail' | 'dead-letter'
   readonly deadLetters: SinkSpec
   /** Names the builder returned: how the driver and the simulator address sources, streams and sinks. */
-  readonly handles: Readonly<Record<string, { readonly kind: 'source' | 'sink' | 'stream'; readonly port: Port; readonly name: string }>>
+  readonly handles: Readonly<
+    Record<string, { readonly kind: 'source' | 'sink' | 'stream'; readonly port: Port; readonly name: string }>
+  >
   readonly warnings: readonly string[]
 }

@@ -57,7 +57,8 @@ function encode(value: unknown, w: ByteWriter, path: string, parents: object[], 
       refuse(path, `a ${typeof value}`)
   }
   if (parents.length >= depthLimit) refuse(path, `a value more than ${depthLimit} levels deep`)
-  if (seen.has(value)) refuse(path, parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
+  if (seen.has(value))
+    refuse(path, parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
   seen.add(value)
   parents.push(value)
   encodeObject(value, w, path, parents, seen)
@@ -102,11 +103,20 @@ function encodeObject(value: object, w: ByteWriter, path: string, parents: objec
     w.varuint((value as Set<unknown>).size)
     let i = 0
     for (const item of value as Set<unknown>) encode(item, w, `${path}.values()[${i++}]`, parents, seen)
-  } else if (prototype === Object.prototype || prototype === null) encodePlain(value, prototype === null, w, path, parents, seen)
-  else refuse(path, `an instance of ${(value.constructor as { name?: string } | undefined)?.name ?? 'an unknown class'}`)
+  } else if (prototype === Object.prototype || prototype === null)
+    encodePlain(value, prototype === null, w, path, parents, seen)
+  else
+    refuse(path, `an instance of ${(value.constructor as { name?: string } | undefined)?.name ?? 'an unknown class'}`)
 }
 
-function encodePlain(value: object, bare: boolean, w: ByteWriter, path: string, parents: object[], seen: Set<object>): void {
+function encodePlain(
+  value: object,
+  bare: boolean,
+  w: ByteWriter,
+  path: string,
+  parents: object[],
+  seen: Set<object>
+): void {
   if (Object.getOwnPropertySymbols(value).length > 0) refuse(path, 'a property whose name is a symbol')
   const names = Object.getOwnPropertyNames(value)
   w.u8(bare ? tag.nullObject : tag.object)
@@ -185,7 +195,8 @@ function decodePlain(r: ByteReader, target: object, depth: number): object {
     const name = r.string()
     if (Object.hasOwn(target, name)) throw new CodedError('CORRUPT', `a stored object holds "${name}" twice`)
     const value = decode(r, depth + 1)
-    if (name === '__proto__') Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true })
+    if (name === '__proto__')
+      Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true })
     else (target as Record<string, unknown>)[name] = value
   }
   return target

@@ -13,8 +13,19 @@ import type { CheckpointStorage } from './storage.ts'
 
 export type Decision =
   | { readonly kind: 'leads'; readonly worker: string; readonly generation: number }
-  | { readonly kind: 'begins'; readonly generation: number; readonly lineage: number; readonly parent: { readonly epoch: number; readonly hash: string } | null }
-  | { readonly kind: 'completed'; readonly epoch: number; readonly generation: number; readonly manifest: { readonly name: string; readonly hash: string }; readonly final: boolean }
+  | {
+      readonly kind: 'begins'
+      readonly generation: number
+      readonly lineage: number
+      readonly parent: { readonly epoch: number; readonly hash: string } | null
+    }
+  | {
+      readonly kind: 'completed'
+      readonly epoch: number
+      readonly generation: number
+      readonly manifest: { readonly name: string; readonly hash: string }
+      readonly final: boolean
+    }
 
 export type Completed = Extract<Decision, { kind: 'completed' }>
 export type Appended = { readonly kind: 'appended' } | { readonly kind: 'lost'; readonly winner: Decision }
@@ -48,7 +59,8 @@ export class DecisionLog {
     const highest = Math.max(-1, ...listed)
     log.next = 0
     while (await log.readNext());
-    if (highest >= log.next) throw new CodedError('CORRUPT', `decision ${log.next} is missing, though decision ${highest} is there`)
+    if (highest >= log.next)
+      throw new CodedError('CORRUPT', `decision ${log.next} is missing, though decision ${highest} is there`)
     return log
   }
 
@@ -62,7 +74,8 @@ export class DecisionLog {
 
   /** Durable when it resolves. Throws when the outcome cannot be known. */
   async append(decision: Decision): Promise<Appended> {
-    if (decision.kind === 'completed') assert(decision.epoch > (this.head?.epoch ?? 0), `epoch ${decision.epoch} was decided before`)
+    if (decision.kind === 'completed')
+      assert(decision.epoch > (this.head?.epoch ?? 0), `epoch ${decision.epoch} was decided before`)
     const nonce = this.nonce()
     const bytes = seal(decision, nonce)
     for (let attempt = 1; ; attempt++) {

@@ -69,7 +69,13 @@ export interface Manifest {
   /** Every outbox not yet known to be published. */
   readonly outboxes: readonly OutboxRef[]
   /** Slots that have ever been written, with what is known to be published. */
-  readonly ledgers: readonly { readonly sink: string; readonly stage: string; readonly slot: number; readonly epoch: number; readonly chunk: number }[]
+  readonly ledgers: readonly {
+    readonly sink: string
+    readonly stage: string
+    readonly slot: number
+    readonly epoch: number
+    readonly chunk: number
+  }[]
 }
 
 export function encodeManifest(manifest: Manifest): { readonly bytes: Uint8Array; readonly hash: string } {
@@ -79,9 +85,13 @@ export function encodeManifest(manifest: Manifest): { readonly bytes: Uint8Array
 
 /** Verifies the hash that the decision names, then the format. */
 export function decodeManifest(bytes: Uint8Array, hash: string, name: string): Manifest {
-  if (sha256Hex(bytes) !== hash) throw new CodedError('CORRUPT', `manifest "${name}": its SHA-256 is not the decided one`)
+  if (sha256Hex(bytes) !== hash)
+    throw new CodedError('CORRUPT', `manifest "${name}": its SHA-256 is not the decided one`)
   const manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
   if (manifest.format > manifestFormat)
-    throw new CodedError('FORMAT_NEWER', `manifest "${name}" is of format ${manifest.format}; this Cairn reads up to ${manifestFormat}`)
+    throw new CodedError(
+      'FORMAT_NEWER',
+      `manifest "${name}" is of format ${manifest.format}; this Cairn reads up to ${manifestFormat}`
+    )
   return manifest
 }

@@ -5,8 +5,10 @@ export const objectNames = {
   decisions: 'decisions',
   decision: (sequence: number): string => `decisions/${padded(sequence)}`,
   manifest: (epoch: number, nonce: string): string => `manifests/${padded(epoch)}-${nonce}`,
-  delta: (epoch: number, stage: string, task: number, nonce: string): string => `deltas/${padded(epoch)}-${stage}-${task}-${nonce}`,
-  outbox: (epoch: number, stage: string, task: number, nonce: string): string => `outbox/${padded(epoch)}-${stage}-${task}-${nonce}`,
+  delta: (epoch: number, stage: string, task: number, nonce: string): string =>
+    `deltas/${padded(epoch)}-${stage}-${task}-${nonce}`,
+  outbox: (epoch: number, stage: string, task: number, nonce: string): string =>
+    `outbox/${padded(epoch)}-${stage}-${task}-${nonce}`,
   /** Of a decision's last name part; undefined for a stray. */
   sequenceOf: (name: string): number | undefined => (/^\d{12}$/.test(name) ? Number(name) : undefined)
 } as const

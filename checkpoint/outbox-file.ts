@@ -80,6 +80,7 @@ export function decodeChunk(bytes: Uint8Array, file: string): OutboxRecord[] {
     return length === 0 ? undefined : reader.bytes(length - 1)
   }
   const records: OutboxRecord[] = []
-  while (reader.remaining > 0) records.push({ partition: reader.varuint(), timestamp: reader.f64(), key: part(), value: part() })
+  while (reader.remaining > 0)
+    records.push({ partition: reader.varuint(), timestamp: reader.f64(), key: part(), value: part() })
   return records
 }

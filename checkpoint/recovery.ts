@@ -18,9 +18,11 @@ export async function readHead(storage: CheckpointStorage, job: string, nonce: (
   if (decision === undefined) return { log, head: undefined }
   const { name, hash } = decision.manifest
   const bytes = await storage.read(name)
-  if (bytes === undefined) throw new CodedError('RECOVERY_HALTED', `manifest "${name}" of epoch ${decision.epoch} is missing`)
+  if (bytes === undefined)
+    throw new CodedError('RECOVERY_HALTED', `manifest "${name}" of epoch ${decision.epoch} is missing`)
   const manifest = decodeManifest(bytes, hash, name)
-  if (manifest.job !== job) throw new CodedError('FOREIGN_CHECKPOINT', `the checkpoint is of job "${manifest.job}", not "${job}"`)
+  if (manifest.job !== job)
+    throw new CodedError('FOREIGN_CHECKPOINT', `the checkpoint is of job "${manifest.job}", not "${job}"`)
   return { log, head: { manifest, hash } }
 }
 
@@ -29,7 +31,10 @@ export async function readVerified(storage: CheckpointStorage, file: FileRef, ep
   const bytes = await storage.read(file.name)
   if (bytes === undefined) throw new CodedError('RECOVERY_HALTED', `file "${file.name}" of epoch ${epoch} is missing`)
   if (bytes.length !== file.sizeBytes || sha256Hex(bytes) !== file.sha256)
-    throw new CodedError('CORRUPT', `file "${file.name}" of epoch ${epoch} is not the one that was checkpointed: size or SHA-256 differ`)
+    throw new CodedError(
+      'CORRUPT',
+      `file "${file.name}" of epoch ${epoch} is not the one that was checkpointed: size or SHA-256 differ`
+    )
   return bytes
 }
 

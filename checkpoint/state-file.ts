@@ -55,7 +55,8 @@ export function readStateFile(bytes: Uint8Array, file: string): StateRecord[] {
   try {
     return parse(bytes)
   } catch (error) {
-    if (error instanceof CodedError && error.code === 'CORRUPT') throw new CodedError('CORRUPT', `state file "${file}": ${error.message}`)
+    if (error instanceof CodedError && error.code === 'CORRUPT')
+      throw new CodedError('CORRUPT', `state file "${file}": ${error.message}`)
     throw error
   }
 }
@@ -66,7 +67,8 @@ function parse(bytes: Uint8Array): StateRecord[] {
   const version = reader.u8()
   if (bytes.length < 13 || crc32(bytes.subarray(0, bytes.length - 4)) !== new ByteReader(bytes, bytes.length - 4).u32())
     throw new CodedError('CORRUPT', 'its checksum does not match')
-  if (version > formatVersion) throw new CodedError('FORMAT_NEWER', `format version ${version}; this Cairn reads up to ${formatVersion}`)
+  if (version > formatVersion)
+    throw new CodedError('FORMAT_NEWER', `format version ${version}; this Cairn reads up to ${formatVersion}`)
   const count = new ByteReader(bytes, bytes.length - footerBytes).u32()
   const body = new ByteReader(bytes, 5, bytes.length - footerBytes)
   const records: StateRecord[] = []

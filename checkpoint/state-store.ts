@@ -26,7 +26,11 @@ export interface StateStore {
   /** A blocking read, for synchronous point access from a handler (durableMap). */
   getSync(key: Uint8Array): Uint8Array | undefined
   /** Entries with from ≤ key < to in key order, in pages of at most `limit`; an empty page is the end. */
-  scan(from: Uint8Array, to: Uint8Array, limit: number): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
+  scan(
+    from: Uint8Array,
+    to: Uint8Array,
+    limit: number
+  ): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
   /**
    * Applies the writes (later ones win) and then takes the new identity, a slice at a time so that the event loop is never
    * held for long. A crash in the middle leaves `identity: undefined`. Never concurrent with itself.

@@ -24,7 +24,9 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
 function socketPath(folder: string): string {
   const path = join(folder, 'lock.sock')
   // The longest path a local socket may have.
-  return path.length < 104 ? path : join(tmpdir(), `cairn-${createHash('sha256').update(folder).digest('hex').slice(0, 32)}.sock`)
+  return path.length < 104
+    ? path
+    : join(tmpdir(), `cairn-${createHash('sha256').update(folder).digest('hex').slice(0, 32)}.sock`)
 }
 
 function answers(path: string): Promise<boolean> {

@@ -23,12 +23,17 @@ export async function loadJob(path: string): Promise<Job<unknown>> {
     module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown }
   } catch (cause) {
     if (cause instanceof CodedError) throw cause
-    throw new CodedError('JOB_FILE_INVALID', `job file "${path}" throws while it is loaded: ${(cause as Error).message}`, { cause })
+    throw new CodedError(
+      'JOB_FILE_INVALID',
+      `job file "${path}" throws while it is loaded: ${(cause as Error).message}`,
+      { cause }
+    )
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
   const job = module.default
-  if (typeof job !== 'object' || job === null || !('plan' in job)) throw new CodedError('JOB_FILE_INVALID', `job file "${path}" exports no job as its default`)
+  if (typeof job !== 'object' || job === null || !('plan' in job))
+    throw new CodedError('JOB_FILE_INVALID', `job file "${path}" exports no job as its default`)
   return job as Job<unknown>
 }
 

@@ -21,7 +21,9 @@ export interface JobStatus {
   readonly lag: number | undefined
   /** Least watermark of all sources, ms since 1970; undefined before the first. */
   readonly watermark: number | undefined
-  readonly checkpoint: { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number } | undefined
+  readonly checkpoint:
+    | { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number }
+    | undefined
   readonly late: number
   readonly deadLetters: number
   readonly keys: number
@@ -37,5 +39,8 @@ export interface RunningJob {
   /** Resolves when the job ended by itself, was drained or stopped; rejects when it failed. */
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
   /** Live fields of one actor, undefined when there is none. `stage` is the stage or actor name. */
-  state(stage: string, key: string | number | readonly (string | number)[]): Promise<Record<string, unknown> | undefined>
+  state(
+    stage: string,
+    key: string | number | readonly (string | number)[]
+  ): Promise<Record<string, unknown> | undefined>
 }

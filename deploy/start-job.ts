@@ -22,8 +22,7 @@ import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
 import { lockFolder } from './job-lock.ts'
 
 export type Started =
-  | { readonly kind: 'running'; readonly job: RunningJob }
-  | { readonly kind: 'finished'; readonly epoch: number }
+  { readonly kind: 'running'; readonly job: RunningJob } | { readonly kind: 'finished'; readonly epoch: number }
 
 export async function startJob(job: Job<unknown>, options: StartOptions, probe?: Probe): Promise<Started> {
   const plan: Plan = {
@@ -84,7 +83,10 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
 /** Moves checkpoints and output folders aside, so that nothing is deleted silently. */
 async function setAside(plan: Plan, folder: string): Promise<void> {
   const suffix = `.before-${randomBytes(4).toString('hex')}`
-  const folders = [join(folder, 'lineages'), ...sinksOf(plan).flatMap(([, sink]) => (sink.connector === 'files' ? [resolve(sink.folder)] : []))]
+  const folders = [
+    join(folder, 'lineages'),
+    ...sinksOf(plan).flatMap(([, sink]) => (sink.connector === 'files' ? [resolve(sink.folder)] : []))
+  ]
   for (const path of new Set(folders)) {
     const there = await stat(path).then(
       () => true,
@@ -95,7 +97,9 @@ async function setAside(plan: Plan, folder: string): Promise<void> {
 }
 
 function sinksOf(plan: Plan): [string, SinkSpec][] {
-  const sinks = plan.nodes.flatMap((node): [string, SinkSpec][] => (node.kind === 'sink' ? [[node.name, node.sink]] : []))
+  const sinks = plan.nodes.flatMap((node): [string, SinkSpec][] =>
+    node.kind === 'sink' ? [[node.name, node.sink]] : []
+  )
   return [...sinks, [deadLettersName, plan.deadLetters]]
 }
 
@@ -105,7 +109,8 @@ function bind(plan: Plan, folder: string, probe: Probe | undefined): Ports {
   for (const [name, sink] of sinksOf(plan))
     if (sink.connector === 'files') publishers.set(name, new FilesPublisher(nodeFiles, resolve(sink.folder)))
     else if (sink.connector === 'stdout') appenders.set(name, new StreamAppender(process.stdout))
-    else throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
+    else
+      throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
   return {
     clock: nodeClock,
     storage: new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1')),
@@ -124,6 +129,9 @@ function reader(node: SourceNode): LogReader {
     case 'generator':
       return new GeneratorReader(node.source)
     default:
-      throw new CodedError('OPTION_INVALID', `source "${node.name}": the connector "${node.source.connector}" is not available yet`)
+      throw new CodedError(
+        'OPTION_INVALID',
+        `source "${node.name}": the connector "${node.source.connector}" is not available yet`
+      )
   }
 }

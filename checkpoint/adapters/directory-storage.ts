@@ -52,7 +52,11 @@ export class DirectoryStorage implements CheckpointStorage {
   async readRange(name: string, offset: number, length: number): Promise<Uint8Array> {
     const path = this.path(name)
     const bytes = await this.guarded(path, () => this.files.readRange(path, offset, length))
-    if (bytes.length !== length) throw new CodedError('CORRUPT', `"${name}" ends at byte ${offset + bytes.length}; ${length} bytes were wanted from ${offset}`)
+    if (bytes.length !== length)
+      throw new CodedError(
+        'CORRUPT',
+        `"${name}" ends at byte ${offset + bytes.length}; ${length} bytes were wanted from ${offset}`
+      )
     return bytes
   }
 

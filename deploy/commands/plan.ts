@@ -10,7 +10,9 @@ export function planCommand(): Command {
     .action(async (path: string) => {
       const { plan } = await loadJob(path)
       const graph = buildStageGraph(plan)
-      const lines = [`job ${plan.job} · parallelism ${plan.parallelism} · checkpoint every ${plan.intervalMs} ms · ${plan.keyGroups} key groups`]
+      const lines = [
+        `job ${plan.job} · parallelism ${plan.parallelism} · checkpoint every ${plan.intervalMs} ms · ${plan.keyGroups} key groups`
+      ]
       const leaves = (steps: readonly Step[]): string[] =>
         steps.flatMap(step => {
           if ('next' in step) return leaves(step.next)
@@ -19,10 +21,16 @@ export function planCommand(): Command {
           return []
         })
       for (const stage of graph.stages) {
-        lines.push(stage.kind === 'source' ? `source ${stage.name} (${stage.node.source.connector})` : `stage ${stage.name} · onError ${stage.node.onError}`)
-        for (const [output, steps] of stage.outputs) for (const leaf of leaves(steps)) lines.push(`  ${output} → ${leaf}`)
+        lines.push(
+          stage.kind === 'source'
+            ? `source ${stage.name} (${stage.node.source.connector})`
+            : `stage ${stage.name} · onError ${stage.node.onError}`
+        )
+        for (const [output, steps] of stage.outputs)
+          for (const leaf of leaves(steps)) lines.push(`  ${output} → ${leaf}`)
         if (stage.kind === 'keyed')
-          for (const edge of stage.sends.values()) lines.push(`  sends → stage ${graph.stages[graph.edges[edge]?.to ?? -1]?.name ?? '?'}`)
+          for (const edge of stage.sends.values())
+            lines.push(`  sends → stage ${graph.stages[graph.edges[edge]?.to ?? -1]?.name ?? '?'}`)
       }
       process.stdout.write(`${lines.join('\n')}\n`)
     })

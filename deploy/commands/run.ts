@@ -24,7 +24,10 @@ export function runCommand(): Command {
     .option('--fresh', 'start over: checkpoints and output folders are moved aside')
     .option('--parallelism <n>', 'tasks per stage')
     .option('--interval <duration>', 'time between checkpoints, like 100ms or 1s')
-    .addHelpText('after', '\nExamples:\n  cairn run examples/orders.ts\n  cairn run examples/orders.ts --fresh --interval 100ms\n\nCtrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cairn run examples/orders.ts\n  cairn run examples/orders.ts --fresh --interval 100ms\n\nCtrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.'
+    )
     .action(run)
 }
 
@@ -64,7 +67,8 @@ async function run(path: string, flags: RunFlags): Promise<void> {
 
 function parallelismOf(text: string): number {
   const n = Number(text)
-  if (!Number.isSafeInteger(n) || n < 1) throw new CodedError('OPTION_INVALID', `--parallelism is "${text}"; it must be a whole number from 1`)
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new CodedError('OPTION_INVALID', `--parallelism is "${text}"; it must be a whole number from 1`)
   return n
 }
 

@@ -54,7 +54,14 @@ class FilesProducer implements Producer {
       if (!name.startsWith(this.prefix)) continue
       const match = /^(\d{12})-(\d{6})(-last)?\.ndjson$/.exec(name.slice(this.prefix.length))
       if (match === null) continue
-      newest = { epoch: Number(match[1]), chunk: Number(match[2]), last: match[3] !== undefined, generation: 0, manifestHash: '', owner: '' }
+      newest = {
+        epoch: Number(match[1]),
+        chunk: Number(match[2]),
+        last: match[3] !== undefined,
+        generation: 0,
+        manifestHash: '',
+        owner: ''
+      }
     }
     return newest
   }
@@ -71,7 +78,10 @@ class FilesProducer implements Producer {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
         if (!equalBytes(await this.files.read(path), bytes))
-          return { kind: 'refused', error: new CodedError('OUTPUT_CONFLICT', `"${path}" holds other bytes than the ones to publish`) }
+          return {
+            kind: 'refused',
+            error: new CodedError('OUTPUT_CONFLICT', `"${path}" holds other bytes than the ones to publish`)
+          }
       }
       await this.files.remove(temporary)
       await this.files.syncFolder(this.folder)

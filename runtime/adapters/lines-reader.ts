@@ -57,7 +57,11 @@ export class LinesReader implements LogReader {
         await access(path, constants.R_OK)
         if (!(await stat(path)).isFile()) throw Object.assign(new Error(), { code: 'not a file' })
       } catch (cause) {
-        throw new CodedError('INPUT_MISSING', `input "${path}" cannot be read: ${(cause as NodeJS.ErrnoException).code}`, { cause })
+        throw new CodedError(
+          'INPUT_MISSING',
+          `input "${path}" cannot be read: ${(cause as NodeJS.ErrnoException).code}`,
+          { cause }
+        )
       }
     return this.paths.map(name => ({ name }))
   }
@@ -80,11 +84,19 @@ export class LinesReader implements LogReader {
       const used = split(chunk, atEnd, starts, ends)
       if (used > 0) {
         if (starts.length > 0)
-          return { kind: 'records', batch: new LineBatch(chunk, position, starts, ends), next: position + used, end: size }
+          return {
+            kind: 'records',
+            batch: new LineBatch(chunk, position, starts, ends),
+            next: position + used,
+            end: size
+          }
         return { kind: 'caught-up', next: position + used }
       }
       if (wanted >= lineLimitBytes)
-        throw new CodedError('DECODE_FAILED', `input "${this.paths[partition]}", byte ${position}: a line of more than ${lineLimitBytes} bytes`)
+        throw new CodedError(
+          'DECODE_FAILED',
+          `input "${this.paths[partition]}", byte ${position}: a line of more than ${lineLimitBytes} bytes`
+        )
     }
   }
 

@@ -91,7 +91,8 @@ export function restoreEntry(
   const reader = new ByteReader(value)
   const index = reader.varuint()
   const schema = schemas[index]
-  if (schema === undefined) throw new CodedError('CORRUPT', `a state record names schema ${index}; the manifest has ${schemas.length}`)
+  if (schema === undefined)
+    throw new CodedError('CORRUPT', `a state record names schema ${index}; the manifest has ${schemas.length}`)
   entry.created = reader.f64()
   entry.lastEvent = reader.f64()
   for (const queue of [timers, alarms]) {

@@ -44,7 +44,10 @@ export interface KeyedTaskSettings {
   readonly outputs: TaskOutputs
   readonly now: () => number
   /** Asks the shell to tell when the promise settles. */
-  readonly awaitHandler: (promise: Promise<unknown>, settled: (error: { readonly error: unknown } | undefined) => void) => void
+  readonly awaitHandler: (
+    promise: Promise<unknown>,
+    settled: (error: { readonly error: unknown } | undefined) => void
+  ) => void
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
   /** Called when an aligned barrier has sealed the task. */
   readonly onBarrier: (task: KeyedTask, epoch: number) => void
@@ -86,7 +89,15 @@ export class KeyedTask implements EffectTarget {
   private sequence = 1
   private sealedEpoch = 0
   private dirty: Entry[] = []
-  private sealed: { readonly epoch: number; readonly sequence: number; readonly entries: Entry[]; next: number; readonly writer: StateFileWriter } | undefined
+  private sealed:
+    | {
+        readonly epoch: number
+        readonly sequence: number
+        readonly entries: Entry[]
+        next: number
+        readonly writer: StateFileWriter
+      }
+    | undefined
   private readonly scratch = new ByteWriter(1024)
   private inFlight = 0
   private forwarded = -Infinity
@@ -100,7 +111,8 @@ export class KeyedTask implements EffectTarget {
     this.aligner = new Aligner(settings.channels.length)
     this.watermarks = new MinWatermark(settings.channels.length)
     this.buffered = settings.stage.node.onError !== 'fail'
-    for (const [name, output] of Object.entries(settings.stage.node.actor.outputs ?? {})) this.outputNames.set(output, name)
+    for (const [name, output] of Object.entries(settings.stage.node.actor.outputs ?? {}))
+      this.outputNames.set(output, name)
     this.context = new TaskContext(this)
   }
 
@@ -194,7 +206,10 @@ export class KeyedTask implements EffectTarget {
     return this.settings.definition.snapshot(entry.instance as Actor)
   }
 
-  private control(index: number, element: { kind: 'watermark'; time: number } | { kind: 'barrier'; epoch: number } | { kind: 'end' }): void {
+  private control(
+    index: number,
+    element: { kind: 'watermark'; time: number } | { kind: 'barrier'; epoch: number } | { kind: 'end' }
+  ): void {
     if (element.kind === 'watermark') {
       this.watermarks.set(index, element.time)
       this.advance()
@@ -288,7 +303,15 @@ export class KeyedTask implements EffectTarget {
     } else entry.lastEvent = Math.max(entry.lastEvent, at)
   }
 
-  private run(entry: Entry, handler: Handler, argument: unknown, time: number, origin: string, offset: number, path: string): void {
+  private run(
+    entry: Entry,
+    handler: Handler,
+    argument: unknown,
+    time: number,
+    origin: string,
+    offset: number,
+    path: string
+  ): void {
     if (entry.busy) {
       ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path))
       return
@@ -304,7 +327,11 @@ export class KeyedTask implements EffectTarget {
     context.begin(entry, time, origin, offset, path, this.buffered)
     let result: unknown
     try {
-      result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(instance, argument, context)
+      result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(
+        instance,
+        argument,
+        context
+      )
       if (context.failure !== undefined) throw context.failure.error
     } catch (error) {
       this.failed(entry, context, image, error, original)
@@ -318,7 +345,13 @@ export class KeyedTask implements EffectTarget {
     this.suspend(entry, context, image, result as Promise<unknown>, original)
   }
 
-  private suspend(entry: Entry, context: TaskContext, image: PreImage | undefined, promise: Promise<unknown>, argument: unknown): void {
+  private suspend(
+    entry: Entry,
+    context: TaskContext,
+    image: PreImage | undefined,
+    promise: Promise<unknown>,
+    argument: unknown
+  ): void {
     entry.busy = true
     this.inFlight++
     this.settings.awaitHandler(promise, outcome => {
@@ -334,16 +367,34 @@ export class KeyedTask implements EffectTarget {
     })
   }
 
-  private failed(entry: Entry, context: TaskContext, image: PreImage | undefined, error: unknown, event: unknown): void {
+  private failed(
+    entry: Entry,
+    context: TaskContext,
+    image: PreImage | undefined,
+    error: unknown,
+    event: unknown
+  ): void {
     const id = `${context.origin}${context.offset}${context.path}`
     context.discard()
     const cause = explainHandlerError(error, this.settings.definition.name)
     if (this.settings.stage.node.onError === 'fail' || image === undefined)
-      throw new CodedError('HANDLER_FAILED', `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`, { cause })
+      throw new CodedError(
+        'HANDLER_FAILED',
+        `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`,
+        { cause }
+      )
     this.settings.definition.rollback(entry.instance as Actor, image)
     this.deadLetters++
     this.settings.deadLetter(
-      { stage: this.stage, key: keyText(entry.key), id, error: messageOf(cause), attempts: 1, time: context.time, event },
+      {
+        stage: this.stage,
+        key: keyText(entry.key),
+        id,
+        error: messageOf(cause),
+        attempts: 1,
+        time: context.time,
+        event
+      },
       this.settings.outputs
     )
   }
@@ -366,9 +417,20 @@ export class KeyedTask implements EffectTarget {
   send(context: TaskContext, to: ActorClass<Actor>, key: Key, message: unknown): void {
     const edge = this.settings.stage.sends.get(to)
     if (edge === undefined)
-      throw new CodedError('SEND_UNDECLARED', `stage "${this.stage}" sends to ${to.name}, which its \`sends\` does not list`)
+      throw new CodedError(
+        'SEND_UNDECLARED',
+        `stage "${this.stage}" sends to ${to.name}, which its \`sends\` does not list`
+      )
     const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
-    this.settings.outputs.send(edge, key, copyValue(message, 'message'), context.time, context.origin, context.offset, path)
+    this.settings.outputs.send(
+      edge,
+      key,
+      copyValue(message, 'message'),
+      context.time,
+      context.origin,
+      context.offset,
+      path
+    )
   }
   arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
     ;(clock === 'event' ? this.timers : this.alarms).arm(entry, name, at)

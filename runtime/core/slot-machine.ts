@@ -28,7 +28,12 @@ export interface DecidedChunk {
 export type SlotAction =
   | { readonly kind: 'initialise'; readonly slot: SlotMachine }
   | { readonly kind: 'read-ledger'; readonly slot: SlotMachine }
-  | { readonly kind: 'publish'; readonly slot: SlotMachine; readonly chunk: DecidedChunk | undefined; readonly entry: LedgerEntry }
+  | {
+      readonly kind: 'publish'
+      readonly slot: SlotMachine
+      readonly chunk: DecidedChunk | undefined
+      readonly entry: LedgerEntry
+    }
 
 export class SlotMachine {
   readonly name: SlotName
@@ -98,8 +103,10 @@ export class SlotMachine {
       return { kind: 'publish', slot: this, chunk: undefined, entry: this.entry(0, 0, true) }
     }
     const known = this.ledger ?? this.floor
-    if (known !== undefined && before(entry, known)) throw this.halt(`its ledger says ${place(entry)}, below ${place(known)} which is known to be published`)
-    if (entry.epoch > this.head) throw this.halt(`its ledger says epoch ${entry.epoch}, above the newest checkpoint ${this.head}`)
+    if (known !== undefined && before(entry, known))
+      throw this.halt(`its ledger says ${place(entry)}, below ${place(known)} which is known to be published`)
+    if (entry.epoch > this.head)
+      throw this.halt(`its ledger says epoch ${entry.epoch}, above the newest checkpoint ${this.head}`)
     this.ledger = entry
     this.state = 'ready'
     return this.next()

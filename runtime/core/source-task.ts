@@ -55,7 +55,10 @@ class Partition {
     this.position = this.next = progress.position
     this.finished = progress.finished
     this.watermark = new PartitionWatermark({ boundMs: stage.node.outOfOrderMs, idleAfterMs: stage.node.idleAfterMs })
-    this.watermark.restore({ greatestTime: progress.greatestTime ?? -Infinity, watermark: progress.watermark ?? -Infinity })
+    this.watermark.restore({
+      greatestTime: progress.greatestTime ?? -Infinity,
+      watermark: progress.watermark ?? -Infinity
+    })
   }
 }
 
@@ -121,7 +124,10 @@ export class SourceTask {
         partition.end = result.next
         if (result.watermark !== undefined && result.watermark > partition.watermark.state().watermark) {
           const { greatestTime } = partition.watermark.state()
-          partition.watermark.restore({ greatestTime: Math.max(greatestTime, result.watermark), watermark: result.watermark })
+          partition.watermark.restore({
+            greatestTime: Math.max(greatestTime, result.watermark),
+            watermark: result.watermark
+          })
           this.minimum.set(index, result.watermark)
           this.changed = true
         }
@@ -190,7 +196,8 @@ export class SourceTask {
       if (partition.finished) continue
       const idleAt = partition.watermark.nextDeadlineMs()
       const pacedAt = partition.batch === undefined ? undefined : this.due(partition.batch.timestamp(partition.index))
-      for (const at of [idleAt, pacedAt]) if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
+      for (const at of [idleAt, pacedAt])
+        if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
     }
     return deadline
   }
@@ -242,9 +249,15 @@ export class SourceTask {
     let time: number
     try {
       value = batch.valueObject === undefined ? this.decode(batch.value(i)) : batch.valueObject(i)
-      const own = node.time === undefined ? (Number.isNaN(timestamp) ? 0 : timestamp) : (node.time as (value: unknown) => number | Date)(value)
+      const own =
+        node.time === undefined
+          ? Number.isNaN(timestamp)
+            ? 0
+            : timestamp
+          : (node.time as (value: unknown) => number | Date)(value)
       time = own instanceof Date ? own.getTime() : own
-      if (typeof time !== 'number' || Number.isNaN(time)) throw new TypeError(`event time is ${String(own)}, not a number of ms`)
+      if (typeof time !== 'number' || Number.isNaN(time))
+        throw new TypeError(`event time is ${String(own)}, not a number of ms`)
     } catch (error) {
       this.refuse(partition, batch, i, offset, error)
       return
@@ -272,7 +285,15 @@ export class SourceTask {
     const bytes = batch.value(i)
     const event = bytes === undefined ? undefined : new TextDecoder().decode(bytes)
     this.settings.deadLetter(
-      { stage: this.settings.stage.name, key: undefined, id, error: message, attempts: 1, time: batch.timestamp(i), event },
+      {
+        stage: this.settings.stage.name,
+        key: undefined,
+        id,
+        error: message,
+        attempts: 1,
+        time: batch.timestamp(i),
+        event
+      },
       this.settings.outputs
     )
   }

@@ -86,8 +86,7 @@ export function buildStageGraph(plan: Plan): StageGraph {
           if (next.kind === 'map') steps.push({ kind: 'map', f: next.f as (value: unknown) => unknown, next: after })
           else if (next.kind === 'filter')
             steps.push({ kind: 'filter', f: next.f as (value: unknown) => boolean, next: after })
-          else
-            steps.push({ kind: 'flatMap', f: next.f as (value: unknown) => Iterable<unknown>, next: after })
+          else steps.push({ kind: 'flatMap', f: next.f as (value: unknown) => Iterable<unknown>, next: after })
         }
       }
     }

@@ -107,13 +107,15 @@ export class TaskContext {
   emitTo(output: Output<never>, value: unknown): void {
     const entry = this.live()
     const name = this.target.outputName(output)
-    if (name === undefined) throw new TypeError(`emitTo: stage "${this.target.stage}" has no such output; list it in \`static outputs\``)
+    if (name === undefined)
+      throw new TypeError(`emitTo: stage "${this.target.stage}" has no such output; list it in \`static outputs\``)
     this.perform(entry, { kind: 'emit', output: name, value, time: this.time })
   }
 
   send(to: ActorClass<Actor>, key: Key, message: unknown, options?: { after?: unknown }): void {
     const entry = this.live()
-    if (options?.after !== undefined) throw new TypeError('send: { after } is not supported yet; arm a timer and send from it')
+    if (options?.after !== undefined)
+      throw new TypeError('send: { after } is not supported yet; arm a timer and send from it')
     checkKey(key)
     this.perform(entry, { kind: 'send', to, key, message })
   }
@@ -132,7 +134,8 @@ export class TaskContext {
   }
 
   private live(): Entry {
-    if (this.entry === undefined) throw new CodedError('CONTEXT_DEAD', `a context of stage "${this.target.stage}" was used after its handler ended`)
+    if (this.entry === undefined)
+      throw new CodedError('CONTEXT_DEAD', `a context of stage "${this.target.stage}" was used after its handler ended`)
     return this.entry
   }
 
@@ -165,12 +168,14 @@ export class TaskContext {
 }
 
 function checkName(name: unknown): string {
-  if (typeof name !== 'string' || name.length > nameLimit) throw new TypeError(`a timer's name is a string of at most ${nameLimit} characters`)
+  if (typeof name !== 'string' || name.length > nameLimit)
+    throw new TypeError(`a timer's name is a string of at most ${nameLimit} characters`)
   return name
 }
 
 function checkTime(at: unknown): number {
   const time = at instanceof Date ? at.getTime() : at
-  if (typeof time !== 'number' || Number.isNaN(time)) throw new TypeError(`a timer's time must be a number of ms or a valid Date, not ${String(at)}`)
+  if (typeof time !== 'number' || Number.isNaN(time))
+    throw new TypeError(`a timer's time must be a number of ms or a valid Date, not ${String(at)}`)
   return time
 }

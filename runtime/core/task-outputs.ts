@@ -64,7 +64,8 @@ export class TaskOutputs {
 
   /** Any channel of this task is full: the task must wait. */
   get blocked(): boolean {
-    for (const channels of this.settings.channels.values()) for (const channel of channels) if (channel.full) return true
+    for (const channels of this.settings.channels.values())
+      for (const channel of channels) if (channel.full) return true
     return false
   }
 
@@ -110,12 +111,24 @@ export class TaskOutputs {
     const bytes = sink.sink.codec.encode(value)
     const key = keyOf === undefined ? undefined : text.encode(keyOf(value))
     if (bytes.length > limits.maxRecordBytes)
-      throw new CodedError('RECORD_REFUSED', `a record of ${bytes.length} bytes for sink "${sink.name}", which takes at most ${limits.maxRecordBytes}`)
-    const partition = key === undefined ? this.slot % limits.partitions : (murmur2(key) & 0x7fffffff) % limits.partitions
+      throw new CodedError(
+        'RECORD_REFUSED',
+        `a record of ${bytes.length} bytes for sink "${sink.name}", which takes at most ${limits.maxRecordBytes}`
+      )
+    const partition =
+      key === undefined ? this.slot % limits.partitions : (murmur2(key) & 0x7fffffff) % limits.partitions
     return { partition, timestamp: Number.isFinite(time) ? Math.max(0, time) : 0, key, value: bytes }
   }
 
-  private route(edge: number, key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+  private route(
+    edge: number,
+    key: Key,
+    value: unknown,
+    time: number,
+    origin: string,
+    offset: number,
+    path: string
+  ): void {
     const channels = this.settings.channels.get(edge) as readonly Channel[]
     if (channels.length === 1) {
       ;(channels[0] as Channel).push(key, value, time, origin, offset, path)

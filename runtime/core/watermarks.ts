@@ -54,7 +54,9 @@ export class PartitionWatermark {
   }
   /** When it becomes idle, if nothing comes. */
   nextDeadlineMs(): number | undefined {
-    return this.caughtUpSince === undefined || this.idleAfterMs === Infinity ? undefined : this.caughtUpSince + this.idleAfterMs
+    return this.caughtUpSince === undefined || this.idleAfterMs === Infinity
+      ? undefined
+      : this.caughtUpSince + this.idleAfterMs
   }
 }
 

@@ -32,10 +32,19 @@ export type Command =
   | { readonly kind: 'settled'; readonly token: number; readonly failure: { readonly error: unknown } | undefined }
   | { readonly kind: 'written'; readonly stage: number; readonly task: number }
   | { readonly kind: 'appended'; readonly sink: string }
-  | { readonly kind: 'decided'; readonly epoch: number; readonly chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]> }
+  | {
+      readonly kind: 'decided'
+      readonly epoch: number
+      readonly chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>
+    }
   | { readonly kind: 'initialised'; readonly slot: SlotMachine }
   | { readonly kind: 'ledger'; readonly slot: SlotMachine; readonly entry: LedgerEntry | undefined }
-  | { readonly kind: 'published'; readonly slot: SlotMachine; readonly outcome: PublishOutcome; readonly entry: LedgerEntry }
+  | {
+      readonly kind: 'published'
+      readonly slot: SlotMachine
+      readonly outcome: PublishOutcome
+      readonly entry: LedgerEntry
+    }
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'drain' }
   | { readonly kind: 'tick' }
@@ -77,7 +86,8 @@ export interface WorkerSettings {
 }
 
 export const deadLettersName = 'dead-letters'
-export const slotKey = (slot: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string => `${slot.sink}/${slot.stage}/${slot.slot}`
+export const slotKey = (slot: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string =>
+  `${slot.sink}/${slot.stage}/${slot.slot}`
 
 type Task = SourceTask | KeyedTask
 
@@ -92,7 +102,8 @@ export class Worker {
   private readonly awaiting = new Map<number, (failure: { readonly error: unknown } | undefined) => void>()
   private readonly actions: Action[] = []
   private nextToken = 1
-  private inFlight: { readonly epoch: number; readonly missing: Set<Task>; readonly final: boolean; completing: boolean } | undefined
+  private inFlight:
+    { readonly epoch: number; readonly missing: Set<Task>; readonly final: boolean; completing: boolean } | undefined
   private readonly snapshots = new Map<Task, TaskSnapshot>()
   /** Appends under way, by sink. */
   private readonly appending = new Set<string>()
@@ -112,7 +123,9 @@ export class Worker {
   // ---- what tasks need
 
   task(stage: number, task: number): Task {
-    const found = this.tasks.find(candidate => candidate.settings.stage.index === stage && candidate.settings.task === task)
+    const found = this.tasks.find(
+      candidate => candidate.settings.stage.index === stage && candidate.settings.task === task
+    )
     assert(found !== undefined, `no task ${stage}/${task}`)
     return found
   }
@@ -141,7 +154,10 @@ export class Worker {
     switch (command.kind) {
       case 'fetched':
         for (const source of this.sources)
-          if (source.settings.stage.index === command.stage && source.partitions.some(each => each.number === command.partition))
+          if (
+            source.settings.stage.index === command.stage &&
+            source.partitions.some(each => each.number === command.partition)
+          )
             source.fetched(command.partition, command.result)
         break
       case 'settled': {
@@ -194,7 +210,8 @@ export class Worker {
 
   nextDeadlineMs(): number | undefined {
     const deadlines: number[] = []
-    if (this.inFlight === undefined && !this.ended && this.changed) deadlines.push(this.lastCheckpointAt + this.settings.intervalMs)
+    if (this.inFlight === undefined && !this.ended && this.changed)
+      deadlines.push(this.lastCheckpointAt + this.settings.intervalMs)
     for (const task of this.tasks) {
       const at = task instanceof KeyedTask ? task.nextAlarmAt() : task.nextDeadlineMs()
       if (at !== undefined) deadlines.push(at)
@@ -217,7 +234,15 @@ export class Worker {
     return this.tasks.some(task => task.changed)
   }
 
-  get counts(): { events: number; recordsRead: number; late: number; deadLetters: number; keys: number; lag: number | undefined; watermark: number | undefined } {
+  get counts(): {
+    events: number
+    recordsRead: number
+    late: number
+    deadLetters: number
+    keys: number
+    lag: number | undefined
+    watermark: number | undefined
+  } {
     let events = 0
     let recordsRead = 0
     let late = 0
@@ -237,12 +262,21 @@ export class Worker {
       lag = lag === undefined || task.lag === undefined ? undefined : lag + task.lag
       if (!task.finished) watermark = Math.min(watermark, task.watermark)
     }
-    return { events, recordsRead, late, deadLetters, keys, lag, watermark: Number.isFinite(watermark) ? watermark : undefined }
+    return {
+      events,
+      recordsRead,
+      late,
+      deadLetters,
+      keys,
+      lag,
+      watermark: Number.isFinite(watermark) ? watermark : undefined
+    }
   }
 
   private after(): Action[] {
     for (const source of this.sources)
-      for (const want of source.wanted()) this.actions.push({ kind: 'fetch', stage: source.settings.stage.index, ...want })
+      for (const want of source.wanted())
+        this.actions.push({ kind: 'fetch', stage: source.settings.stage.index, ...want })
     this.ship()
     this.trigger()
     this.collect()
@@ -380,7 +414,8 @@ export class Worker {
       sink: plan.deadLetters,
       delivery: bestDelivery[plan.deadLetters.connector]
     }
-    const deadLetter = (letter: DeadLetter, outputs: TaskOutputs): void => outputs.write(deadLetters, letter, letter.time)
+    const deadLetter = (letter: DeadLetter, outputs: TaskOutputs): void =>
+      outputs.write(deadLetters, letter, letter.time)
     for (const stage of graph.stages)
       for (let task = 0; task < plan.parallelism; task++) this.buildTask(stage, task, channels, deadLetter)
     for (const stage of graph.stages) this.buildSlots(stage, deadLetters)
@@ -396,7 +431,8 @@ export class Worker {
     const { plan } = graph
     const outgoing = new Map<number, readonly Channel[]>()
     for (const edge of graph.edges)
-      if (edge.from === stage.index) outgoing.set(edge.index, (channels.get(edge.index) as Channel[][])[task] as Channel[])
+      if (edge.from === stage.index)
+        outgoing.set(edge.index, (channels.get(edge.index) as Channel[][])[task] as Channel[])
     const outputs = new TaskOutputs({
       stage,
       keyGroups: plan.keyGroups,
@@ -461,7 +497,13 @@ export class Worker {
     for (const sink of writes) {
       if (sink.delivery !== 'exactly-once') continue
       for (let slot = 0; slot < plan.slots; slot++) {
-        const name: SlotName = { job: plan.job, lineage: this.settings.lineage, sink: sink.name, stage: stage.name, slot }
+        const name: SlotName = {
+          job: plan.job,
+          lineage: this.settings.lineage,
+          sink: sink.name,
+          stage: stage.name,
+          slot
+        }
         const machine = new SlotMachine(name, {
           floor: this.settings.floors.get(slotKey(name)),
           head: this.settings.epoch,

@@ -169,7 +169,8 @@ export class ByteReader {
 
   private advance(bytes: number): number {
     const at = this.offset
-    if (bytes > this.end - at) throw new CodedError('CORRUPT', `${bytes} bytes wanted at byte ${at}, ${this.end - at} left`)
+    if (bytes > this.end - at)
+      throw new CodedError('CORRUPT', `${bytes} bytes wanted at byte ${at}, ${this.end - at} left`)
     this.offset = at + bytes
     return at
   }

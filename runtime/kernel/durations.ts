@@ -17,7 +17,10 @@ export function parseDuration(duration: Duration, what: string): number {
   const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) : null
   const ms = match === null ? duration : Number(match[1]) * units[match[2] as keyof typeof units]
   if (typeof ms !== 'number' || !(ms >= 0))
-    throw new CodedError('OPTION_INVALID', `${what} is ${JSON.stringify(duration)}; write milliseconds or a number with ms, s, m, h or d`)
+    throw new CodedError(
+      'OPTION_INVALID',
+      `${what} is ${JSON.stringify(duration)}; write milliseconds or a number with ms, s, m, h or d`
+    )
   return ms
 }
 
@@ -26,6 +29,9 @@ export function parseSize(size: number | string, what: string): number {
   const match = typeof size === 'string' ? /^(\d+)(B|KiB|MiB|GiB)$/.exec(size) : null
   const bytes = match === null ? size : Number(match[1]) * sizes[match[2] as keyof typeof sizes]
   if (typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < 0)
-    throw new CodedError('OPTION_INVALID', `${what} is ${JSON.stringify(size)}; write bytes or a number with B, KiB, MiB or GiB`)
+    throw new CodedError(
+      'OPTION_INVALID',
+      `${what} is ${JSON.stringify(size)}; write bytes or a number with B, KiB, MiB or GiB`
+    )
   return bytes
 }

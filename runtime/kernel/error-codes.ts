@@ -19,7 +19,9 @@ export const errorCodes = {
   VALUE_NOT_STORABLE: user('Store plain data: the message names the path of the value that cannot be stored.'),
   STATE_TOO_LARGE: user('Move the large collection into a durableMap.'),
   KEY_INVALID: user('Key by a string, a safe integer, or a tuple of these, at most 64 KiB when encoded.'),
-  STATE_INCOMPATIBLE: user('Write `static migrate`, or give the field up with `static drops`; see the named actor and field.'),
+  STATE_INCOMPATIBLE: user(
+    'Write `static migrate`, or give the field up with `static drops`; see the named actor and field.'
+  ),
   CONTEXT_DEAD: user('Use ctx only until its handler has returned or its promise has settled.'),
   SEND_UNDECLARED: user('Add the receiving actor to `sends` of the sending stage.'),
   HANDLER_FAILED: user('Correct the handler, or set `onError` on the stage.'),
@@ -31,10 +33,15 @@ export const errorCodes = {
   FOREIGN_CHECKPOINT: user('Point --storage at a directory of this job, or use another directory.'),
   LOCKED: user('Another process runs this job on this directory: stop it, or use another --storage.'),
   RECOVERY_HALTED: external('Nothing was changed. Follow the message: it names the slot, the epoch and the file.'),
-  STORAGE_FAILED: external('Free space or correct the rights of the named path; the job resumes from its last checkpoint.', true),
+  STORAGE_FAILED: external(
+    'Free space or correct the rights of the named path; the job resumes from its last checkpoint.',
+    true
+  ),
   // inputs and outputs
   INPUT_MISSING: user('Create the named input or correct its path.'),
-  INPUT_REGRESSED: external('The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'),
+  INPUT_REGRESSED: external(
+    'The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'
+  ),
   TOPIC_MISSING: user('Create the topic, or correct its name.'),
   OUTPUT_CONFLICT: external('The output holds other bytes under a name Cairn owns: move them away.'),
   FENCED: external('A newer owner has taken over; this process must stop.'),

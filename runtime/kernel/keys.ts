@@ -21,10 +21,14 @@ export function checkKey(key: unknown): asserts key is Key {
     if (Number.isSafeInteger(key)) return
     throw new CodedError('KEY_INVALID', `a key is ${key}; numbers must be safe integers`)
   }
-  if (!Array.isArray(key)) throw new CodedError('KEY_INVALID', `a key is ${key === null ? 'null' : `of type ${typeof key}`}`)
+  if (!Array.isArray(key))
+    throw new CodedError('KEY_INVALID', `a key is ${key === null ? 'null' : `of type ${typeof key}`}`)
   for (const part of key)
     if (typeof part !== 'string' && !Number.isSafeInteger(part))
-      throw new CodedError('KEY_INVALID', `a part of a tuple key is ${String(part)}; parts are strings or safe integers`)
+      throw new CodedError(
+        'KEY_INVALID',
+        `a part of a tuple key is ${String(part)}; parts are strings or safe integers`
+      )
 }
 
 export function encodeKey(key: Key): Uint8Array {
@@ -48,7 +52,8 @@ export function encodeKey(key: Key): Uint8Array {
         }
     }
   }
-  if (scratch.length > keyLimitBytes) throw new CodedError('KEY_INVALID', `a key of ${scratch.length} bytes; the limit is ${keyLimitBytes}`)
+  if (scratch.length > keyLimitBytes)
+    throw new CodedError('KEY_INVALID', `a key of ${scratch.length} bytes; the limit is ${keyLimitBytes}`)
   return scratch.take()
 }
 
@@ -68,7 +73,8 @@ export function decodeKey(bytes: Uint8Array): Key {
     const count = reader.varuint()
     for (let i = 0; i < count; i++) {
       const kind = reader.u8()
-      if (kind !== stringTag && kind !== numberTag) throw new CodedError('CORRUPT', `a stored key holds a part of kind ${kind}`)
+      if (kind !== stringTag && kind !== numberTag)
+        throw new CodedError('CORRUPT', `a stored key holds a part of kind ${kind}`)
       parts.push(kind === stringTag ? reader.string() : number())
     }
     key = parts

@@ -26,7 +26,11 @@ export type Fetched =
   /** Records; the next read begins at `next`, which lies after the last record and after any gap behind it. `end` is the stable end as known now. */
   | { readonly kind: 'records'; readonly batch: RecordBatch; readonly next: number; readonly end: number }
   /** Nothing there now; more may come. `next` may lie beyond the position asked for (gaps). */
-  | { readonly kind: 'caught-up'; readonly next: number; /** Promise of the source itself: no earlier event will come. */ readonly watermark?: number }
+  | {
+      readonly kind: 'caught-up'
+      readonly next: number
+      /** Promise of the source itself: no earlier event will come. */ readonly watermark?: number
+    }
   /** A bounded partition: nothing will ever come after this position. */
   | { readonly kind: 'finished' }
   /** The position is not in the log (any more, or yet): the log lost what a checkpoint relies on. */

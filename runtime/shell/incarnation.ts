@@ -49,7 +49,8 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   const generation = log.generation + 1
   const parent = head === undefined ? null : { epoch: head.manifest.epoch, hash: head.hash }
   const began = await log.append({ kind: 'begins', generation, lineage, parent })
-  if (began.kind === 'lost') throw new CodedError('FENCED', `generation ${generation}: another owner began at the same time`)
+  if (began.kind === 'lost')
+    throw new CodedError('FENCED', `generation ${generation}: another owner began at the same time`)
 
   const readers = new Map<number, LogReader>()
   const partitions = new Map<string, readonly PartitionProgress[]>()
@@ -117,26 +118,40 @@ function define(
     definitions.set(stage.name, definition)
     schemas.set(stage.name, { list, index })
   }
-  if (problems.length > 0) throw new CodedError('STATE_INCOMPATIBLE', `the stored state does not fit the code:\n  - ${[...new Set(problems)].join('\n  - ')}`)
+  if (problems.length > 0)
+    throw new CodedError(
+      'STATE_INCOMPATIBLE',
+      `the stored state does not fit the code:\n  - ${[...new Set(problems)].join('\n  - ')}`
+    )
   return { definitions, schemas }
 }
 
 function refuseChanges(plan: Plan, graph: StageGraph, manifest: Manifest): void {
   const problems: string[] = []
-  if (plan.keyGroups !== manifest.keyGroups) problems.push(`keyGroups was ${manifest.keyGroups} and is ${plan.keyGroups}; it is fixed for the life of the state`)
-  if (plan.slots !== manifest.slots) problems.push(`slots was ${manifest.slots} and is ${plan.slots}; it is fixed for the life of the state`)
+  if (plan.keyGroups !== manifest.keyGroups)
+    problems.push(`keyGroups was ${manifest.keyGroups} and is ${plan.keyGroups}; it is fixed for the life of the state`)
+  if (plan.slots !== manifest.slots)
+    problems.push(`slots was ${manifest.slots} and is ${plan.slots}; it is fixed for the life of the state`)
   for (const stage of manifest.stages)
     if (stage.files.length > 0 && !graph.stages.some(each => each.kind === 'keyed' && each.name === stage.name))
       problems.push(`stage "${stage.name}" has stored state, but the job has no such stage`)
-  if (problems.length > 0) throw new CodedError('STATE_INCOMPATIBLE', `the job has changed:\n  - ${problems.join('\n  - ')}`)
+  if (problems.length > 0)
+    throw new CodedError('STATE_INCOMPATIBLE', `the job has changed:\n  - ${problems.join('\n  - ')}`)
 }
 
-async function positions(node: SourceNode, reader: LogReader, manifest: Manifest | undefined): Promise<PartitionProgress[]> {
+async function positions(
+  node: SourceNode,
+  reader: LogReader,
+  manifest: Manifest | undefined
+): Promise<PartitionProgress[]> {
   const known = manifest?.sources.find(each => each.name === node.name)?.partitions ?? []
   const found = await reader.partitions()
   const missing = known.find(each => found[each.partition]?.name !== each.name)
   if (missing !== undefined)
-    throw new CodedError('INPUT_REGRESSED', `source "${node.name}": partition "${missing.name}" of the checkpoint is not there any more`)
+    throw new CodedError(
+      'INPUT_REGRESSED',
+      `source "${node.name}": partition "${missing.name}" of the checkpoint is not there any more`
+    )
   const from = 'from' in node.source ? node.source.from : 'earliest'
   const progress: PartitionProgress[] = []
   for (const [partition, { name }] of found.entries())
@@ -153,7 +168,12 @@ async function positions(node: SourceNode, reader: LogReader, manifest: Manifest
   return progress
 }
 
-async function restore(worker: Worker, graph: StageGraph, manifest: Manifest, storage: CheckpointStorage): Promise<void> {
+async function restore(
+  worker: Worker,
+  graph: StageGraph,
+  manifest: Manifest,
+  storage: CheckpointStorage
+): Promise<void> {
   for (const stage of graph.stages) {
     const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
     if (stored === undefined) continue

@@ -6,7 +6,14 @@ import { sha256Hex } from '../kernel/checksum.ts'
 import { assert } from '../kernel/errors.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
 import type { DecisionLog } from '../../checkpoint/decision-log.ts'
-import { encodeManifest, manifestFormat, type Manifest, type OutboxRef, type PartitionPosition, type StateFileRef } from '../../checkpoint/manifest.ts'
+import {
+  encodeManifest,
+  manifestFormat,
+  type Manifest,
+  type OutboxRef,
+  type PartitionPosition,
+  type StateFileRef
+} from '../../checkpoint/manifest.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { loadStage } from '../../checkpoint/recovery.ts'
 import { StateFileWriter } from '../../checkpoint/state-file.ts'
@@ -20,7 +27,9 @@ import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
 
 /** What a fault injector may interrupt; production passes nothing. */
-export type Probe = (point: 'delta' | 'before-decision' | 'after-decision' | 'publish' | 'published') => void | Promise<void>
+export type Probe = (
+  point: 'delta' | 'before-decision' | 'after-decision' | 'publish' | 'published'
+) => void | Promise<void>
 
 export interface ShellSettings {
   readonly worker: Worker
@@ -50,11 +59,17 @@ const filesPerTask = 32
 export class WorkerShell {
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
   /** Completed checkpoints of this incarnation. */
-  checkpoint: { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number } | undefined
+  checkpoint:
+    | { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number }
+    | undefined
   readonly published = new Map<string, number>()
   private readonly settings: ShellSettings
   private readonly producers = new Map<SlotMachine, Producer>()
-  private readonly acknowledged: { snapshot: TaskSnapshot; state: StateFileRef | undefined; outbox: OutboxRef | undefined }[] = []
+  private readonly acknowledged: {
+    snapshot: TaskSnapshot
+    state: StateFileRef | undefined
+    outbox: OutboxRef | undefined
+  }[] = []
   private head: { readonly manifest: Manifest; readonly hash: string } | undefined
   private readonly retained: Manifest[] = []
   private settle!: { resolve(how: 'finished' | 'drained' | 'stopped'): void; reject(error: unknown): void }
@@ -148,7 +163,9 @@ export class WorkerShell {
     this.cancelTimer?.()
     const at = this.settings.worker.nextDeadlineMs()
     if (at === undefined || this.over) return
-    this.cancelTimer = this.settings.clock.after(Math.max(1, at - this.settings.clock.now()), () => this.command({ kind: 'tick' }))
+    this.cancelTimer = this.settings.clock.after(Math.max(1, at - this.settings.clock.now()), () =>
+      this.command({ kind: 'tick' })
+    )
   }
 
   private perform(actions: readonly Action[]): void {
@@ -207,7 +224,11 @@ export class WorkerShell {
           return { kind: 'initialised', slot: action.slot }
         })
       case 'read-ledger':
-        return this.effect(async () => ({ kind: 'ledger', slot: action.slot, entry: await this.producer(action.slot).readLedger() }))
+        return this.effect(async () => ({
+          kind: 'ledger',
+          slot: action.slot,
+          entry: await this.producer(action.slot).readLedger()
+        }))
       case 'publish':
         return this.effect(async () => {
           const records = action.chunk === undefined ? [] : await this.chunk(action.chunk)
@@ -234,7 +255,8 @@ export class WorkerShell {
   }
 
   private async create(name: string, bytes: Uint8Array): Promise<{ name: string; sizeBytes: number; sha256: string }> {
-    if ((await this.settings.storage.create(name, bytes)) === 'exists') throw new CodedError('CORRUPT', `"${name}" exists though its name is new`)
+    if ((await this.settings.storage.create(name, bytes)) === 'exists')
+      throw new CodedError('CORRUPT', `"${name}" exists though its name is new`)
     return { name, sizeBytes: bytes.length, sha256: sha256Hex(bytes) }
   }
 
@@ -245,7 +267,12 @@ export class WorkerShell {
     let outbox: OutboxRef | undefined
     if (snapshot.state !== undefined) {
       const name = objectNames.delta(epoch, stage.name, snapshot.task, this.settings.nonce())
-      state = { ...(await this.create(name, snapshot.state.finish())), task: snapshot.task, epoch, records: snapshot.state.records }
+      state = {
+        ...(await this.create(name, snapshot.state.finish())),
+        task: snapshot.task,
+        epoch,
+        records: snapshot.state.records
+      }
       await this.settings.probe?.('delta')
     }
     if (snapshot.outbox !== undefined) {
@@ -264,7 +291,13 @@ export class WorkerShell {
     await this.create(name, bytes)
     await this.settings.probe?.('before-decision')
     const { generation } = this.settings
-    const outcome = await this.settings.log.append({ kind: 'completed', epoch, generation, manifest: { name, hash }, final })
+    const outcome = await this.settings.log.append({
+      kind: 'completed',
+      epoch,
+      generation,
+      manifest: { name, hash },
+      final
+    })
     if (outcome.kind === 'lost') throw new CodedError('FENCED', `epoch ${epoch}: another owner wrote the decision log`)
     await this.settings.probe?.('after-decision')
     const outboxes = this.acknowledged.splice(0).flatMap(each => each.outbox ?? [])
@@ -283,7 +316,9 @@ export class WorkerShell {
     for (const stage of graph.stages) {
       if (stage.kind !== 'keyed') continue
       const known = previous?.stages.find(each => each.name === stage.name)
-      const acks = this.acknowledged.filter(each => each.snapshot.stage === stage.index).sort((a, b) => a.snapshot.task - b.snapshot.task)
+      const acks = this.acknowledged
+        .filter(each => each.snapshot.stage === stage.index)
+        .sort((a, b) => a.snapshot.task - b.snapshot.task)
       let files = [...(known?.files ?? []), ...acks.flatMap(each => each.state ?? [])]
       const schemas = this.settings.schemas.get(stage.name) ?? []
       const draft = {
@@ -308,7 +343,9 @@ export class WorkerShell {
       ref.sections.every(section => {
         const ledger = worker.slots.get(slotKey({ sink: section.sink, stage: ref.stage, slot: section.slot }))?.ledger
         const last = section.chunks.length - 1
-        return ledger !== undefined && (ledger.epoch > ref.epoch || (ledger.epoch === ref.epoch && ledger.chunk >= last))
+        return (
+          ledger !== undefined && (ledger.epoch > ref.epoch || (ledger.epoch === ref.epoch && ledger.chunk >= last))
+        )
       })
     const ledgers = [...worker.slots.values()].map(({ name, ledger }) => {
       assert(ledger !== undefined, 'a checkpoint before a slot was recovered')
@@ -327,7 +364,10 @@ export class WorkerShell {
       parallelism: plan.parallelism,
       stages,
       sources,
-      outboxes: [...(previous?.outboxes ?? []).filter(ref => !isPublished(ref)), ...this.acknowledged.flatMap(each => each.outbox ?? [])],
+      outboxes: [
+        ...(previous?.outboxes ?? []).filter(ref => !isPublished(ref)),
+        ...this.acknowledged.flatMap(each => each.outbox ?? [])
+      ],
       ledgers
     }
   }
@@ -335,7 +375,8 @@ export class WorkerShell {
   /** One file in place of many; the old ones stay until no retained manifest names them. */
   private async merge(epoch: number, stage: Manifest['stages'][number]): Promise<StateFileRef> {
     const writer = new StateFileWriter()
-    for (const record of await loadStage(this.settings.storage, stage)) writer.add(record.keyGroup, record.key, record.value)
+    for (const record of await loadStage(this.settings.storage, stage))
+      writer.add(record.keyGroup, record.key, record.value)
     const name = objectNames.delta(epoch, stage.name, 0, this.settings.nonce())
     return { ...(await this.create(name, writer.finish())), task: 0, epoch, records: writer.records }
   }
@@ -356,11 +397,22 @@ export class WorkerShell {
         const key = slotKey({ sink: section.sink, stage: ref.stage, slot: section.slot })
         const slot = this.settings.worker.slots.get(key)
         if (slot === undefined)
-          throw new CodedError('RECOVERY_HALTED', `epoch ${ref.epoch} has unpublished output for slot ${key}, which the job no longer has`)
+          throw new CodedError(
+            'RECOVERY_HALTED',
+            `epoch ${ref.epoch} has unpublished output for slot ${key}, which the job no longer has`
+          )
         const list = chunks.get(slot) ?? []
         chunks.set(slot, list)
         section.chunks.forEach((chunk, i) =>
-          list.push({ epoch: ref.epoch, chunk: i, last: chunk.last, manifestHash, file: ref.file.name, offset: chunk.offset, length: chunk.length })
+          list.push({
+            epoch: ref.epoch,
+            chunk: i,
+            last: chunk.last,
+            manifestHash,
+            file: ref.file.name,
+            offset: chunk.offset,
+            length: chunk.length
+          })
         )
       }
     return chunks
@@ -368,5 +420,8 @@ export class WorkerShell {
 }
 
 function filesOf(manifest: Manifest): string[] {
-  return [...manifest.stages.flatMap(stage => stage.files.map(file => file.name)), ...manifest.outboxes.map(ref => ref.file.name)]
+  return [
+    ...manifest.stages.flatMap(stage => stage.files.map(file => file.name)),
+    ...manifest.outboxes.map(ref => ref.file.name)
+  ]
 }

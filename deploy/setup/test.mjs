@@ -1,0 +1,51 @@
+/** `npm test`: prepares the project, lints, runs every test this machine can run, and closes with `N passed, N failed`. */
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { prepare, root, run } from './prepare.mjs'
+
+prepare()
+run('checking the formatting', process.execPath, [
+  'node_modules/prettier/bin/prettier.cjs',
+  '--check',
+  '--log-level',
+  'warn',
+  '.'
+])
+
+const tests = []
+const collect = folder => {
+  for (const entry of readdirSync(join(root, folder), { withFileTypes: true }))
+    if (entry.isDirectory()) collect(`${folder}/${entry.name}`)
+    else if (entry.name.endsWith('.test.js')) tests.push(`${folder}/${entry.name}`)
+}
+collect('dist/test')
+
+let passed = 0
+let failed = 0
+for (const test of tests.sort()) {
+  const failures = []
+  const child = spawn(process.execPath, ['--enable-source-maps', test], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const exit = new Promise(resolve => child.on('exit', code => resolve(code ?? 1)))
+  let count = 0
+  for await (const line of createInterface(child.stdout)) {
+    if (/^ok /.test(line)) count++
+    else if (/^not ok /.test(line)) failures.push(line)
+    if (failures.length > 0) process.stderr.write(`${line}\n`)
+  }
+  const code = await exit
+  if (code !== 0 && failures.length === 0) failures.push(`${test} ended with code ${code}`)
+  if (count === 0 && failures.length === 0) failures.push(`${test} ran no test`)
+  passed += count
+  failed += failures.length
+  process.stdout.write(
+    `${failures.length === 0 ? 'ok' : 'FAILED'} ${test.slice('dist/test/'.length)}: ${count} passed\n`
+  )
+  for (const failure of failures) process.stdout.write(`    ${failure}\n`)
+}
+process.stdout.write(`${passed} passed, ${failed} failed\n`)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)
