@@ -36,7 +36,7 @@ export class TimerQueue<T extends TimerOwner> {
     const timer = { keyId, name, at }
     timers.set(name, timer)
     this.push(timer)
-    if (this.heap.length > 2 * this.count + slack) this.compact()
+    this.compactWhenDue()
   }
 
   cancel(keyId: T, name: string): void {
@@ -44,11 +44,13 @@ export class TimerQueue<T extends TimerOwner> {
     if (timers?.delete(name) !== true) return
     this.count--
     if (timers.size === 0) this.live.delete(keyId)
+    this.compactWhenDue()
   }
 
   forget(keyId: T): void {
     this.count -= this.live.get(keyId)?.size ?? 0
     this.live.delete(keyId)
+    this.compactWhenDue()
   }
 
   timersOf(keyId: T): readonly Timer<T>[] {
@@ -76,7 +78,8 @@ export class TimerQueue<T extends TimerOwner> {
     return undefined
   }
 
-  private compact(): void {
+  private compactWhenDue(): void {
+    if (this.heap.length <= 2 * this.count + slack) return
     const kept = this.heap.filter(timer => this.live.get(timer.keyId)?.get(timer.name) === timer)
     this.heap = kept.sort((a, b) => (before(a, b) ? -1 : 1))
   }

@@ -88,11 +88,16 @@ export class MinWatermark {
   private update(): void {
     let least = Infinity
     let active = false
+    let open = false
     for (const input of this.inputs) {
-      if (input.idle) continue
+      if (input.idle && input.time !== Infinity) {
+        open = true
+        continue
+      }
       active = true
       if (input.time < least) least = input.time
     }
-    if (active && least > this.value) this.value = least
+    // An idle input may wake up: only when every input has ended is nothing expected any more.
+    if (active && !(open && least === Infinity) && least > this.value) this.value = least
   }
 }

@@ -330,6 +330,7 @@ export class Worker {
   }
 
   private sealSource(source: SourceTask): void {
+    source.changed = false
     this.snapshot(source, undefined, source.progress())
   }
 

@@ -102,9 +102,13 @@ export class WorkerShell {
     this.schedule()
   }
 
-  /** Resolves when nothing is left to do at this instant. */
+  get isOver(): boolean {
+    return this.over
+  }
+
+  /** Resolves when no effect is under way and no work is scheduled: only input or time can move it on. */
   async quiet(): Promise<void> {
-    while (!this.over && (this.scheduled || this.pending > 0 || !this.settings.worker.quiet))
+    while (!this.over && (this.scheduled || this.pending > 0))
       await new Promise<void>(resolve => this.waiters.push(resolve))
   }
 

@@ -1,0 +1,180 @@
+/**
+ * `cairn/testing`: runs a job in this process on the real core, in virtual time, in memory.
+ *
+ *   const t = await drive(job)
+ *   t.flights.push(…); await t.settle(); t.reports.take()
+ */
+import type { ActorClass, Fields, KeyOf } from '../../actors/actor.ts'
+import type { Delivered, Job, Origin, Stream } from '../../actors/stream.ts'
+import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
+import type { Key } from '../../runtime/kernel/keys.ts'
+import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
+import { CodedError } from '../../runtime/kernel/errors.ts'
+import { deadLettersName } from '../../runtime/core/worker.ts'
+import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
+import { MemoryFiles } from '../memory-files.ts'
+import { MemoryPublisher } from '../memory-publisher.ts'
+import { VirtualClock } from '../virtual-clock.ts'
+import { DrivenReader } from './driven-reader.ts'
+
+export interface Driver {
+  /** Moves the wall clock, ringing alarms on the way; event time moves by pushed events, `watermark` and `end`. Then settles. */
+  advance(by: Duration): Promise<void>
+  /** Everything pushed is handled, one checkpoint is decided if anything changed, its output is published. */
+  settle(): Promise<void>
+  /** The same as `settle`. */
+  checkpoint(): Promise<void>
+  /** The worker dies at once, losing what no checkpoint holds, and a new one begins from the last. */
+  crash(): Promise<void>
+  /** A copy of one actor's fields, undefined when there is none. */
+  state<C extends ActorClass>(actor: C, key: KeyOf<C>): Readonly<Fields<InstanceType<C>>> | undefined
+  /** Dead letters published since the last call. */
+  deadLetters(): unknown[]
+}
+export interface DrivenSource<T> {
+  push(...values: T[]): void
+  /** Promises that no event earlier than `at` (ms) will come. */
+  watermark(at: number): void
+  end(): void
+}
+export interface DrivenOutput<T> {
+  /** What came out since the last call. */
+  take(): T[]
+}
+export type Driven<H> = {
+  [P in keyof H]: H[P] extends Origin<infer T>
+    ? DrivenSource<T>
+    : H[P] extends Delivered<infer T>
+      ? DrivenOutput<T>
+      : H[P] extends Stream<infer T>
+        ? DrivenOutput<T>
+        : never
+}
+
+export async function drive<H>(job: Job<H>): Promise<Driver & Driven<H>> {
+  const world = new World(job)
+  await world.begin()
+  const driver: Driver = {
+    advance: by => world.advance(parseDuration(by, 'advance')),
+    settle: () => world.settle(),
+    checkpoint: () => world.settle(),
+    crash: () => world.crash(),
+    state: (actor, key) => world.state(actor.actorName ?? actor.name, key as Key) as never,
+    deadLetters: () => world.take(deadLettersName)
+  }
+  return Object.assign(driver, world.handles()) as Driver & Driven<H>
+}
+
+class World {
+  private readonly job: Job<unknown>
+  private readonly clock = new VirtualClock()
+  private readonly storage = new DirectoryStorage(new MemoryFiles(), '/checkpoints')
+  private readonly readers = new Map<string, DrivenReader>()
+  private readonly publishers = new Map<string, MemoryPublisher>()
+  private readonly taken = new Map<string, number>()
+  private readonly tapped = new Map<string, unknown[]>()
+  private incarnation: Incarnation | undefined
+  private nonces = 0
+
+  constructor(job: Job<unknown>) {
+    this.job = job
+    for (const node of job.plan.nodes) {
+      if (node.kind === 'source') this.readers.set(node.name, new DrivenReader())
+      if (node.kind === 'sink') this.publishers.set(node.name, new MemoryPublisher())
+    }
+    this.publishers.set(deadLettersName, new MemoryPublisher())
+  }
+
+  async begin(): Promise<void> {
+    this.incarnation = await beginIncarnation(this.job.plan, {
+      clock: this.clock,
+      storage: this.storage,
+      reader: node => this.readers.get(node.name) as DrivenReader,
+      publishers: this.publishers,
+      appenders: new Map(
+        [...this.publishers].map(([name, publisher]) => [
+          name,
+          {
+            append: records => {
+              publisher.records.push(...records)
+              return Promise.resolve()
+            },
+            close: () => Promise.resolve()
+          }
+        ])
+      ),
+      nonce: () => `n${this.nonces++}`,
+      onTap: (handle, value) => {
+        const values = this.tapped.get(handle)
+        if (values === undefined) this.tapped.set(handle, [value])
+        else values.push(value)
+      }
+    })
+    if (this.incarnation.kind === 'running') this.incarnation.shell.start()
+    await this.settle()
+  }
+
+  async settle(): Promise<void> {
+    const { incarnation } = this
+    if (incarnation?.kind !== 'running') return
+    const { shell, worker } = incarnation
+    let failure: { readonly error: unknown } | undefined
+    shell.ended.catch((error: unknown) => (failure = { error }))
+    for (;;) {
+      await new Promise(resolve => setImmediate(resolve))
+      await shell.quiet()
+      await new Promise(resolve => setImmediate(resolve))
+      if (failure !== undefined) throw failure.error
+      if (shell.isOver || !worker.changed) return
+      shell.command({ kind: 'checkpoint' })
+    }
+  }
+
+  async advance(ms: number): Promise<void> {
+    const limit = this.clock.now() + ms
+    await this.settle()
+    while (this.clock.step(limit)) await this.settle()
+    if (this.incarnation?.kind === 'running') this.incarnation.shell.command({ kind: 'tick' })
+    await this.settle()
+  }
+
+  async crash(): Promise<void> {
+    if (this.incarnation?.kind === 'running') await this.incarnation.shell.stop()
+    await this.begin()
+  }
+
+  state(stage: string, key: Key): Record<string, unknown> | undefined {
+    if (this.incarnation?.kind !== 'running') return undefined
+    return this.incarnation.worker.stateOf(stage, key)
+  }
+
+  take(sink: string): unknown[] {
+    const publisher = this.publishers.get(sink)
+    if (publisher === undefined) throw new CodedError('OPTION_INVALID', `no sink "${sink}"`)
+    const node = this.job.plan.nodes.find(each => each.kind === 'sink' && each.name === sink)
+    const { codec } = node?.kind === 'sink' ? node.sink : this.job.plan.deadLetters
+    const from = this.taken.get(sink) ?? 0
+    this.taken.set(sink, publisher.records.length)
+    return publisher.records
+      .slice(from)
+      .map(record => (record.value === undefined ? undefined : codec.decode(record.value)))
+  }
+
+  handles(): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(this.job.plan.handles).map(([name, handle]) => {
+        if (handle.kind === 'sink') return [name, { take: () => this.take(handle.name) }]
+        if (handle.kind === 'stream') return [name, { take: () => this.tapped.get(handle.name)?.splice(0) ?? [] }]
+        const reader = this.readers.get(handle.name) as DrivenReader
+        return [
+          name,
+          {
+            push: (...values: unknown[]) => reader.push(values),
+            watermark: (at: number) => reader.watermark(at),
+            end: () => reader.end()
+          }
+        ]
+      })
+    )
+  }
+}
