@@ -22,7 +22,8 @@ import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
 import { lockFolder } from './job-lock.ts'
 
 export type Started =
-  { readonly kind: 'running'; readonly job: RunningJob } | { readonly kind: 'finished'; readonly epoch: number }
+  | { readonly kind: 'running'; readonly job: RunningJob; readonly wasFinal: boolean }
+  | { readonly kind: 'finished'; readonly epoch: number }
 
 export async function startJob(job: Job<unknown>, options: StartOptions, probe?: Probe): Promise<Started> {
   const plan: Plan = {
@@ -73,7 +74,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       },
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
-    return { kind: 'running', job: running }
+    return { kind: 'running', job: running, wasFinal: begun.wasFinal }
   } catch (error) {
     await unlock()
     throw error

@@ -44,7 +44,7 @@ async function run(path: string, flags: RunFlags): Promise<void> {
     killProbe(process.env['CAIRN_TEST_KILL_AT'])
   )
   if (started.kind === 'finished') {
-    process.stderr.write(`job "${job.name}" has finished (checkpoint ${started.epoch}); start over with --fresh\n`)
+    sayFinished(job.name, started.epoch)
     return
   }
   const running = started.job
@@ -58,11 +58,18 @@ async function run(path: string, flags: RunFlags): Promise<void> {
   process.on('SIGINT', interrupted).on('SIGTERM', interrupted)
   try {
     const how = await running.ended
-    process.stderr.write(`${progressLine(running.status())}\njob "${job.name}" ${how}\n`)
+    const status = running.status()
+    if (started.wasFinal) sayFinished(job.name, status.checkpoint?.epoch)
+    else process.stderr.write(`${progressLine(status)}\njob "${job.name}" ${how}\n`)
   } finally {
     clearInterval(progress)
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted)
   }
+}
+
+function sayFinished(job: string, epoch: number | undefined): void {
+  const checkpoint = epoch === undefined ? '' : ` (checkpoint ${epoch})`
+  process.stderr.write(`job "${job}" has finished${checkpoint}; start over with --fresh\n`)
 }
 
 function parallelismOf(text: string): number {

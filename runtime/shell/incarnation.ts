@@ -31,7 +31,14 @@ export interface Ports {
 }
 
 export type Incarnation =
-  | { readonly kind: 'running'; readonly worker: Worker; readonly shell: WorkerShell; readonly generation: number }
+  | {
+      readonly kind: 'running'
+      readonly worker: Worker
+      readonly shell: WorkerShell
+      readonly generation: number
+      /** The last checkpoint is final: only what it left unpublished is done now. */
+      readonly wasFinal: boolean
+    }
   /** The last checkpoint is final and everything is published. */
   | { readonly kind: 'finished'; readonly epoch: number }
 
@@ -94,7 +101,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     nonce: ports.nonce,
     ...(ports.probe === undefined ? {} : { probe: ports.probe })
   })
-  return { kind: 'running', worker, shell, generation }
+  return { kind: 'running', worker, shell, generation, wasFinal: manifest?.final ?? false }
 }
 
 function define(
