@@ -75,7 +75,9 @@ export type OutOf<C extends ActorClass> =
   | Emits<Ctx<InstanceType<C>, 'onTimer'>>
   | Emits<Ctx<InstanceType<C>, 'onAlarm'>>
 /** The durable fields of an actor. */
-export type Fields<A> = { [P in keyof A as A[P] extends (...a: any) => any ? never : P]: A[P] }
+export type Fields<A> = {
+  [P in keyof A as P extends keyof Actor ? never : A[P] extends (...a: any) => any ? never : P]: A[P]
+}
 /* eslint-enable @typescript-eslint/no-explicit-any */
 
 /** A side output; list it in `static outputs`. */

@@ -26,6 +26,7 @@ export interface Stream<out T> {
   to(name: string, sink: Sink<T>, options?: { delivery?: 'exactly-once' | 'at-least-once' }): Delivered<T>
 }
 export interface KeyedStream<out T, K extends Key> {
+  readonly _key?: () => K
   union<U>(...others: KeyedStream<U, K>[]): KeyedStream<T | U, K>
   actor<C extends ActorClass>(actor: C & Fits<C, T, K>, options?: StageOptions): ActorStage<C>
 }

@@ -1,0 +1,111 @@
+/** What the types work out by themselves, to the letter. Never run: the build is the check. */
+import { z } from 'zod'
+import {
+  Actor,
+  generator,
+  job,
+  json,
+  output,
+  stdout,
+  type Context,
+  type EventOf,
+  type Fields,
+  type KeyedStream,
+  type KeyOf,
+  type OutOf,
+  type Source,
+  type Stream
+} from '../../actors/index.ts'
+import { drive, type DrivenOutput, type DrivenSource } from '../../simulations/driver/index.ts'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+/** Compiles when `Is<Equal<A, B>>` holds. */
+type Is<T extends true> = T
+
+interface Visit {
+  user: string
+  at: number
+}
+class Visitor extends Actor {
+  static readonly outputs = { big: output<{ user: string }>(), odd: output<number>() }
+  visits = 0
+  seen: number[] = []
+  note?: string
+  receive(visit: Visit, ctx: Context<{ user: string }>): void {
+    this.seen.push(visit.at)
+    ctx.send(Pair, [visit.user, 1], { at: visit.at })
+  }
+  override onTimer(_: string, ctx: Context<{ quiet: boolean }>): void {
+    ctx.emit({ quiet: true })
+  }
+}
+class Pair extends Actor {
+  async receive(_: { at: number }, ctx: Context<number, readonly [string, number]>): Promise<void> {
+    await Promise.resolve()
+    ctx.emit(ctx.key[1])
+  }
+}
+class Quiet extends Actor {
+  receive(_: Visit): void {
+    return undefined
+  }
+}
+
+export type Handlers = [
+  Is<Equal<EventOf<typeof Visitor>, Visit>>,
+  Is<Equal<KeyOf<typeof Visitor>, string>>,
+  Is<Equal<KeyOf<typeof Pair>, readonly [string, number]>>,
+  Is<Equal<KeyOf<typeof Quiet>, string>>,
+  Is<Equal<OutOf<typeof Visitor>, { user: string } | { quiet: boolean }>>,
+  Is<Equal<OutOf<typeof Pair>, number>>,
+  Is<Equal<OutOf<typeof Quiet>, never>>,
+  Is<Equal<keyof Fields<Visitor>, 'visits' | 'seen' | 'note'>>
+]
+
+const Schema = z.object({ user: z.string(), at: z.number() })
+const typed = json(Schema)
+export type Codecs = [Is<Equal<ReturnType<typeof typed.decode>, Visit>>]
+
+const visits: Source<Visit> = generator({ count: 1 }, at => ({ user: 'u', at }))
+export const inferred = job('inferred', j => {
+  const source = j.source('visits', visits, { time: visit => visit.at })
+  const texts: Stream<string> = source.map(visit => visit.user)
+  const onlyTexts: Stream<string> = source
+    .map(visit => (visit.at > 3 ? visit.user : visit.at))
+    .filter(each => typeof each === 'string')
+  const letters: Stream<string> = texts.flatMap(text => text)
+  const both: Stream<string | number> = letters.union(source.map(visit => visit.at))
+  const keyed: KeyedStream<Visit, string> = source.keyBy(visit => visit.user)
+  const numbered: KeyedStream<Visit, number> = source.keyBy(visit => visit.at)
+  const tuples: KeyedStream<Visit, readonly [string, number]> = source.keyBy(visit => [visit.user, visit.at])
+  // An actor takes a wider event than the stream carries.
+  const visitors = source
+    .map(visit => ({ ...visit, extra: true }))
+    .keyBy(visit => visit.user)
+    .actor(Visitor, { sends: [Pair] })
+  return {
+    source,
+    all: visitors.to('all', stdout()),
+    big: visitors.output('big').to('big', stdout()),
+    odd: visitors.output('odd'),
+    pairs: j.actor(Pair),
+    unused: [onlyTexts, both, keyed, numbered, tuples].length > 0 ? letters : letters
+  }
+})
+
+export async function drives(): Promise<unknown> {
+  const t = await drive(inferred)
+  const state = t.state(Visitor, 'u')
+  const paired = t.state(Pair, ['u', 1])
+  type Driven = typeof t
+  type Checks = [
+    Is<Equal<Driven['source'], DrivenSource<Visit>>>,
+    Is<Equal<Driven['all'], DrivenOutput<{ user: string } | { quiet: boolean }>>>,
+    Is<Equal<Driven['big'], DrivenOutput<{ user: string }>>>,
+    Is<Equal<Driven['odd'], DrivenOutput<number>>>,
+    Is<Equal<Driven['pairs'], DrivenOutput<number>>>,
+    Is<Equal<NonNullable<typeof state>['visits'], number>>,
+    Is<Equal<NonNullable<typeof state>['note'], string | undefined>>
+  ]
+  return [state, paired] satisfies unknown[] as unknown as Checks
+}

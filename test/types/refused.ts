@@ -1,0 +1,198 @@
+/**
+ * What must not compile. Never run: the build is the check, since an expected error that does not come is an error itself.
+ * One mistake per line, each on the smallest job that shows it.
+ */
+import { z } from 'zod'
+import { Actor, files, generator, job, json, lines, output, stdout, type Context } from '../../actors/index.ts'
+import { drive } from '../../simulations/driver/index.ts'
+
+interface Order {
+  id: string
+  total: number
+}
+interface Receipt {
+  order: string
+  paid: boolean
+}
+class Payments extends Actor {
+  static readonly outputs = { refused: output<{ order: string }>() }
+  paid = 0
+  receive(order: Order, ctx: Context<Receipt>): void {
+    this.paid += order.total
+    ctx.emit({ order: order.id, paid: true })
+  }
+}
+class Pair extends Actor {
+  n = 0
+  receive(_: Order, ctx: Context<number, readonly [string, number]>): void {
+    ctx.emit(this.n++)
+  }
+}
+class Numbered extends Actor {
+  receive(_: Order, __: Context<never, number>): void {
+    return undefined
+  }
+}
+class Strict extends Actor {
+  private readonly secret: string
+  constructor(secret: string) {
+    super()
+    this.secret = secret
+  }
+  receive(_: Order): void {
+    return void this.secret
+  }
+}
+const orders = generator({ count: 1 }, n => ({ id: `o${n}`, total: n }))
+const receipts = json<Receipt>()
+
+export const refused = job('refused', j => {
+  const source = j.source('orders', orders)
+  const byId = source.keyBy(order => order.id)
+  const paid = byId.actor(Payments)
+  const pairs = source.keyBy(order => [order.id, order.total] as const).actor(Pair)
+
+  // event
+  const numbers = source.map(order => order.total)
+  // @ts-expect-error the stream carries numbers, the actor receives orders
+  numbers.keyBy(String).actor(Payments)
+  const bare = source.map(({ id }) => ({ id }))
+  // @ts-expect-error a field of the event is missing
+  bare.keyBy(o => o.id).actor(Payments)
+  const mixed = source.union(numbers)
+  // @ts-expect-error one branch of a union does not fit
+  mixed.keyBy(() => 'a').actor(Payments)
+  // @ts-expect-error no such field in an event
+  source.filter(order => order.amount > 3)
+  // @ts-expect-error flatMap gives many
+  source.flatMap(() => 7)
+
+  // key
+  // @ts-expect-error keyed by a number, the actor by a string
+  source.keyBy(order => order.total).actor(Payments)
+  // @ts-expect-error keyed by a string, the actor by a number
+  byId.actor(Numbered)
+  // @ts-expect-error the parts of the tuple are the wrong way round
+  source.keyBy(order => [order.total, order.id] as const).actor(Pair)
+  // @ts-expect-error the tuple is too short
+  source.keyBy(order => [order.id] as const).actor(Pair)
+  // @ts-expect-error a boolean is no key
+  source.keyBy(order => order.total > 3)
+  // @ts-expect-error an object is no key
+  source.keyBy(order => ({ id: order.id }))
+  // @ts-expect-error undefined is no key
+  source.keyBy(order => (order.total > 3 ? order.id : undefined))
+  // @ts-expect-error streams keyed by different types do not join
+  byId.union(source.keyBy(order => order.total))
+
+  // sink
+  // @ts-expect-error the sink takes receipts, the stream carries orders
+  source.to('a', files('a', receipts))
+  // @ts-expect-error what an actor emits is not what the sink takes
+  paid.to('b', files('b', json<Order>()))
+  // @ts-expect-error a source is no sink
+  paid.to('c', lines('c', receipts))
+  // @ts-expect-error no such delivery
+  paid.to('d', stdout(), { delivery: 'at-most-once' })
+  // @ts-expect-error a sink is no source
+  j.source('e', stdout())
+
+  // output
+  // @ts-expect-error no such side output
+  paid.output('lost')
+  // @ts-expect-error the side output carries something else
+  paid.output('refused').to('f', files('f', receipts))
+  // @ts-expect-error an actor without side outputs
+  pairs.output('any')
+
+  // options
+  // @ts-expect-error no such policy
+  byId.actor(Payments, { onError: 'ignore' })
+  // @ts-expect-error a misspelt option
+  byId.actor(Payments, { onerror: 'fail' })
+  // @ts-expect-error sends names classes, not instances
+  byId.actor(Payments, { sends: [new Pair()] })
+  // @ts-expect-error constructor arguments: nobody could give them at a restore
+  byId.actor(Strict)
+  // @ts-expect-error not an actor
+  byId.actor(Date)
+  // @ts-expect-error a duration has a unit
+  j.source('g', orders, { outOfOrder: '5 minutes' })
+  // @ts-expect-error time is a number or a Date
+  j.source('h', orders, { time: order => order.id })
+  // @ts-expect-error the generator needs a count
+  generator({}, n => n)
+  // @ts-expect-error a codec, not a class
+  lines('x', Payments)
+
+  return { source, paid: paid.to('paid', files('paid', receipts)), refused: paid.output('refused') }
+})
+
+// @ts-expect-error a misspelt job option
+job('options', () => ({}), { paralelism: 2 })
+// @ts-expect-error intervals are durations
+job('options', () => ({}), { interval: 'often' })
+// @ts-expect-error a schema that yields something else
+export const wrongSchema: { name: number } = json(z.object({ name: z.string() })).decode(new Uint8Array())
+// @ts-expect-error an actor handles events
+export class Deaf extends Actor {}
+
+export class Sender extends Actor {
+  receive(order: Order, ctx: Context<Receipt, number>): void {
+    // message
+    // @ts-expect-error not what Payments receives
+    ctx.send(Payments, 'a', { order: order.id })
+    // @ts-expect-error Payments is keyed by a string
+    ctx.send(Payments, 7, order)
+    // @ts-expect-error Pair is keyed by a tuple
+    ctx.send(Pair, order.id, order)
+    // @ts-expect-error not an actor
+    ctx.send(Date, 'a', order)
+    // @ts-expect-error emits what its context says
+    ctx.emit(order)
+    // @ts-expect-error the type of the side output
+    ctx.emitTo(Payments.outputs.refused, { order: 7 })
+    // @ts-expect-error the key is a number
+    ctx.key.toUpperCase()
+    // @ts-expect-error the key is not to be set
+    ctx.key = 7
+    // @ts-expect-error a time, not a duration
+    ctx.timer('t', '5m')
+  }
+}
+class Silent extends Actor {
+  receive(order: Order, ctx: Context): void {
+    // @ts-expect-error a context without an output emits nothing
+    ctx.emit(order)
+  }
+}
+
+export async function drives(): Promise<void> {
+  // handle, field
+  const t = await drive(refused)
+  // @ts-expect-error not the event of this source
+  t.source.push({ id: 7, total: 1 })
+  // @ts-expect-error a sink is read, not pushed to
+  t.paid.push({ order: 'a', paid: true })
+  // @ts-expect-error a source is pushed to, not read
+  t.source.take()
+  // @ts-expect-error no such handle
+  void t.nothing
+  // @ts-expect-error not a field of a receipt
+  void t.paid.take()[0]?.total
+  // @ts-expect-error there may be none
+  void t.paid.take()[0].paid
+  // @ts-expect-error Payments is keyed by a string
+  t.state(Payments, 7)
+  // @ts-expect-error there may be no such actor
+  void t.state(Payments, 'a').paid
+  // @ts-expect-error no such field
+  void t.state(Payments, 'a')?.total
+  // @ts-expect-error a method is no field
+  void t.state(Payments, 'a')?.receive
+  // @ts-expect-error a duration has a unit
+  void t.advance('soon')
+  // @ts-expect-error a class that is no actor has no state
+  t.state(Date, 'a')
+  void Silent
+}
