@@ -3,7 +3,7 @@
  * surrogates and undefined come back as they were. A decoder is a table: it runs no code from stored bytes and never sets a
  * prototype.
  */
-import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
+import { type ByteReader, type ByteWriter } from '../runtime/kernel/bytes.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 
 const tag = {

@@ -13,6 +13,7 @@ run('checking the formatting', process.execPath, [
   'warn',
   '.'
 ])
+run('linting', process.execPath, ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '.'])
 
 const tests = []
 const collect = folder => {

@@ -4,7 +4,7 @@
  */
 import type { Actor } from '../../actors/actor.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
-import { ByteReader, ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
+import { ByteReader, type ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
 import type { TimerQueue } from './timer-queue.ts'

@@ -29,7 +29,7 @@ export class TimerQueue<T extends TimerOwner> {
 
   arm(keyId: T, name: string, at: number): void {
     let timers = this.live.get(keyId)
-    if (timers === undefined) this.live.set(keyId, (timers = new Map()))
+    if (timers === undefined) this.live.set(keyId, (timers = new Map<string, Timer<T>>()))
     const old = timers.get(name)
     if (old?.at === at) return
     if (old === undefined) this.count++

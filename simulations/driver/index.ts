@@ -161,7 +161,7 @@ class World {
   }
 
   handles(): Record<string, unknown> {
-    return Object.fromEntries(
+    return Object.fromEntries<unknown>(
       Object.entries(this.job.plan.handles).map(([name, handle]) => {
         if (handle.kind === 'sink') return [name, { take: () => this.take(handle.name) }]
         if (handle.kind === 'stream') return [name, { take: () => this.tapped.get(handle.name)?.splice(0) ?? [] }]
