@@ -103,7 +103,16 @@ export class Worker {
   private readonly actions: Action[] = []
   private nextToken = 1
   private inFlight:
-    { readonly epoch: number; readonly missing: Set<Task>; readonly final: boolean; completing: boolean } | undefined
+    | {
+        readonly epoch: number
+        readonly missing: Set<Task>
+        /** Of this run: nothing is read any more. */
+        readonly last: boolean
+        /** Of the job: its input has ended. A drained job goes on when it is started again. */
+        readonly final: boolean
+        completing: boolean
+      }
+    | undefined
   private readonly snapshots = new Map<Task, TaskSnapshot>()
   /** Appends under way, by sink. */
   private readonly appending = new Set<string>()
@@ -112,7 +121,7 @@ export class Worker {
   private requested = false
   private draining = false
   private ended = false
-  private finalDecided = false
+  private lastDecided = false
 
   constructor(settings: WorkerSettings) {
     this.settings = settings
@@ -310,12 +319,13 @@ export class Worker {
       if (this.requested && !this.changed && this.keyed.every(task => task.idle)) this.requested = false
       return
     }
-    if (ending && this.finalDecided) return
+    if (ending && this.lastDecided) return
     if (![...this.slots.values()].every(slot => slot.recovered)) return
     this.requested = false
     this.lastCheckpointAt = this.now
     const epoch = ++this.epoch
-    this.inFlight = { epoch, missing: new Set(this.tasks), final: ending, completing: false }
+    const final = ending && this.tasks.every(task => task.finished)
+    this.inFlight = { epoch, missing: new Set(this.tasks), last: ending, final, completing: false }
     for (const source of this.sources) {
       if (source.finished) this.sealSource(source)
       else source.barrier(epoch)
@@ -377,7 +387,7 @@ export class Worker {
 
   private decided(epoch: number, chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>): void {
     assert(this.inFlight?.epoch === epoch, `decided epoch ${epoch} is not in flight`)
-    this.finalDecided = this.inFlight.final
+    this.lastDecided = this.inFlight.last
     this.inFlight = undefined
     for (const [slot, list] of chunks) {
       slot.decided(epoch, list)
@@ -386,7 +396,7 @@ export class Worker {
   }
 
   private finish(): void {
-    if (this.ended || !this.finalDecided) return
+    if (this.ended || !this.lastDecided) return
     if (![...this.slots.values()].every(slot => slot.settled)) return
     this.ended = true
     this.actions.push({ kind: 'finished', how: this.tasks.every(task => task.finished) ? 'finished' : 'drained' })
