@@ -46,6 +46,8 @@ async function bundle(entry: string, path: string): Promise<string> {
       format: 'esm',
       platform: 'node',
       target: 'es2022',
+      // Without it a class that names itself is called _Name, and so would its stored state.
+      keepNames: true,
       packages: 'external',
       sourcemap: 'inline',
       logLevel: 'silent',
