@@ -1,6 +1,8 @@
 /** The public surface of `cairn`. */
 export { Actor, output } from './actor.ts'
 export type { ActorClass, Context, EventOf, Fields, Key, KeyOf, OutOf, Output } from './actor.ts'
+export { count, distinctCount, first, last, max, mean, min, sum } from './aggregates.ts'
+export type { Aggregate } from './aggregates.ts'
 export { bytes, json, text } from './codecs.ts'
 export type { Checked, Codec, StandardSchema } from './codecs.ts'
 export { files, generator, lines, stdout } from './io.ts'
@@ -17,8 +19,12 @@ export type {
   Source,
   SourceOptions,
   StageOptions,
-  Stream
+  Stream,
+  WindowedStream,
+  WindowStage
 } from './stream.ts'
+export { global, session, sliding, tumbling } from './window.ts'
+export type { Firing, Window, Windowed, WindowOptions } from './window.ts'
 export { days, hours, minutes, seconds } from '../runtime/kernel/durations.ts'
 export type { Duration } from '../runtime/kernel/durations.ts'
 export { CodedError } from '../runtime/kernel/errors.ts'

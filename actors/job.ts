@@ -16,8 +16,18 @@ import type {
   Sink,
   SourceOptions,
   Stream,
-  StageOptions
+  StageOptions,
+  WindowedStream
 } from './stream.ts'
+import { windowActor } from './window-actor.ts'
+import {
+  aggregateContents,
+  checkAggregates,
+  collectContents,
+  type AggregateSpec,
+  type WindowContents
+} from './window-contents.ts'
+import { describeOptions, describeWindow, resolveWindow, type Window, type WindowOptions } from './window.ts'
 
 type Handle = Plan['handles'][string]
 const handles = new WeakMap<object, Handle>()
@@ -27,6 +37,12 @@ type Unfinished<N extends PlanNode> = N extends PlanNode ? Omit<N, 'id'> : never
 class Recorder {
   readonly nodes: PlanNode[] = []
   readonly problems: string[] = []
+  /** Of stages that run functions of the job rather than an actor's. */
+  readonly onError: 'fail' | 'dead-letter'
+
+  constructor(onError: 'fail' | 'dead-letter') {
+    this.onError = onError
+  }
 
   add(node: Unfinished<PlanNode>): NodeId {
     const id = this.nodes.length
@@ -73,7 +89,9 @@ class StreamNode implements Stream<unknown>, Origin<unknown>, ActorStage<ActorCl
     return this.next(this.recorder.add({ kind: 'union', inputs })) as never
   }
   keyBy(f: (value: never) => unknown): never {
-    return new KeyedNode(this.recorder, [this.recorder.add({ kind: 'keyBy', input: this.port, f })]) as never
+    return new KeyedNode(this.recorder, this.origin, [
+      this.recorder.add({ kind: 'keyBy', input: this.port, f })
+    ]) as never
   }
   to(
     name: string,
@@ -103,20 +121,67 @@ class StreamNode implements Stream<unknown>, Origin<unknown>, ActorStage<ActorCl
 
 class KeyedNode implements KeyedStream<unknown, string> {
   private readonly recorder: Recorder
+  private readonly origin: string
   readonly inputs: readonly NodeId[]
 
-  constructor(recorder: Recorder, inputs: readonly NodeId[]) {
+  constructor(recorder: Recorder, origin: string, inputs: readonly NodeId[]) {
     this.recorder = recorder
+    this.origin = origin
     this.inputs = inputs
   }
   union(...others: KeyedStream<unknown, string>[]): never {
     return new KeyedNode(
       this.recorder,
+      this.origin,
       [this.inputs, ...others.map(other => (other as unknown as KeyedNode).inputs)].flat()
     ) as never
   }
   actor(actor: ActorClass<Actor>, options: StageOptions = {}): never {
     return addActor(this.recorder, actor, this.inputs, options) as never
+  }
+  window(window: Window, options: WindowOptions = {}): never {
+    // The origin of a side output is `stage.output`, and names hold no dots.
+    const name = options.name ?? `${this.origin.replace('.', '-')}-window`
+    return new WindowedNode(this.recorder, this.inputs, name, window, options) as never
+  }
+}
+
+class WindowedNode implements WindowedStream<unknown, string> {
+  private readonly recorder: Recorder
+  private readonly inputs: readonly NodeId[]
+  private readonly name: string
+  private readonly window: Window
+  private readonly options: WindowOptions
+
+  constructor(recorder: Recorder, inputs: readonly NodeId[], name: string, window: Window, options: WindowOptions) {
+    this.recorder = recorder
+    this.inputs = inputs
+    this.name = name
+    this.window = window
+    this.options = options
+  }
+  aggregate(spec: AggregateSpec): never {
+    return this.add(aggregateContents(spec), checkAggregates(spec))
+  }
+  collect(f: (events: readonly never[], window: never) => unknown): never {
+    return this.add(collectContents(f as Parameters<typeof collectContents>[0]), [])
+  }
+
+  private add(contents: WindowContents, mistakes: readonly string[]): never {
+    const { problems, ...resolved } = resolveWindow(this.window, this.options)
+    for (const problem of [...problems, ...mistakes]) this.recorder.problems.push(`stage "${this.name}": ${problem}`)
+    const id = this.recorder.add({
+      kind: 'actor',
+      name: this.name,
+      actor: windowActor(this.window, resolved, contents),
+      builtIn: 'window',
+      describe: describeWindow(this.window) + describeOptions(resolved),
+      inputs: this.inputs,
+      onError: this.recorder.onError,
+      sends: []
+    })
+    const stage = new StreamNode(this.recorder, { node: id, output: 'main' }, this.name, 'stream')
+    return Object.assign(stage, { late: stage.output('late') as unknown }) as never
   }
 }
 
@@ -165,7 +230,7 @@ function builder(recorder: Recorder): JobBuilder {
  * Throws one PLAN_INVALID that lists every mistake.
  */
 export function job<H>(name: string, build: (j: JobBuilder) => H, options: JobOptions = {}): Job<H> {
-  const recorder = new Recorder()
+  const recorder = new Recorder(options.onError ?? 'fail')
   const built = build(builder(recorder))
   const named: Record<string, Handle> = {}
   for (const [key, value] of Object.entries(built ?? {})) {

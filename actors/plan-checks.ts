@@ -21,16 +21,17 @@ export function checkPlan(plan: Plan): string[] {
 
 function checkNames(plan: Plan, problems: string[]): void {
   const taken = new Map<string, string>()
-  const check = (what: string, name: string): void => {
+  const check = (what: string, name: string, remedy = 'give one of them another name'): void => {
     if (!nameRule.test(name)) problems.push(`${what} "${name}": a name matches ${nameRule.source}`)
     const other = taken.get(name.toLowerCase())
-    if (other !== undefined) problems.push(`${what} "${name}" has the name of ${other}; give one of them another name`)
+    if (other !== undefined) problems.push(`${what} "${name}" has the name of ${other}; ${remedy}`)
     else taken.set(name.toLowerCase(), `${what} "${name}"`)
   }
   if (!nameRule.test(plan.job)) problems.push(`job "${plan.job}": a name matches ${nameRule.source}`)
   for (const node of plan.nodes) {
     if (node.kind === 'source') check('source', node.name)
-    if (node.kind === 'actor') check('stage', node.name)
+    if (node.kind === 'actor')
+      check('stage', node.name, node.builtIn === undefined ? undefined : 'give it a `name` in its options')
     if (node.kind === 'sink') check('sink', node.name)
   }
 }

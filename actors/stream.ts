@@ -3,6 +3,8 @@ import type { Duration } from '../runtime/kernel/durations.ts'
 import type { Actor, ActorClass, EventOf, Key, KeyOf, Output, OutOf } from './actor.ts'
 import type { SinkSpec, SourceSpec } from './connectors.ts'
 import type { Plan } from './plan.ts'
+import type { Aggregate } from './aggregates.ts'
+import type { Window, Windowed, WindowOptions } from './window.ts'
 
 /** An input: made by `lines`, `topic`, `generator`. */
 export interface Source<out T> {
@@ -29,7 +31,24 @@ export interface KeyedStream<out T, K extends Key> {
   readonly _key?: () => K
   union<U>(...others: KeyedStream<U, K>[]): KeyedStream<T | U, K>
   actor<C extends ActorClass>(actor: C & Fits<C, T, K>, options?: StageOptions): ActorStage<C>
+  window(window: Window, options?: WindowOptions): WindowedStream<T, K>
 }
+export interface WindowedStream<out T, K extends Key> {
+  /** One row per firing: the window and the result of each aggregate, by its name in `spec`. */
+  aggregate<S extends AggregatesOf<T>>(spec: S): WindowStage<T, AggregateRow<K, S>>
+  /** Keeps all events of the window; `f` gets them in order of time, of equal times in order of arrival, and changes none. */
+  collect<R>(f: (events: readonly T[], window: Windowed<K>) => R): WindowStage<T, R>
+}
+export interface WindowStage<out T, out R> extends Stream<R> {
+  /** Events none of whose windows is kept any more. */
+  readonly late: Stream<T>
+}
+/* eslint-disable @typescript-eslint/no-explicit-any -- aggregates of any accumulators and results stand side by side */
+type AggregatesOf<T> = Readonly<Record<string, Aggregate<T, any, any>>>
+type AggregateRow<K, S> = Windowed<K> & {
+  readonly [P in keyof S]: S[P] extends Aggregate<any, any, infer R> ? R : never
+}
+/* eslint-enable @typescript-eslint/no-explicit-any */
 type Fits<C extends ActorClass, T, K> = [T] extends [EventOf<C>]
   ? [K] extends [KeyOf<C>]
     ? C

@@ -35,3 +35,10 @@ export function parseSize(size: number | string, what: string): number {
     )
   return bytes
 }
+
+/** The shortest exact way to write it: `1h`, `90s`, `1500ms`. */
+export function formatDuration(ms: number): string {
+  for (const unit of ['d', 'h', 'm', 's'] as const)
+    if (ms !== 0 && ms % units[unit] === 0) return `${ms / units[unit]}${unit}`
+  return `${ms}ms`
+}

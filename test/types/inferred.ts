@@ -2,14 +2,18 @@
 import { z } from 'zod'
 import {
   Actor,
+  count,
+  first,
   generator,
   job,
   json,
   output,
+  sliding,
   stdout,
   type Context,
   type EventOf,
   type Fields,
+  type Firing,
   type KeyedStream,
   type KeyOf,
   type OutOf,
@@ -76,6 +80,10 @@ export const inferred = job('inferred', j => {
   const letters: Stream<string> = texts.flatMap(text => text)
   const both: Stream<string | number> = letters.union(source.map(visit => visit.at))
   const keyed: KeyedStream<Visit, string> = source.keyBy(visit => visit.user)
+  const windowed = keyed.window(sliding('1h', '5m'), { lateness: '10m' })
+  const rows: Stream<{ key: string; start: number; end: number; firing: Firing; visits: number; opening: Visit }> =
+    windowed.aggregate({ visits: count(), opening: first(visit => visit) })
+  const firsts = windowed.collect((visits, { key, firing }) => ({ key, firing, at: visits[0]?.at }))
   const numbered: KeyedStream<Visit, number> = source.keyBy(visit => visit.at)
   const tuples: KeyedStream<Visit, readonly [string, number]> = source.keyBy(visit => [visit.user, visit.at])
   // An actor takes a wider event than the stream carries.
@@ -89,6 +97,9 @@ export const inferred = job('inferred', j => {
     big: visitors.output('big').to('big', stdout()),
     odd: visitors.output('odd'),
     pairs: j.actor(Pair),
+    rows,
+    firsts,
+    late: firsts.late,
     unused: [onlyTexts, both, keyed, numbered, tuples].length > 0 ? letters : letters
   }
 })
@@ -104,6 +115,8 @@ export async function drives(): Promise<unknown> {
     Is<Equal<Driven['big'], DrivenOutput<{ user: string }>>>,
     Is<Equal<Driven['odd'], DrivenOutput<number>>>,
     Is<Equal<Driven['pairs'], DrivenOutput<number>>>,
+    Is<Equal<Driven['firsts'], DrivenOutput<{ key: string; firing: Firing; at: number | undefined }>>>,
+    Is<Equal<Driven['late'], DrivenOutput<Visit>>>,
     Is<Equal<NonNullable<typeof state>['visits'], number>>,
     Is<Equal<NonNullable<typeof state>['note'], string | undefined>>
   ]
