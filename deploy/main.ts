@@ -1,15 +1,31 @@
 /** The command line. Exit codes: 0 ok, 1 failure, 2 usage, 130 stopped by a second interrupt. */
 import { Command, CommanderError } from 'commander'
 import { isCodedError } from '../runtime/kernel/errors.ts'
+import { checkpointCommand } from './commands/checkpoint.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
+import { stateCommand } from './commands/state.ts'
+import { statusCommand, stopCommand } from './commands/status.ts'
 
-const program = new Command('cairn')
-  .description('Actors with durable state and exactly-once output, from one TypeScript file.')
-  .showHelpAfterError('(add --help for the options and examples)')
-  .exitOverride()
-program.addCommand(runCommand().exitOverride())
-program.addCommand(planCommand().exitOverride())
+const program = new Command('cairn').description(
+  'Actors with durable state and exactly-once output, from one TypeScript file.'
+)
+for (const command of [
+  runCommand(),
+  planCommand(),
+  statusCommand(),
+  stopCommand(),
+  stateCommand(),
+  checkpointCommand()
+])
+  program.addCommand(command)
+
+/** Settings are not inherited by commands that were made apart. */
+function strict(command: Command): void {
+  command.exitOverride().showHelpAfterError('(add --help for the options and examples)').showSuggestionAfterError()
+  for (const each of command.commands) strict(each)
+}
+strict(program)
 
 /** What happened, where, what to do; a stack only for an exception of the user's own code. */
 function explain(error: unknown): string {
@@ -19,12 +35,18 @@ function explain(error: unknown): string {
   return `cairn: ${error.code}: ${error.message}\n  ${error.remedy}${stack}`
 }
 
+// `cairn … | head` is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(0)
+})
+
 try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
   else {
     process.stderr.write(`${explain(error)}\n`)
-    process.exitCode = 1
+    process.exitCode = isCodedError(error) && error.code === 'USAGE' ? 2 : 1
   }
 }

@@ -36,6 +36,8 @@ export interface RunningJob {
   drain(): Promise<void>
   /** At once, as if killed, but files closed. */
   stop(): Promise<void>
+  /** Asks for a checkpoint and waits until it is decided: its epoch. The newest one where nothing has changed since. */
+  checkpoint(): Promise<number>
   /** Resolves when the job ended by itself, was drained or stopped; rejects when it failed. */
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
   /** Live fields of one actor, undefined when there is none. `stage` is the stage or actor name. */

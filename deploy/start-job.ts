@@ -12,12 +12,14 @@ import { GeneratorReader } from '../runtime/adapters/generator-reader.ts'
 import { LinesReader } from '../runtime/adapters/lines-reader.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { StreamAppender } from '../runtime/adapters/stream-appender.ts'
-import { deadLettersName } from '../runtime/core/worker.ts'
+import { deadLettersName, type Worker } from '../runtime/core/worker.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
 import type { Publisher } from '../runtime/ports/publisher.ts'
 import { beginIncarnation, type Ports } from '../runtime/shell/incarnation.ts'
-import type { Probe } from '../runtime/shell/worker-shell.ts'
+import type { Probe, WorkerShell } from '../runtime/shell/worker-shell.ts'
+import { openControl } from './control-server.ts'
+import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
 import { lockFolder } from './job-lock.ts'
 
@@ -43,15 +45,16 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     }
     const { worker, shell, generation } = begun
     let phase: JobStatus['phase'] = 'running'
+    let closeControl = (): Promise<void> => Promise.resolve()
     const ended = shell.ended.finally(async () => {
       await shell.stop()
+      await closeControl()
       await unlock()
     })
     ended.then(
       how => (phase = how === 'finished' ? 'finished' : 'draining'),
       () => (phase = 'failed')
     )
-    shell.start()
     const status = (): JobStatus => ({
       job: plan.job,
       phase,
@@ -72,12 +75,29 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
         await shell.stop()
         await ended
       },
+      checkpoint: () => nextCheckpoint(shell, worker),
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
+    closeControl = await openControl(folder, answersOf(running, plan, folder))
+    shell.start()
     return { kind: 'running', job: running, wasFinal: begun.wasFinal }
   } catch (error) {
     await unlock()
     throw error
+  }
+}
+
+/** How often the shell is looked at while a checkpoint is under way. */
+const lookMs = 5
+
+async function nextCheckpoint(shell: WorkerShell, worker: Worker): Promise<number> {
+  const before = shell.checkpoint?.epoch ?? 0
+  shell.command({ kind: 'checkpoint' })
+  for (;;) {
+    if (shell.checkpoint !== undefined && shell.checkpoint.epoch > before) return shell.checkpoint.epoch
+    if (worker.quiet) return worker.epoch
+    if (shell.isOver) throw new CodedError('NOT_RUNNING', 'the job ended before a checkpoint was decided')
+    await new Promise<void>(resolve => nodeClock.after(lookMs, resolve))
   }
 }
 

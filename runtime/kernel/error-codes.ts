@@ -48,6 +48,7 @@ export const errorCodes = {
   // command line
   USAGE: user('See --help.'),
   JOB_FILE_INVALID: user('Export a job as the default export: export default job(name, build).'),
+  NOT_FOUND: user('Correct the name; the message says what there is.'),
   NOT_RUNNING: user('Start the job first: cairn run <job file>.'),
   INTERNAL: internal('This is a defect of Cairn: please report it with the message.')
 } as const satisfies Record<string, ErrorCodeEntry>

@@ -1,0 +1,110 @@
+/**
+ * What a running job is asked over its local socket: one JSON object per line, one answer per request, in order.
+ *
+ *   → {"v":1,"id":7,"kind":"state","stage":"Airport","key":"SFO"}
+ *   ← {"v":1,"id":7,"ok":true,"result":…}   or   {"v":1,"id":7,"ok":false,"error":{"code","message","remedy"}}
+ */
+import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Manifest } from '../checkpoint/manifest.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import { errorCodes, type ErrorCode } from '../runtime/kernel/error-codes.ts'
+import type { JobStatus } from './running-job.ts'
+import type { CheckpointLine, Verified } from './stored-job.ts'
+
+export const controlVersion = 1
+/** A longer request would let one client hold the job's memory. */
+export const requestLimitBytes = 4 * 1024 * 1024
+
+const count = z.number().int().nonnegative()
+const part = z.union([z.string(), z.int()])
+const key = z.union([part, z.array(part)])
+
+const requests = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('status') }),
+  z.strictObject({ kind: z.literal('state'), stage: z.string(), key }),
+  z.strictObject({ kind: z.literal('checkpoint-create') }),
+  z.strictObject({ kind: z.literal('checkpoint-list') }),
+  z.strictObject({ kind: z.literal('checkpoint-inspect'), epoch: count.optional() }),
+  z.strictObject({ kind: z.literal('checkpoint-verify'), epoch: count.optional() }),
+  z.strictObject({ kind: z.literal('drain') }),
+  z.strictObject({ kind: z.literal('stop') })
+])
+
+export type ControlRequest = z.infer<typeof requests>
+/** What each request is answered with. */
+export interface ControlResults {
+  readonly status: JobStatus
+  readonly state: StateAnswer
+  readonly 'checkpoint-create': { readonly epoch: number }
+  readonly 'checkpoint-list': readonly CheckpointLine[]
+  readonly 'checkpoint-inspect': Manifest
+  readonly 'checkpoint-verify': Verified
+  readonly drain: null
+  readonly stop: null
+}
+export interface StateAnswer {
+  /** As `plainValue` writes them; null = nothing under this key. */
+  readonly fields: Readonly<Record<string, unknown>> | null
+  /** The checkpoint it was read from; null = from the running job. */
+  readonly epoch: number | null
+}
+export type ControlAnswer =
+  | { readonly ok: true; readonly result: unknown }
+  | { readonly ok: false; readonly error: { readonly code: string; readonly message: string; readonly remedy: string } }
+
+/** Where the job in `folder` listens. */
+export function controlPath(folder: string): string {
+  const path = join(folder, 'control.sock')
+  // The longest path a local socket may have.
+  return Buffer.byteLength(path) < 104
+    ? path
+    : join(tmpdir(), `cairn-control-${createHash('sha256').update(folder).digest('hex').slice(0, 32)}.sock`)
+}
+
+/** Throws USAGE with what is wrong; `id` is 0 where the line has none. */
+export function parseRequest(line: string): { readonly id: number; readonly request: ControlRequest } {
+  const { v, id, ...rest } = envelope(line)
+  if (v !== controlVersion)
+    throw new CodedError('USAGE', `control protocol version ${String(v)}; this job speaks ${controlVersion}`)
+  const parsed = requests.safeParse(rest)
+  if (parsed.success) return { id, request: parsed.data }
+  const known = requests.options.map(option => option.shape.kind.value)
+  const kind = (rest as { readonly kind?: unknown }).kind
+  throw new CodedError(
+    'USAGE',
+    (known as unknown[]).includes(kind)
+      ? `request "${String(kind)}": ${z.prettifyError(parsed.error)}`
+      : `unknown request ${JSON.stringify(kind) ?? 'without a kind'}; known are ${known.join(', ')}`
+  )
+}
+
+function envelope(line: string): { readonly v: unknown; readonly id: number } {
+  try {
+    return z.looseObject({ v: z.unknown(), id: count }).parse(JSON.parse(line)) as { v: unknown; id: number }
+  } catch {
+    throw new CodedError('USAGE', 'a request is one line that holds a JSON object with "v" and "id"')
+  }
+}
+
+export function requestIdOf(line: string): number {
+  try {
+    return envelope(line).id
+  } catch {
+    return 0
+  }
+}
+
+export function answerOf(error: unknown): ControlAnswer {
+  const coded = error instanceof CodedError ? error : new CodedError('INTERNAL', String(error))
+  return { ok: false, error: { code: coded.code, message: coded.message, remedy: coded.remedy } }
+}
+
+/** Throws what the job answered where it could not do it. */
+export function resultOf(answer: ControlAnswer): unknown {
+  if (answer.ok) return answer.result
+  const { code, message, remedy } = answer.error
+  throw new CodedError(Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'INTERNAL', message, { remedy })
+}

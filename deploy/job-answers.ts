@@ -1,0 +1,97 @@
+/** Answers what a job is asked: the running process for what is live, stored files for the rest. */
+import { defineActor } from '../actors/definition.ts'
+import type { Plan } from '../actors/plan.ts'
+import { CodedError, unreachable } from '../runtime/kernel/errors.ts'
+import { ControlClient } from './control-client.ts'
+import type { ControlRequest, ControlResults, StateAnswer } from './control-protocol.ts'
+import type { JobReference } from './job-reference.ts'
+import { plainValue } from './plain-value.ts'
+import type { RunningJob } from './running-job.ts'
+import { StoredJob, unknownStage } from './stored-job.ts'
+
+type Kind = ControlRequest['kind']
+type Request<K extends Kind> = Extract<ControlRequest, { readonly kind: K }>
+/** What files can answer. */
+type StoredKind = 'state' | 'checkpoint-list' | 'checkpoint-inspect' | 'checkpoint-verify'
+
+/** Asks the process that runs the job, or reads what it has stored. Throws NOT_RUNNING where only a running job could answer. */
+export async function askJob<K extends Kind>(job: JobReference, request: Request<K>): Promise<ControlResults[K]> {
+  const client = await ControlClient.open(job.folder)
+  if (client !== undefined)
+    try {
+      return await client.ask<K>(request)
+    } catch (error) {
+      // It ended while it was asked: what it has stored still answers.
+      if (!(error instanceof CodedError) || error.code !== 'NOT_RUNNING' || !isStored(request)) throw error
+    } finally {
+      client.close()
+    }
+  if (isStored(request)) return (await answerStored(new StoredJob(job.name, job.folder), request)) as ControlResults[K]
+  throw new CodedError('NOT_RUNNING', `job "${job.name}" is not running`)
+}
+
+/** What the control socket of `running` answers. */
+export function answersOf(
+  running: RunningJob,
+  plan: Plan,
+  folder: string
+): (request: ControlRequest) => Promise<unknown> {
+  const stored = new StoredJob(plan.job, folder)
+  const stages = plan.nodes.flatMap(node =>
+    node.kind === 'actor' ? [{ name: node.name, actor: defineActor(node.actor, node.name).name }] : []
+  )
+  return async request => {
+    switch (request.kind) {
+      case 'status':
+        return running.status()
+      case 'state': {
+        const { stage, key } = request
+        if (!stages.some(each => each.name === stage || each.actor === stage))
+          throw unknownStage(
+            stage,
+            stages.map(each => each.name)
+          )
+        return stateAnswer(await running.state(stage, key), null)
+      }
+      case 'checkpoint-create':
+        return { epoch: await running.checkpoint() }
+      case 'drain':
+      case 'stop':
+        // Answered first: the socket closes when the job has ended.
+        setImmediate(() => void (request.kind === 'stop' ? running.stop() : running.drain()).catch(() => undefined))
+        return null
+      default:
+        return answerStored(stored, request)
+    }
+  }
+}
+
+function isStored(request: ControlRequest): request is Request<StoredKind> {
+  return (
+    request.kind === 'state' ||
+    request.kind === 'checkpoint-list' ||
+    request.kind === 'checkpoint-inspect' ||
+    request.kind === 'checkpoint-verify'
+  )
+}
+
+async function answerStored(job: StoredJob, request: Request<StoredKind>): Promise<ControlResults[StoredKind]> {
+  switch (request.kind) {
+    case 'state': {
+      const { fields, epoch } = await job.state(request.stage, request.key)
+      return stateAnswer(fields, epoch)
+    }
+    case 'checkpoint-list':
+      return job.checkpoints()
+    case 'checkpoint-inspect':
+      return (await job.manifest(request.epoch)).manifest
+    case 'checkpoint-verify':
+      return job.verify(request.epoch)
+    default:
+      return unreachable(request)
+  }
+}
+
+function stateAnswer(fields: Record<string, unknown> | undefined, epoch: number | null): StateAnswer {
+  return { fields: fields === undefined ? null : (plainValue(fields) as Record<string, unknown>), epoch }
+}

@@ -1,0 +1,185 @@
+/** Reads what a job has stored, without running it and without its code: checkpoints, savepoints, state. Changes nothing. */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { StoredActorSchema } from '../actors/definition-types.ts'
+import { decodeValue } from '../actors/state-codec.ts'
+import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
+import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
+import { DecisionLog, type Completed } from '../checkpoint/decision-log.ts'
+import { decodeManifest, type FileRef, type Manifest } from '../checkpoint/manifest.ts'
+import { decodeChunk } from '../checkpoint/outbox-file.ts'
+import { loadStage, readHead, readVerified } from '../checkpoint/recovery.ts'
+import { readStateFile } from '../checkpoint/state-file.ts'
+import type { CheckpointStorage } from '../checkpoint/storage.ts'
+import { Entry, recordKey, restoreEntry } from '../runtime/core/entry.ts'
+import { TimerQueue } from '../runtime/core/timer-queue.ts'
+import { equalBytes } from '../runtime/kernel/bytes.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import { encodeKey, keyGroupOf, keyText, type Key } from '../runtime/kernel/keys.ts'
+
+const nonce = (): string => randomBytes(8).toString('hex')
+
+export interface CheckpointLine {
+  readonly epoch: number
+  readonly generation: number
+  readonly final: boolean
+  /** `retained`: it can be restored; `dropped`: retention has removed its files. */
+  readonly files: 'retained' | 'dropped' | 'damaged'
+  readonly stateBytes: number | null
+}
+
+export interface Verified {
+  readonly epoch: number
+  readonly files: number
+  readonly records: number
+  /** One sentence per damaged or missing file; [] = all is there. */
+  readonly problems: readonly string[]
+}
+
+export class StoredJob {
+  readonly job: string
+  private readonly storage: CheckpointStorage
+
+  constructor(job: string, folder: string) {
+    this.job = job
+    this.storage = new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1'))
+  }
+
+  /** Newest first; decisions whose manifest is gone are left out, the newest one apart. */
+  async checkpoints(): Promise<CheckpointLine[]> {
+    const log = await DecisionLog.open(this.storage, nonce)
+    const lines: CheckpointLine[] = []
+    for (const decision of log.entries.filter(entry => entry.kind === 'completed').reverse()) {
+      const bytes = await this.storage.read(decision.manifest.name)
+      if (bytes === undefined && lines.length > 0) continue
+      lines.push(await this.line(decision, bytes))
+    }
+    return lines
+  }
+
+  private async line(decision: Completed, bytes: Uint8Array | undefined): Promise<CheckpointLine> {
+    const { epoch, generation, final, manifest } = decision
+    const unknown = { epoch, generation, final, stateBytes: null }
+    try {
+      if (bytes === undefined) return { ...unknown, files: 'damaged' }
+      const files = filesOf(decodeManifest(bytes, manifest.hash, manifest.name))
+      const names = new Set(await this.names(files))
+      const gone = files.some(file => !names.has(file.name))
+      const stateBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
+      return { ...unknown, files: gone ? 'dropped' : 'retained', stateBytes }
+    } catch (error) {
+      if (error instanceof CodedError && error.group !== 'internal') return { ...unknown, files: 'damaged' }
+      throw error
+    }
+  }
+
+  private async names(files: readonly FileRef[]): Promise<string[]> {
+    const folders = new Set(files.map(file => file.name.slice(0, file.name.lastIndexOf('/'))))
+    const names: string[] = []
+    for (const folder of folders) for (const name of await this.storage.list(folder)) names.push(`${folder}/${name}`)
+    return names
+  }
+
+  /** The manifest of a checkpoint, the newest by default. */
+  async manifest(epoch?: number): Promise<{ readonly manifest: Manifest; readonly hash: string }> {
+    if (epoch === undefined) {
+      const { head } = await readHead(this.storage, this.job, nonce)
+      if (head === undefined) throw new CodedError('NOT_FOUND', `job "${this.job}" has no completed checkpoint`)
+      return head
+    }
+    const log = await DecisionLog.open(this.storage, nonce)
+    const decision = log.entries.find(entry => entry.kind === 'completed' && entry.epoch === epoch)
+    if (decision?.kind !== 'completed')
+      throw new CodedError('NOT_FOUND', `job "${this.job}" has no checkpoint ${epoch}; see \`cairn checkpoint list\``)
+    const { name, hash } = decision.manifest
+    const bytes = await this.storage.read(name)
+    if (bytes === undefined) throw new CodedError('NOT_FOUND', `the manifest "${name}" of checkpoint ${epoch} is gone`)
+    return { manifest: decodeManifest(bytes, hash, name), hash }
+  }
+
+  /** Reads every file of a checkpoint and decodes every record. One problem per damaged file; [] = all is there. */
+  async verify(epoch?: number): Promise<Verified> {
+    const { manifest } = await this.manifest(epoch)
+    const problems: string[] = []
+    let files = 0
+    let records = 0
+    const check = async (work: () => Promise<number>): Promise<void> => {
+      files++
+      try {
+        records += await work()
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error
+        problems.push(`${error.code}: ${error.message}`)
+      }
+    }
+    for (const stage of manifest.stages)
+      for (const file of stage.files)
+        await check(async () => readStateFile(await readVerified(this.storage, file, file.epoch), file.name).length)
+    for (const { file, epoch, sections } of manifest.outboxes)
+      await check(async () => {
+        const bytes = await readVerified(this.storage, file, epoch)
+        return sections
+          .flatMap(section => section.chunks)
+          .reduce(
+            (sum, { offset, length }) => sum + decodeChunk(bytes.subarray(offset, offset + length), file.name).length,
+            0
+          )
+      })
+    return { epoch: manifest.epoch, files, records, problems }
+  }
+
+  /** Fields of one key as the newest checkpoint holds them, undefined when it has none. Throws NOT_FOUND for an unknown stage. */
+  async state(
+    stageOrActor: string,
+    key: Key
+  ): Promise<{ readonly fields: Record<string, unknown> | undefined; readonly epoch: number }> {
+    const keyBytes = encodeKey(key)
+    const { manifest } = await this.manifest()
+    const schemasOf = (stage: Manifest['stages'][number]): readonly StoredActorSchema[] =>
+      stage.schemas as readonly StoredActorSchema[]
+    const stages = manifest.stages.filter(
+      stage => stage.name === stageOrActor || schemasOf(stage).some(schema => schema.actor === stageOrActor)
+    )
+    if (stages.length === 0)
+      throw unknownStage(
+        stageOrActor,
+        manifest.stages.map(stage => stage.name)
+      )
+    const wanted = recordKey(keyBytes)
+    for (const stage of stages)
+      for (const record of await loadStage(this.storage, stage))
+        if (record.value !== undefined && equalBytes(record.key, wanted)) {
+          const entry = new Entry(key, keyBytes, keyGroupOf(keyBytes, manifest.keyGroups))
+          restoreEntry(entry, record.value, schemasOf(stage), new TimerQueue(), new TimerQueue())
+          return { fields: fieldsOf(entry, stage.name), epoch: manifest.epoch }
+        }
+    return { fields: undefined, epoch: manifest.epoch }
+  }
+}
+
+export function unknownStage(name: string, known: readonly string[]): CodedError {
+  return new CodedError('NOT_FOUND', `there is no stage or actor "${name}"; there are ${known.join(', ') || 'none'}`)
+}
+
+export function noSuchKey(stage: string, key: Key): CodedError {
+  return new CodedError('NOT_FOUND', `stage "${stage}" holds nothing under the key ${JSON.stringify(keyText(key))}`)
+}
+
+function fieldsOf(entry: Entry, stage: string): Record<string, unknown> {
+  const { stored } = entry
+  if (stored === undefined) throw new CodedError('CORRUPT', `stage "${stage}": a record without fields`)
+  const fields = {}
+  for (const { name, kind } of stored.schema.fields)
+    if (kind !== 'durableMap')
+      Object.defineProperty(fields, name, {
+        value: decodeValue(stored.reader),
+        enumerable: true,
+        writable: true,
+        configurable: true
+      })
+  return fields
+}
+
+function filesOf(manifest: Manifest): FileRef[] {
+  return [...manifest.stages.flatMap(stage => stage.files), ...manifest.outboxes.map(ref => ref.file)]
+}
