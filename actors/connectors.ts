@@ -21,6 +21,7 @@ export type SourceSpec =
       readonly connector: 'log'
       readonly topic: string
       readonly from: 'earliest' | 'latest'
+      readonly bounded: boolean
       readonly codec: ValueCodec
     }
   | {
@@ -43,7 +44,7 @@ export type SinkSpec =
   | {
       readonly connector: 'log'
       readonly topic: string
-      readonly partitions: number
+      readonly partitions: number | undefined
       readonly codec: ValueCodec
       readonly key: ((value: never) => string) | undefined
     }

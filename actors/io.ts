@@ -13,6 +13,31 @@ export function files<T>(folder: string, codec: Codec<T>): Sink<T> {
   return { sink: { connector: 'files', folder, codec } }
 }
 
+/**
+ * A topic of the job's embedded log (`<storage>/<job>/log`), as a source or as a sink. As a source it must exist
+ * (`cairn log append` makes one); a sink makes it.
+ */
+export function topic<T>(
+  name: string,
+  options: {
+    readonly value: Codec<T>
+    /** Sink: records of one key stay in order in one partition. Without it they are spread by slot. */
+    readonly key?: (value: T) => string
+    /** Sink: how many when the topic is made; default 1. Their number never changes. */
+    readonly partitions?: number
+    /** Source: where a new job begins; default 'earliest'. */
+    readonly from?: 'earliest' | 'latest'
+    /** Source: ends where the topic ended when the job was started, instead of waiting for more; default false. */
+    readonly bounded?: boolean
+  }
+): Source<T> & Sink<T> {
+  const { value: codec, key, partitions, from = 'earliest', bounded = false } = options
+  return {
+    source: { connector: 'log', topic: name, from, bounded, codec },
+    sink: { connector: 'log', topic: name, partitions, codec, key }
+  }
+}
+
 /** Values made up by `make(sequence, partition)`, which must give the same value for the same arguments. */
 export function generator<T>(
   options: { readonly count: number; readonly partitions?: number },

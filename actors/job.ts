@@ -256,5 +256,5 @@ export function job<H>(name: string, build: (j: JobBuilder) => H, options: JobOp
 }
 
 function defaultDeadLetters(name: string): SinkSpec {
-  return { connector: 'files', folder: `.cairn/${name}/dead-letters`, codec: json() }
+  return { connector: 'log', topic: `${name}-dead-letters`, partitions: undefined, codec: json(), key: undefined }
 }

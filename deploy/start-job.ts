@@ -7,13 +7,14 @@ import type { Plan, SourceNode } from '../actors/plan.ts'
 import type { Job } from '../actors/stream.ts'
 import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
+import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { FilesPublisher } from '../runtime/adapters/files-publisher.ts'
 import { GeneratorReader } from '../runtime/adapters/generator-reader.ts'
 import { LinesReader } from '../runtime/adapters/lines-reader.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { StreamAppender } from '../runtime/adapters/stream-appender.ts'
 import { deadLettersName, type Worker } from '../runtime/core/worker.ts'
-import { CodedError } from '../runtime/kernel/errors.ts'
+import { assert, CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
 import type { Publisher } from '../runtime/ports/publisher.ts'
 import { beginIncarnation, type Ports } from '../runtime/shell/incarnation.ts'
@@ -36,11 +37,17 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   const folder = resolve(options.storage, plan.job)
   await nodeFiles.makeFolder(folder)
   const unlock = await lockFolder(folder)
+  let log: EmbeddedLog | undefined
+  const release = async (): Promise<void> => {
+    await log?.close()
+    await unlock()
+  }
   try {
-    if (options.fresh) await setAside(plan, folder)
-    const begun = await beginIncarnation(plan, bind(plan, folder, probe))
+    if (usesLog(plan)) log = await EmbeddedLog.open(join(folder, 'log'), nodeClock)
+    if (options.fresh) await setAside(plan, folder, log)
+    const begun = await beginIncarnation(plan, bind(plan, folder, log, probe))
     if (begun.kind === 'finished') {
-      await unlock()
+      await release()
       return begun
     }
     const { worker, shell, generation } = begun
@@ -49,7 +56,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     const ended = shell.ended.finally(async () => {
       await shell.stop()
       await closeControl()
-      await unlock()
+      await release()
     })
     ended.then(
       how => (phase = how === 'finished' ? 'finished' : 'draining'),
@@ -65,6 +72,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     })
     const running: RunningJob = {
       status,
+      log,
       ended,
       async drain() {
         phase = 'draining'
@@ -82,7 +90,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     shell.start()
     return { kind: 'running', job: running, wasFinal: begun.wasFinal }
   } catch (error) {
-    await unlock()
+    await release()
     throw error
   }
 }
@@ -101,8 +109,8 @@ async function nextCheckpoint(shell: WorkerShell, worker: Worker): Promise<numbe
   }
 }
 
-/** Moves checkpoints and output folders aside, so that nothing is deleted silently. */
-async function setAside(plan: Plan, folder: string): Promise<void> {
+/** Moves checkpoints, output folders and output topics aside, so that nothing is deleted silently. A topic that is read stays. */
+async function setAside(plan: Plan, folder: string, log: EmbeddedLog | undefined): Promise<void> {
   const suffix = `.before-${randomBytes(4).toString('hex')}`
   const folders = [
     join(folder, 'lineages'),
@@ -115,27 +123,48 @@ async function setAside(plan: Plan, folder: string): Promise<void> {
     )
     if (there) await rename(path, `${path}${suffix}`)
   }
+  if (log === undefined) return
+  const read = plan.nodes.flatMap(node =>
+    node.kind === 'source' && node.source.connector === 'log' ? [node.source.topic] : []
+  )
+  const written = sinksOf(plan).flatMap(([, sink]) => (sink.connector === 'log' ? [sink.topic] : []))
+  for (const topic of new Set(written))
+    if (!read.includes(topic) && log.topic(topic) !== undefined) await log.renameTopic(topic, `${topic}${suffix}`)
+  await log.forgetLedger()
+}
+
+/** Dead letters are written only where a stage asks for it. */
+function usesLog(plan: Plan): boolean {
+  return (
+    plan.nodes.some(node => node.kind === 'source' && node.source.connector === 'log') ||
+    sinksOf(plan).some(([, sink]) => sink.connector === 'log')
+  )
 }
 
 function sinksOf(plan: Plan): [string, SinkSpec][] {
   const sinks = plan.nodes.flatMap((node): [string, SinkSpec][] =>
     node.kind === 'sink' ? [[node.name, node.sink]] : []
   )
-  return [...sinks, [deadLettersName, plan.deadLetters]]
+  const letters = plan.nodes.some(node => 'onError' in node && node.onError === 'dead-letter')
+  return letters ? [...sinks, [deadLettersName, plan.deadLetters]] : sinks
 }
 
-function bind(plan: Plan, folder: string, probe: Probe | undefined): Ports {
+function bind(plan: Plan, folder: string, log: EmbeddedLog | undefined, probe: Probe | undefined): Ports {
   const publishers = new Map<string, Publisher>()
   const appenders = new Map<string, Appender>()
   for (const [name, sink] of sinksOf(plan))
     if (sink.connector === 'files') publishers.set(name, new FilesPublisher(nodeFiles, resolve(sink.folder)))
-    else if (sink.connector === 'stdout') appenders.set(name, new StreamAppender(process.stdout))
+    else if (sink.connector === 'log' && log !== undefined) {
+      const publisher = log.publisher(sink.topic, { partitions: sink.partitions })
+      publishers.set(name, publisher)
+      appenders.set(name, log.appender(sink.topic))
+    } else if (sink.connector === 'stdout') appenders.set(name, new StreamAppender(process.stdout))
     else
       throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
   return {
     clock: nodeClock,
     storage: new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1')),
-    reader,
+    reader: node => reader(node, log),
     publishers,
     appenders,
     nonce: () => randomBytes(8).toString('hex'),
@@ -143,12 +172,15 @@ function bind(plan: Plan, folder: string, probe: Probe | undefined): Ports {
   }
 }
 
-function reader(node: SourceNode): LogReader {
+function reader(node: SourceNode, log: EmbeddedLog | undefined): LogReader {
   switch (node.source.connector) {
     case 'lines':
       return new LinesReader(node.source.paths.map(path => resolve(path)))
     case 'generator':
       return new GeneratorReader(node.source)
+    case 'log':
+      assert(log !== undefined, 'a topic without a log')
+      return log.reader(node.source.topic, { bounded: node.source.bounded })
     default:
       throw new CodedError(
         'OPTION_INVALID',
