@@ -10,6 +10,7 @@ export { job } from './job.ts'
 export type { JobOptions, Plan } from './plan.ts'
 export type {
   ActorStage,
+  DedupeOptions,
   Delivered,
   Job,
   JobBuilder,

@@ -1,13 +1,15 @@
 /** Builds a job: records the dataflow, checks it, reports every error together. */
-import { parseDuration, type Duration } from '../runtime/kernel/durations.ts'
+import { formatDuration, parseDuration, type Duration } from '../runtime/kernel/durations.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Actor, ActorClass } from './actor.ts'
 import { bestDelivery, type SinkSpec } from './connectors.ts'
 import { json } from './codecs.ts'
+import { dedupeActor } from './dedupe-actor.ts'
 import { checkPlan } from './plan-checks.ts'
 import type { ActorNode, JobOptions, NodeId, Plan, PlanNode, Port } from './plan.ts'
 import type {
   ActorStage,
+  DedupeOptions,
   Delivered,
   Job,
   JobBuilder,
@@ -93,6 +95,14 @@ class StreamNode implements Stream<unknown>, Origin<unknown>, ActorStage<ActorCl
       this.recorder.add({ kind: 'keyBy', input: this.port, f })
     ]) as never
   }
+  dedupe(options: DedupeOptions<never>): never {
+    const name = options.name ?? builtInName(this.origin, 'dedupe')
+    const withinMs = this.recorder.duration(options.within, `stage "${name}": within`)
+    if (withinMs === 0) this.recorder.problems.push(`stage "${name}": within is 0; it must be longer`)
+    const keyed = this.recorder.add({ kind: 'keyBy', input: this.port, f: options.id })
+    const describe = `within ${formatDuration(withinMs)}`
+    return addBuiltIn(this.recorder, 'dedupe', name, dedupeActor({ withinMs }), describe, [keyed]) as never
+  }
   to(
     name: string,
     target: Sink<never>,
@@ -140,8 +150,7 @@ class KeyedNode implements KeyedStream<unknown, string> {
     return addActor(this.recorder, actor, this.inputs, options) as never
   }
   window(window: Window, options: WindowOptions = {}): never {
-    // The origin of a side output is `stage.output`, and names hold no dots.
-    const name = options.name ?? `${this.origin.replace('.', '-')}-window`
+    const name = options.name ?? builtInName(this.origin, 'window')
     return new WindowedNode(this.recorder, this.inputs, name, window, options) as never
   }
 }
@@ -170,17 +179,9 @@ class WindowedNode implements WindowedStream<unknown, string> {
   private add(contents: WindowContents, mistakes: readonly string[]): never {
     const { problems, ...resolved } = resolveWindow(this.window, this.options)
     for (const problem of [...problems, ...mistakes]) this.recorder.problems.push(`stage "${this.name}": ${problem}`)
-    const id = this.recorder.add({
-      kind: 'actor',
-      name: this.name,
-      actor: windowActor(this.window, resolved, contents),
-      builtIn: 'window',
-      describe: describeWindow(this.window) + describeOptions(resolved),
-      inputs: this.inputs,
-      onError: this.recorder.onError,
-      sends: []
-    })
-    const stage = new StreamNode(this.recorder, { node: id, output: 'main' }, this.name, 'stream')
+    const actor = windowActor(this.window, resolved, contents)
+    const describe = describeWindow(this.window) + describeOptions(resolved)
+    const stage = addBuiltIn(this.recorder, 'window', this.name, actor, describe, this.inputs)
     return Object.assign(stage, { late: stage.output('late') as unknown }) as never
   }
 }
@@ -203,6 +204,24 @@ function addActor(
     sends: options.sends ?? []
   }
   return new StreamNode(recorder, { node: recorder.add(node), output: 'main' }, name, 'stream')
+}
+
+/** The origin of a side output is `stage.output`, and names hold no dots. */
+function builtInName(origin: string, builtIn: 'window' | 'dedupe'): string {
+  return `${origin.replace('.', '-')}-${builtIn}`
+}
+
+function addBuiltIn(
+  recorder: Recorder,
+  builtIn: 'window' | 'dedupe',
+  name: string,
+  actor: ActorClass<Actor>,
+  describe: string,
+  inputs: readonly NodeId[]
+): StreamNode {
+  const { onError } = recorder
+  const id = recorder.add({ kind: 'actor', name, actor, builtIn, describe, inputs, onError, sends: [] })
+  return new StreamNode(recorder, { node: id, output: 'main' }, name, 'stream')
 }
 
 function builder(recorder: Recorder): JobBuilder {

@@ -24,8 +24,20 @@ export interface Stream<out T> {
   filter(f: (value: T) => boolean): Stream<T>
   union<U>(...others: Stream<U>[]): Stream<T | U>
   keyBy<const K extends Key>(f: (value: T) => K): KeyedStream<T, Widen<K>>
+  /**
+   * Drops an event whose id was seen: one passes when no event of its id has, or when its time is `within` or more after that of
+   * the last one that has. An id is forgotten once the watermark is past that, so a later repeat that is itself late passes.
+   */
+  dedupe(options: DedupeOptions<T>): Stream<T>
   /** Default delivery: the best the sink can give. */
   to(name: string, sink: Sink<T>, options?: { delivery?: 'exactly-once' | 'at-least-once' }): Delivered<T>
+}
+export interface DedupeOptions<in T> {
+  readonly id: (value: T) => Key
+  /** Event time; how long ids are kept. */
+  readonly within: Duration
+  /** Stable identity of the stored state; default `<origin>-dedupe`. */
+  readonly name?: string
 }
 export interface KeyedStream<out T, K extends Key> {
   readonly _key?: () => K

@@ -56,7 +56,7 @@ export abstract class AlignedWindows extends WindowActor {
     }
     pane.acc = contents.add(pane.acc, value, time)
     pane.n++
-    if (trigger.earlyMs !== undefined) {
+    if (trigger.earlyMs !== undefined && last > progress) {
       pane.changed = true
       this.armEarly(trigger.earlyMs, ctx)
     }
