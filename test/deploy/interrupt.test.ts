@@ -32,7 +32,6 @@ void t.test('the first Ctrl-C drains with a last checkpoint; started again the j
     { generation: 2, final: false }
   ])
 })
-})
 
 void t.test('the second Ctrl-C ends a drain that cannot end, with exit code 130', async t => {
   folder.file(

@@ -12,7 +12,7 @@ class Derived extends Base {
   #total = new Map()
   #later = undefined
   count = 0
-   
+
   #method(): unknown {
     return [this.#total, this.#later]
   }
