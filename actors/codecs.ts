@@ -26,10 +26,11 @@ interface Issue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
 }
 
-function validated(schema: StandardSchema, value: unknown): unknown {
+/** What the schema makes of a value; throws a TypeError that lists what is wrong with it. */
+export function validated(schema: StandardSchema, value: unknown): unknown {
   const result = schema['~standard'].validate(value) as { readonly issues?: readonly Issue[]; readonly value?: unknown }
   if (result instanceof Promise)
-    throw new TypeError('json(schema): the schema validates asynchronously, which a source cannot wait for')
+    throw new TypeError('the schema validates asynchronously, which a source cannot wait for')
   if (result.issues === undefined) return result.value
   const sentences = result.issues.map(issue => {
     const path = (issue.path ?? []).map(part => String(typeof part === 'object' ? part.key : part)).join('.')

@@ -15,7 +15,8 @@ export type SourceSpec =
       readonly connector: 'csv'
       readonly paths: readonly string[]
       readonly separator: string
-      readonly codec: ValueCodec
+      /** What a row becomes; throws when it is refused. */
+      readonly make: (row: Readonly<Record<string, string>>) => unknown
     }
   | {
       readonly connector: 'log'

@@ -5,7 +5,7 @@ export { count, distinctCount, first, last, max, mean, min, sum } from './aggreg
 export type { Aggregate } from './aggregates.ts'
 export { bytes, json, text } from './codecs.ts'
 export type { Checked, Codec, StandardSchema } from './codecs.ts'
-export { files, generator, lines, stdout, topic } from './io.ts'
+export { csv, files, generator, lines, stdout, topic } from './io.ts'
 export { job } from './job.ts'
 export type { JobOptions, Plan } from './plan.ts'
 export type {

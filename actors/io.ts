@@ -1,11 +1,54 @@
 /** Inputs and outputs that a job file names. Data only; `deploy` binds them to adapters. */
 import type { Codec } from './codecs.ts'
-import { json } from './codecs.ts'
+import { json, validated, type Checked, type StandardSchema } from './codecs.ts'
 import type { Sink, Source } from './stream.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
 
 /** Newline-delimited files; several files are partitions. Each line is one value. */
 export function lines<T>(paths: string | readonly string[], codec: Codec<T>): Source<T> {
   return { source: { connector: 'lines', paths: typeof paths === 'string' ? [paths] : paths, codec } }
+}
+
+interface CsvOptions {
+  /** One character; default a comma. */
+  readonly separator?: string
+}
+
+/**
+ * Comma-separated files (RFC 4180) whose first row names the columns; several files are partitions. A row becomes an object of
+ * strings; blank lines are skipped. A quote that is not closed within 1 MiB makes its line malformed, not the rest of the file.
+ */
+export function csv(paths: string | readonly string[]): Source<Record<string, string>>
+/** Each row checked, and converted, by the schema. */
+export function csv<S extends StandardSchema>(
+  paths: string | readonly string[],
+  schema: S,
+  options?: CsvOptions
+): Source<Checked<S>>
+export function csv(
+  paths: string | readonly string[],
+  schema: undefined,
+  options: CsvOptions
+): Source<Record<string, string>>
+export function csv(
+  paths: string | readonly string[],
+  schema?: StandardSchema,
+  options: CsvOptions = {}
+): Source<never> {
+  const { separator = ',' } = options
+  if (separator.length !== 1 || '"\r\n'.includes(separator) || separator > '~')
+    throw new CodedError(
+      'OPTION_INVALID',
+      `csv: separator is ${JSON.stringify(separator)}; it must be one ASCII character other than quote and newline`
+    )
+  return {
+    source: {
+      connector: 'csv',
+      paths: typeof paths === 'string' ? [paths] : paths,
+      separator,
+      make: row => (schema === undefined ? row : validated(schema, row))
+    }
+  }
 }
 
 /** A folder of newline-delimited files, exactly once: one file per publication, in order per slot. */

@@ -8,6 +8,7 @@ import type { Job } from '../actors/stream.ts'
 import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
+import { CsvReader } from '../runtime/adapters/csv-reader.ts'
 import { FilesPublisher } from '../runtime/adapters/files-publisher.ts'
 import { GeneratorReader } from '../runtime/adapters/generator-reader.ts'
 import { LinesReader } from '../runtime/adapters/lines-reader.ts'
@@ -176,6 +177,11 @@ function reader(node: SourceNode, log: EmbeddedLog | undefined): LogReader {
   switch (node.source.connector) {
     case 'lines':
       return new LinesReader(node.source.paths.map(path => resolve(path)))
+    case 'csv':
+      return new CsvReader(
+        node.source.paths.map(path => resolve(path)),
+        node.source
+      )
     case 'generator':
       return new GeneratorReader(node.source)
     case 'log':

@@ -1,9 +1,7 @@
 /** Newline-delimited files as a bounded log: several files are partitions, a position is the byte at which a line begins. */
-import { constants } from 'node:fs'
-import { access, open, stat } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import { CodedError } from '../kernel/errors.ts'
 import type { Fetched, LogReader, RecordBatch } from '../ports/log.ts'
+import { InputFiles } from './input-files.ts'
 
 /** A longer line is taken for a file that is not newline-delimited; holding it would break the memory limit. */
 const lineLimitBytes = 16 * 1024 * 1024
@@ -43,27 +41,15 @@ class LineBatch implements RecordBatch {
 }
 
 export class LinesReader implements LogReader {
-  private readonly paths: readonly string[]
-  private readonly open = new Map<number, { readonly handle: FileHandle; readonly size: number }>()
+  private readonly files: InputFiles
 
-  /** @param paths one partition each; a file is read to the size it has when first opened */
+  /** @param paths one partition each */
   constructor(paths: readonly string[]) {
-    this.paths = paths
+    this.files = new InputFiles(paths)
   }
 
-  async partitions(): Promise<readonly { readonly name: string }[]> {
-    for (const path of this.paths)
-      try {
-        await access(path, constants.R_OK)
-        if (!(await stat(path)).isFile()) throw Object.assign(new Error(), { code: 'not a file' })
-      } catch (cause) {
-        throw new CodedError(
-          'INPUT_MISSING',
-          `input "${path}" cannot be read: ${(cause as NodeJS.ErrnoException).code}`,
-          { cause }
-        )
-      }
-    return this.paths.map(name => ({ name }))
+  partitions(): Promise<readonly { readonly name: string }[]> {
+    return this.files.partitions()
   }
 
   start(): Promise<number> {
@@ -71,13 +57,13 @@ export class LinesReader implements LogReader {
   }
 
   async fetch(partition: number, position: number, maxBytes: number): Promise<Fetched> {
-    const { handle, size } = await this.file(partition)
+    const size = await this.files.size(partition)
     if (position > size) return { kind: 'out-of-range', earliest: 0, end: size }
     for (let wanted = maxBytes; ; wanted *= 2) {
       if (position === size) return { kind: 'finished' }
-      const chunk = new Uint8Array(Math.min(wanted, size - position))
-      const { bytesRead } = await handle.read(chunk, 0, chunk.length, position)
-      if (bytesRead < chunk.length) return { kind: 'out-of-range', earliest: 0, end: position + bytesRead }
+      const chunk = await this.files.read(partition, position, wanted)
+      if (chunk.length < Math.min(wanted, size - position))
+        return { kind: 'out-of-range', earliest: 0, end: position + chunk.length }
       const atEnd = position + chunk.length === size
       const starts: number[] = []
       const ends: number[] = []
@@ -95,23 +81,13 @@ export class LinesReader implements LogReader {
       if (wanted >= lineLimitBytes)
         throw new CodedError(
           'DECODE_FAILED',
-          `input "${this.paths[partition]}", byte ${position}: a line of more than ${lineLimitBytes} bytes`
+          `input "${this.files.paths[partition]}", byte ${position}: a line of more than ${lineLimitBytes} bytes`
         )
     }
   }
 
-  async close(): Promise<void> {
-    for (const { handle } of this.open.values()) await handle.close()
-    this.open.clear()
-  }
-
-  private async file(partition: number): Promise<{ readonly handle: FileHandle; readonly size: number }> {
-    const known = this.open.get(partition)
-    if (known !== undefined) return known
-    const handle = await open(this.paths[partition] as string, 'r')
-    const file = { handle, size: (await handle.stat()).size }
-    this.open.set(partition, file)
-    return file
+  close(): Promise<void> {
+    return this.files.close()
   }
 }
 

@@ -16,7 +16,7 @@ export interface RecordBatch {
   key(i: number): Uint8Array | undefined
   /** Raw value bytes, undefined for a tombstone. */
   value(i: number): Uint8Array | undefined
-  /** For sources that never had bytes (generator, driver): the value itself, a fresh object at each call. */
+  /** For sources that decode by themselves (generator, driver, CSV): the value, a fresh object at each call. May throw, as a codec may. */
   valueObject?(i: number): unknown
   /** Total bytes of keys and values: what back-pressure counts. */
   readonly sizeBytes: number
