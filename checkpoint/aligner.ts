@@ -4,7 +4,8 @@
  *
  * Invariants
  * 1. Between the first and the last barrier *n* no channel that delivered it is read.
- * 2. A channel that has ended counts as having delivered every barrier.
+ * 2. The barrier of an abandoned epoch, however late, holds back nothing.
+ * 3. A channel that has ended counts as having delivered every barrier.
  */
 import { assert } from '../runtime/kernel/errors.ts'
 
@@ -12,6 +13,7 @@ export class Aligner {
   private readonly held: boolean[]
   private readonly closed: boolean[]
   private epoch: number | undefined
+  private cancelled = 0
 
   constructor(channels: number) {
     this.held = new Array<boolean>(channels).fill(false)
@@ -21,7 +23,7 @@ export class Aligner {
   /** `aligned`: every channel has delivered it; all are released. */
   barrier(channel: number, epoch: number): 'held' | 'aligned' | 'obsolete' {
     assert(this.closed[channel] === false, 'a barrier after the end of a channel')
-    if (this.epoch !== undefined && epoch < this.epoch) return 'obsolete'
+    if (epoch <= this.cancelled || (this.epoch !== undefined && epoch < this.epoch)) return 'obsolete'
     if (this.epoch !== undefined && epoch > this.epoch) this.held.fill(false)
     this.epoch = epoch
     this.held[channel] = true
@@ -32,6 +34,14 @@ export class Aligner {
   ended(channel: number): number | undefined {
     this.closed[channel] = true
     return this.epoch === undefined ? undefined : this.complete()
+  }
+
+  /** Epochs up to this one were abandoned: their barriers mean nothing any more. */
+  cancel(epoch: number): void {
+    this.cancelled = Math.max(this.cancelled, epoch)
+    if (this.epoch === undefined || this.epoch > epoch) return
+    this.epoch = undefined
+    this.held.fill(false)
   }
 
   isHeld(channel: number): boolean {

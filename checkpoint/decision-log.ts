@@ -25,6 +25,7 @@ export type Decision =
       readonly generation: number
       readonly manifest: { readonly name: string; readonly hash: string }
       readonly final: boolean
+      readonly savepoints: readonly string[]
     }
 
 export type Completed = Extract<Decision, { kind: 'completed' }>
@@ -36,31 +37,56 @@ interface Sealed {
   readonly crc: number
 }
 
-/** Attempts to learn the fate of one append before giving up on storage. */
+/** Attempts to learn the fate of one append before the caller hears of it. */
 const attemptLimit = 5
+/** Entries read when a log is opened; enough to find the newest checkpoints. */
+const readBack = 64
+/** Pruning leaves at least so many entries: somebody may be about to probe forward from one of them. */
+const keptEntries = 1000
 
 export class DecisionLog {
+  /** The newest entries, oldest first; not all that were ever made. */
   readonly entries: Decision[] = []
   private next = 0
+  private oldest = 0
   private readonly storage: CheckpointStorage
   private readonly nonce: () => string
+  private attempt: { readonly text: string; readonly nonce: string } | undefined
 
   private constructor(storage: CheckpointStorage, nonce: () => string) {
     this.storage = storage
     this.nonce = nonce
   }
 
-  /** Lists, takes the highest, requires its predecessors, probes forward. */
+  /**
+   * Cold start (DESIGN 10.3): lists, takes the highest, requires its predecessors as far back as the newest checkpoint, probes
+   * forward. A gap is damage; what is older than the newest unbroken run was pruned.
+   */
   static async open(storage: CheckpointStorage, nonce: () => string): Promise<DecisionLog> {
     const log = new DecisionLog(storage, nonce)
     const listed = (await storage.list(objectNames.decisions))
       .map(name => objectNames.sequenceOf(name))
       .filter(sequence => sequence !== undefined)
     const highest = Math.max(-1, ...listed)
-    log.next = 0
+    log.oldest = listed.length === 0 ? 0 : Math.min(...listed)
+    // Pruning begins only once there are many: what is missing before that was lost.
+    if (log.oldest > 0 && highest < 2 * keptEntries)
+      throw new CodedError('CORRUPT', `decision ${log.oldest - 1} is missing, though decision ${highest} is there`)
+    const there = new Set(listed)
+    for (let sequence = highest; sequence > log.oldest; sequence--)
+      if (!there.has(sequence - 1))
+        throw new CodedError('CORRUPT', `decision ${sequence - 1} is missing, though decision ${highest} is there`)
+    let from = highest + 1
+    const newest: Decision[] = []
+    const enough = (): boolean => highest - from + 1 >= readBack && newest.some(entry => entry.kind === 'completed')
+    while (from > log.oldest && !enough()) {
+      const sealed = await log.read(--from)
+      if (sealed === undefined) throw new CodedError('CORRUPT', `decision ${from} vanished while it was read`)
+      newest.unshift(sealed.decision)
+    }
+    for (const decision of newest) log.push(decision, from++)
+    log.next = highest + 1
     while (await log.readNext());
-    if (highest >= log.next)
-      throw new CodedError('CORRUPT', `decision ${log.next} is missing, though decision ${highest} is there`)
     return log
   }
 
@@ -68,15 +94,28 @@ export class DecisionLog {
     return this.entries.findLast(entry => entry.kind === 'completed')
   }
 
+  /** Newest checkpoints, newest first. */
+  completed(most: number): Completed[] {
+    return this.entries
+      .filter(entry => entry.kind === 'completed')
+      .slice(-most)
+      .reverse()
+  }
+
   get generation(): number {
     return this.entries.reduce((newest, entry) => Math.max(newest, entry.generation), 0)
   }
 
-  /** Durable when it resolves. Throws when the outcome cannot be known. */
+  /**
+   * Durable when it resolves. When it throws the outcome is unknown: call it again with the same decision, which repeats the
+   * append unchanged, until it answers.
+   */
   async append(decision: Decision): Promise<Appended> {
     if (decision.kind === 'completed')
       assert(decision.epoch > (this.head?.epoch ?? 0), `epoch ${decision.epoch} was decided before`)
-    const nonce = this.nonce()
+    const text = JSON.stringify(decision)
+    if (this.attempt?.text !== text) this.attempt = { text, nonce: this.nonce() }
+    const { nonce } = this.attempt
     const bytes = seal(decision, nonce)
     for (let attempt = 1; ; attempt++) {
       try {
@@ -84,25 +123,43 @@ export class DecisionLog {
         const winner = await this.read(this.next)
         if (winner?.nonce === nonce) break
         if (winner === undefined) continue
+        this.attempt = undefined
         await this.readNext()
         return { kind: 'lost', winner: winner.decision }
       } catch (error) {
         if (attempt >= attemptLimit) throw error
       }
     }
-    this.entries.push(decision)
-    this.next++
+    await this.requirePredecessor()
+    this.attempt = undefined
+    this.push(decision, this.next++)
     return { kind: 'appended' }
+  }
+
+  /** Deletes old entries in ascending order; call it off the critical path. */
+  async prune(): Promise<void> {
+    for (; this.oldest < this.next - 2 * keptEntries; this.oldest++)
+      await this.storage.remove(objectNames.decision(this.oldest))
+    if (this.entries.length > 2 * readBack) this.entries.splice(0, this.entries.length - readBack)
+  }
+
+  /** An append counts only if its predecessor still exists afterwards: else somebody pruned past a stale writer. */
+  private async requirePredecessor(): Promise<void> {
+    if (this.next === 0 || this.next === this.oldest) return
+    if ((await this.read(this.next - 1)) === undefined)
+      throw new CodedError('FENCED', `decision ${this.next - 1} is gone: the log has moved on without this process`)
+  }
+
+  private push(decision: Decision, sequence: number): void {
+    if (decision.kind === 'completed' && decision.epoch <= (this.head?.epoch ?? 0))
+      throw new CodedError('CORRUPT', `decision ${sequence} completes epoch ${decision.epoch} after a newer one`)
+    this.entries.push(decision)
   }
 
   private async readNext(): Promise<boolean> {
     const sealed = await this.read(this.next)
     if (sealed === undefined) return false
-    const { decision } = sealed
-    if (decision.kind === 'completed' && decision.epoch <= (this.head?.epoch ?? 0))
-      throw new CodedError('CORRUPT', `decision ${this.next} completes epoch ${decision.epoch} after a newer one`)
-    this.entries.push(decision)
-    this.next++
+    this.push(sealed.decision, this.next++)
     return true
   }
 

@@ -2,7 +2,7 @@
 import { sha256Hex } from '../runtime/kernel/checksum.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 
-export const manifestFormat = 1
+export const manifestFormat = 2
 
 export interface FileRef {
   readonly name: string
@@ -10,9 +10,10 @@ export interface FileRef {
   readonly sha256: string
 }
 export interface StateFileRef extends FileRef {
-  readonly task: number
   readonly epoch: number
   readonly records: number
+  /** Part of a full image: nothing older says anything about its key groups. */
+  readonly base: boolean
 }
 export interface OutboxChunk {
   readonly offset: number
@@ -30,7 +31,6 @@ export interface OutboxRef {
   readonly stage: string
   readonly task: number
   readonly epoch: number
-  /** Of the manifest that decided it; '' for the manifest that holds this very reference. */
   readonly file: FileRef
   readonly sections: readonly OutboxSection[]
 }
@@ -46,11 +46,16 @@ export interface StageManifest {
   readonly name: string
   /** Stored actor schemas, append-only: a record carries its index. */
   readonly schemas: readonly unknown[]
-  /** Per task; null = none yet. */
+  /** Reached by each slot's key groups, so that what was late stays late when tasks are counted anew; null = none yet. */
   readonly watermarks: readonly (number | null)[]
-  readonly finished: readonly boolean[]
+  readonly finished: boolean
   /** In the order in which they apply: later ones win. */
   readonly files: readonly StateFileRef[]
+}
+export interface Savepoint {
+  readonly name: string
+  readonly epoch: number
+  readonly manifest: { readonly name: string; readonly hash: string }
 }
 export interface Manifest {
   readonly format: number
@@ -61,6 +66,10 @@ export interface Manifest {
   readonly previous: { readonly epoch: number; readonly hash: string } | null
   /** The input ended and everything was handled. */
   readonly final: boolean
+  /** Names under which this very checkpoint is a savepoint. */
+  readonly savepointNames: readonly string[]
+  /** Earlier savepoints; retention leaves them alone. */
+  readonly savepoints: readonly Savepoint[]
   readonly keyGroups: number
   readonly slots: number
   readonly parallelism: number
@@ -92,6 +101,11 @@ export function decodeManifest(bytes: Uint8Array, hash: string, name: string): M
     throw new CodedError(
       'FORMAT_NEWER',
       `manifest "${name}" is of format ${manifest.format}; this Cairn reads up to ${manifestFormat}`
+    )
+  if (manifest.format < manifestFormat)
+    throw new CodedError(
+      'FORMAT_OLDER',
+      `manifest "${name}" is of format ${manifest.format}; this Cairn reads format ${manifestFormat}`
     )
   return manifest
 }

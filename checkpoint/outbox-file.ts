@@ -28,6 +28,23 @@ interface OpenSection {
 export class OutboxFileWriter {
   private readonly sections = new Map<string, OpenSection>()
 
+  /** What was written, about. */
+  sizeBytes = 0
+
+  /** Puts the records of a later writer behind those of this one: an abandoned epoch's outputs come before the next one's. */
+  absorb(later: OutboxFileWriter): void {
+    for (const [id, section] of later.sections) {
+      closeChunk(section)
+      const own = this.sections.get(id)
+      if (own === undefined) this.sections.set(id, section)
+      else {
+        closeChunk(own)
+        own.chunks.push(...section.chunks)
+      }
+    }
+    this.sizeBytes += later.sizeBytes
+  }
+
   append(sink: string, slot: number, record: OutboxRecord): void {
     const id = `${slot}/${sink}`
     let section = this.sections.get(id)
@@ -36,6 +53,7 @@ export class OutboxFileWriter {
       this.sections.set(id, section)
     }
     const { writer } = section
+    this.sizeBytes += (record.key?.length ?? 0) + (record.value?.length ?? 0) + 12
     writer.varuint(record.partition)
     writer.f64(record.timestamp)
     for (const part of [record.key, record.value])

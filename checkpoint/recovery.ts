@@ -1,14 +1,16 @@
-/** What a starting job reads: the decision log, the newest completed checkpoint, and the records of each stage. */
-import { sha256Hex } from '../runtime/kernel/checksum.ts'
+/** What a starting job reads: the decision log, the newest completed checkpoints, and the records of each stage. */
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { DecisionLog } from './decision-log.ts'
-import { decodeManifest, type FileRef, type Manifest, type StageManifest } from './manifest.ts'
-import { readStateFile, type StateRecord } from './state-file.ts'
+import { decodeManifest, type Manifest, type StageManifest } from './manifest.ts'
+import { objectNames } from './object-names.ts'
+import { planRetention, type Retained } from './retention.ts'
+import type { StateRecord } from './state-file.ts'
+import { mergedGroups } from './state-reader.ts'
 import type { CheckpointStorage } from './storage.ts'
 
 export interface Recovered {
   readonly log: DecisionLog
-  readonly head: { readonly manifest: Manifest; readonly hash: string } | undefined
+  readonly head: { readonly name: string; readonly manifest: Manifest; readonly hash: string } | undefined
 }
 
 /** Throws CORRUPT, FORMAT_NEWER or FOREIGN_CHECKPOINT; changes nothing. */
@@ -23,29 +25,43 @@ export async function readHead(storage: CheckpointStorage, job: string, nonce: (
   const manifest = decodeManifest(bytes, hash, name)
   if (manifest.job !== job)
     throw new CodedError('FOREIGN_CHECKPOINT', `the checkpoint is of job "${manifest.job}", not "${job}"`)
-  return { log, head: { manifest, hash } }
+  return { log, head: { name, manifest, hash } }
 }
 
-/** The whole file, verified against the hash that the manifest names. */
-export async function readVerified(storage: CheckpointStorage, file: FileRef, epoch: number): Promise<Uint8Array> {
-  const bytes = await storage.read(file.name)
-  if (bytes === undefined) throw new CodedError('RECOVERY_HALTED', `file "${file.name}" of epoch ${epoch} is missing`)
-  if (bytes.length !== file.sizeBytes || sha256Hex(bytes) !== file.sha256)
-    throw new CodedError(
-      'CORRUPT',
-      `file "${file.name}" of epoch ${epoch} is not the one that was checkpointed: size or SHA-256 differ`
-    )
-  return bytes
+/** The newest decided checkpoints that are still there, newest first, and every savepoint. */
+export async function readRetained(
+  storage: CheckpointStorage,
+  log: DecisionLog,
+  head: Manifest,
+  most: number
+): Promise<Retained[]> {
+  const wanted = new Map<string, string>()
+  for (const { manifest } of [...log.completed(most), ...head.savepoints]) wanted.set(manifest.name, manifest.hash)
+  const retained: Retained[] = []
+  for (const [name, hash] of wanted) {
+    const bytes = await storage.read(name)
+    if (bytes !== undefined) retained.push({ name, manifest: decodeManifest(bytes, hash, name) })
+  }
+  return retained
 }
 
-/** The live records of a stage: later files win, tombstones gone. */
-export async function loadStage(storage: CheckpointStorage, stage: StageManifest): Promise<Iterable<StateRecord>> {
-  const live = new Map<string, StateRecord>()
-  for (const file of stage.files)
-    for (const record of readStateFile(await readVerified(storage, file, file.epoch), file.name)) {
-      const id = Buffer.from(record.key).toString('latin1')
-      if (record.value === undefined) live.delete(id)
-      else live.set(id, record)
-    }
-  return live.values()
+/** Live records of a stage, a key group at a time; of one key group when it is given. */
+export async function* stageRecords(
+  storage: CheckpointStorage,
+  manifest: Pick<Manifest, 'job' | 'lineage'>,
+  stage: StageManifest,
+  keyGroup?: number
+): AsyncGenerator<StateRecord> {
+  const origin = { job: manifest.job, lineage: manifest.lineage, stage: stage.name }
+  for await (const { records } of mergedGroups(storage, stage.files, origin, false, keyGroup)) yield* records
+}
+
+/** Deletes what no retained manifest names: left by a crash, an abandoned epoch, or a checkpoint that is not retained any more. */
+export async function collect(storage: CheckpointStorage, retained: readonly Retained[]): Promise<number> {
+  const below = async (folder: string): Promise<string[]> =>
+    (await storage.list(folder)).map(name => `${folder}/${name}`)
+  const files = (await Promise.all(objectNames.fileFolders.map(below))).flat()
+  const plan = planRetention(retained, { files, manifests: await below(objectNames.manifests) }, objectNames.epochOf)
+  for (const name of [...plan.files, ...plan.manifests]) await storage.remove(name)
+  return plan.files.length + plan.manifests.length
 }

@@ -5,7 +5,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 import type { Job } from '../actors/stream.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
-import { refusePrivateFields } from './private-fields.ts'
 
 const own = (path: string): string => pathToFileURL(fileURLToPath(new URL(path, import.meta.url))).href
 
@@ -35,7 +34,6 @@ export async function loadJob(path: string): Promise<Job<unknown>> {
   const job = module.default
   if (typeof job !== 'object' || job === null || !('plan' in job))
     throw new CodedError('JOB_FILE_INVALID', `job file "${path}" exports no job as its default`)
-  refusePrivateFields((job as Job<unknown>).plan)
   return job as Job<unknown>
 }
 

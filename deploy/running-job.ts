@@ -25,6 +25,8 @@ export interface JobStatus {
   readonly checkpoint:
     | { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number }
     | undefined
+  /** Why no checkpoint completes at the moment (a full disk, …); undefined when all is well. */
+  readonly trouble: string | undefined
   readonly late: number
   readonly deadLetters: number
   readonly keys: number
@@ -41,6 +43,8 @@ export interface RunningJob {
   stop(): Promise<void>
   /** Asks for a checkpoint and waits until it is decided: its epoch. The newest one where nothing has changed since. */
   checkpoint(): Promise<number>
+  /** A checkpoint under a name, kept until it is dropped. Throws OPTION_INVALID when the name is taken. */
+  savepoint(name: string): Promise<{ readonly name: string; readonly epoch: number }>
   /** Resolves when the job ended by itself, was drained or stopped; rejects when it failed. */
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
   /** Live fields of one actor, undefined when there is none. `stage` is the stage or actor name. */

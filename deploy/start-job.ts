@@ -14,12 +14,12 @@ import { GeneratorReader } from '../runtime/adapters/generator-reader.ts'
 import { LinesReader } from '../runtime/adapters/lines-reader.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { StreamAppender } from '../runtime/adapters/stream-appender.ts'
-import { deadLettersName, type Worker } from '../runtime/core/worker.ts'
+import { deadLettersName } from '../runtime/core/topology.ts'
 import { assert, CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
 import type { Publisher } from '../runtime/ports/publisher.ts'
+import type { Probe } from '../runtime/shell/checkpoint-writer.ts'
 import { beginIncarnation, type Ports } from '../runtime/shell/incarnation.ts'
-import type { Probe, WorkerShell } from '../runtime/shell/worker-shell.ts'
 import { openControl } from './control-server.ts'
 import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
@@ -68,7 +68,8 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       phase,
       generation,
       ...worker.counts,
-      checkpoint: shell.checkpoint,
+      checkpoint: shell.lastCheckpoint,
+      trouble: shell.trouble,
       sinks: [...shell.published].map(([name, published]) => ({ name, published }))
     })
     const running: RunningJob = {
@@ -84,7 +85,8 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
         await shell.stop()
         await ended
       },
-      checkpoint: () => nextCheckpoint(shell, worker),
+      checkpoint: () => shell.checkpoint(),
+      savepoint: name => shell.savepoint(name),
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
     closeControl = await openControl(folder, answersOf(running, plan, folder))
@@ -93,20 +95,6 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   } catch (error) {
     await release()
     throw error
-  }
-}
-
-/** How often the shell is looked at while a checkpoint is under way. */
-const lookMs = 5
-
-async function nextCheckpoint(shell: WorkerShell, worker: Worker): Promise<number> {
-  const before = shell.checkpoint?.epoch ?? 0
-  shell.command({ kind: 'checkpoint' })
-  for (;;) {
-    if (shell.checkpoint !== undefined && shell.checkpoint.epoch > before) return shell.checkpoint.epoch
-    if (worker.quiet) return worker.epoch
-    if (shell.isOver) throw new CodedError('NOT_RUNNING', 'the job ended before a checkpoint was decided')
-    await new Promise<void>(resolve => nodeClock.after(lookMs, resolve))
   }
 }
 

@@ -8,8 +8,9 @@ import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import { DecisionLog, type Completed } from '../checkpoint/decision-log.ts'
 import { decodeManifest, type FileRef, type Manifest } from '../checkpoint/manifest.ts'
 import { decodeChunk } from '../checkpoint/outbox-file.ts'
-import { loadStage, readHead, readVerified } from '../checkpoint/recovery.ts'
+import { readHead, stageRecords } from '../checkpoint/recovery.ts'
 import { readStateFile } from '../checkpoint/state-file.ts'
+import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { Entry, recordKey, restoreEntry } from '../runtime/core/entry.ts'
 import { TimerQueue } from '../runtime/core/timer-queue.ts'
@@ -114,7 +115,9 @@ export class StoredJob {
     }
     for (const stage of manifest.stages)
       for (const file of stage.files)
-        await check(async () => readStateFile(await readVerified(this.storage, file, file.epoch), file.name).length)
+        await check(
+          async () => [...readStateFile(await readVerified(this.storage, file, file.epoch), file.name)].length
+        )
     for (const { file, epoch, sections } of manifest.outboxes)
       await check(async () => {
         const bytes = await readVerified(this.storage, file, epoch)
@@ -146,10 +149,11 @@ export class StoredJob {
         manifest.stages.map(stage => stage.name)
       )
     const wanted = recordKey(keyBytes)
+    const keyGroup = keyGroupOf(keyBytes, manifest.keyGroups)
     for (const stage of stages)
-      for (const record of await loadStage(this.storage, stage))
+      for await (const record of stageRecords(this.storage, manifest, stage, keyGroup))
         if (record.value !== undefined && equalBytes(record.key, wanted)) {
-          const entry = new Entry(key, keyBytes, keyGroupOf(keyBytes, manifest.keyGroups))
+          const entry = new Entry(key, keyBytes, keyGroup)
           restoreEntry(entry, record.value, schemasOf(stage), new TimerQueue(), new TimerQueue())
           return { fields: fieldsOf(entry, stage.name), epoch: manifest.epoch }
         }

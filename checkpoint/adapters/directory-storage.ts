@@ -23,8 +23,8 @@ export class DirectoryStorage implements CheckpointStorage {
     const temporary = `${path}.tmp${this.temporaries++}`
     return this.guarded(path, async () => {
       await this.ensureFolder(dirname(path))
-      await this.files.writeSynced(temporary, bytes)
       try {
+        await this.files.writeSynced(temporary, bytes)
         await this.files.link(temporary, path)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error

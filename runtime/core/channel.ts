@@ -23,8 +23,11 @@ export interface RecordColumns {
 export type ChannelElement =
   | RecordColumns
   | { readonly kind: 'watermark'; readonly time: number }
+  /** Every input behind this channel is idle (or no longer): leave it out of the least watermark. */
+  | { readonly kind: 'idle'; readonly idle: boolean }
   | { readonly kind: 'barrier'; readonly epoch: number }
   | { readonly kind: 'end' }
+export type ControlElement = Exclude<ChannelElement, RecordColumns>
 
 const columns = (): RecordColumns => ({
   kind: 'records',
@@ -65,7 +68,7 @@ export class Channel {
     if (open.keys.length >= batchLimit) this.open = undefined
   }
 
-  control(element: Exclude<ChannelElement, RecordColumns>): void {
+  control(element: ControlElement): void {
     assert(!this.closed, `a ${element.kind} after the end of a channel`)
     this.open = undefined
     this.queue.push(element)

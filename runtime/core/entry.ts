@@ -24,6 +24,12 @@ export class Entry {
   encodedSequence = 0
   created = 0
   lastEvent = 0
+  /** Of its last encoding, for the budgets. */
+  sizeBytes = 0
+  /** Used since the evicting hand passed. */
+  recent = true
+  /** Timers that the stored record may have indexed in the local store; kept in store mode only. */
+  indexed: readonly IndexedTimer[] | undefined = undefined
   /** A promise of its handler is pending; later events wait in `mailbox`. */
   busy = false
   forgotten = false
@@ -35,6 +41,12 @@ export class Entry {
     this.keyGroup = keyGroup
     this.orderKey = latin1OfBytes(keyBytes)
   }
+}
+
+export interface IndexedTimer {
+  readonly clock: 'event' | 'wall'
+  readonly at: number
+  readonly name: string
 }
 
 /** Kind byte of actor records in state files and stores. */
@@ -80,6 +92,23 @@ export function encodeEntry(
   }
 }
 
+/** The timers in an encoded record, without decoding its fields. */
+export function timersOfRecord(value: Uint8Array): IndexedTimer[] {
+  const reader = new ByteReader(value)
+  reader.varuint()
+  reader.f64()
+  reader.f64()
+  const found: IndexedTimer[] = []
+  for (const clock of ['event', 'wall'] as const) {
+    const count = reader.varuint()
+    for (let i = 0; i < count; i++) {
+      const name = reader.string()
+      found.push({ clock, name, at: reader.f64() })
+    }
+  }
+  return found
+}
+
 /** Arms the entry's timers and keeps its fields encoded. */
 export function restoreEntry(
   entry: Entry,
@@ -103,4 +132,5 @@ export function restoreEntry(
     }
   }
   entry.stored = { reader, schema }
+  entry.sizeBytes = value.length
 }

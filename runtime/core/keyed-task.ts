@@ -9,25 +9,25 @@
  * Invariants
  * 1. A key handles one event at a time; while its promise is pending, later events of the key wait in its mailbox.
  * 2. A channel that has delivered barrier n is not read until all have (aligned).
- * 3. A watermark or barrier is handled only when no handler is in flight, so nothing overtakes an earlier event.
- * 4. An entry dirty in sealed epoch n is encoded before a later event touches it (copy on touch).
- * 5. A handler that throws leaves no trace: with `fail` the generation ends, else the pre-image is put back.
+ * 3. A watermark or barrier is handled only when no handler is in flight, and passed on only when all that it set off has
+ *    ended, so nothing overtakes an earlier event.
+ * 4. A handler that throws leaves no trace: with `fail` the generation ends, else the pre-image is put back.
+ * 5. What is not in memory is read before the first event of a batch that needs it is handled.
  */
 import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
 import { copyValue } from '../../actors/copy-value.ts'
 import { explainHandlerError } from '../../actors/definition.ts'
 import type { ActorDefinition, PreImage, StoredActorSchema } from '../../actors/definition-types.ts'
 import { Aligner } from '../../checkpoint/aligner.ts'
-import { StateFileWriter } from '../../checkpoint/state-file.ts'
-import { ByteWriter } from '../kernel/bytes.ts'
+import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
-import { decodeKey, encodeKey, keyGroupOf, keyIdentity, keyText, type Key } from '../kernel/keys.ts'
-import type { Channel } from './channel.ts'
-import { encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry } from './entry.ts'
+import { keyIdentity, keyText, type Key } from '../kernel/keys.ts'
+import type { Channel, ControlElement, RecordColumns } from './channel.ts'
+import type { Entry } from './entry.ts'
 import type { KeyedStage } from './stage-graph.ts'
 import { TaskContext, type EffectTarget } from './task-context.ts'
 import type { TaskOutputs } from './task-outputs.ts'
-import { TimerQueue } from './timer-queue.ts'
+import { TaskState, type LoadedEntry, type StateSnapshot, type TimerPage } from './task-state.ts'
 import { MinWatermark } from './watermarks.ts'
 
 export interface KeyedTaskSettings {
@@ -40,6 +40,8 @@ export interface KeyedTaskSettings {
   readonly schemaIndex: number
   readonly keyGroups: number
   readonly slots: number
+  readonly parallelism: number
+  readonly cacheBytes: number | undefined
   readonly channels: readonly Channel[]
   readonly outputs: TaskOutputs
   readonly now: () => number
@@ -48,9 +50,11 @@ export interface KeyedTaskSettings {
     promise: Promise<unknown>,
     settled: (error: { readonly error: unknown } | undefined) => void
   ) => void
+  /** Asks the shell for records of the store; answered by `loaded`. */
+  readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
+  /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
+  readonly page: (task: KeyedTask, clock: 'event' | 'wall', after: Uint8Array | undefined, upTo: number) => void
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
-  /** Called when an aligned barrier has sealed the task. */
-  readonly onBarrier: (task: KeyedTask, epoch: number) => void
 }
 
 export interface DeadLetter {
@@ -63,44 +67,54 @@ export interface DeadLetter {
   readonly event: unknown
 }
 
+/** A task as it was when it sealed the epoch. */
+export interface KeyedSnapshot extends StateSnapshot, SealedProgress {}
+interface SealedProgress {
+  readonly outbox: OutboxFileWriter | undefined
+  readonly watermarks: readonly { readonly slot: number; readonly time: number }[]
+  readonly finished: boolean
+}
+
+/** What puts an entry back as it was before a handler that failed. */
+interface Undo {
+  readonly image: PreImage
+  readonly existed: boolean
+  readonly created: number
+  readonly lastEvent: number
+}
+
 type Handler = 'receive' | 'onTimer' | 'onAlarm'
 
 const ttlTimer = '\u0000ttl'
 /** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
 const encodeSlice = 512
+/** Stored alarms are brought into memory so long before they are due. */
+const alarmHorizonMs = 60_000
 
 export class KeyedTask implements EffectTarget {
   readonly stage: string
   readonly job: string
   readonly settings: KeyedTaskSettings
-  readonly entries = new Map<string | number, Entry>()
+  readonly state: TaskState
   events = 0
   late = 0
   deadLetters = 0
   finished = false
-  private readonly timers = new TimerQueue<Entry>()
-  private readonly alarms = new TimerQueue<Entry>()
   private readonly aligner: Aligner
   private readonly watermarks: MinWatermark
   private readonly buffered: boolean
   private readonly outputNames = new Map<unknown, string>()
   private context: TaskContext
-  /** Counts seals; what entries remember instead of epochs, so that sealing touches none of them. */
-  private sequence = 1
   private sealedEpoch = 0
-  private dirty: Entry[] = []
-  private sealed:
-    | {
-        readonly epoch: number
-        readonly sequence: number
-        readonly entries: Entry[]
-        next: number
-        readonly writer: StateFileWriter
-      }
-    | undefined
-  private readonly scratch = new ByteWriter(1024)
+  /** Of the epoch in flight; its outbox is given back when it is abandoned. */
+  private sealed: SealedProgress | undefined
   private inFlight = 0
   private forwarded = -Infinity
+  /** Where slots had got to when tasks were counted anew; undefined = all where `forwarded` is. */
+  private floors: Float64Array | undefined
+  private forwardedIdle = false
+  /** A watermark being carried out: its timers fire a slice at a time, then `done` happens. */
+  private advancing: { readonly to: number; readonly done: () => void } | undefined
   private nextChannel = 0
   private cursor = 0
 
@@ -108,6 +122,7 @@ export class KeyedTask implements EffectTarget {
     this.settings = settings
     this.stage = settings.stage.name
     this.job = settings.job
+    this.state = new TaskState(settings)
     this.aligner = new Aligner(settings.channels.length)
     this.watermarks = new MinWatermark(settings.channels.length)
     this.buffered = settings.stage.node.onError !== 'fail'
@@ -119,24 +134,44 @@ export class KeyedTask implements EffectTarget {
   // ---- restoring
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
-    const keyBytes = keyOfRecord(key).slice()
-    const decoded = decodeKey(keyBytes)
-    const entry = new Entry(decoded, keyBytes, keyGroupOf(keyBytes, this.settings.keyGroups))
-    restoreEntry(entry, value, this.settings.schemas, this.timers, this.alarms)
-    this.entries.set(keyIdentity(decoded), entry)
+    this.state.restoreRecord(key, value)
   }
 
-  restoreProgress(watermark: number, finished: boolean): void {
-    this.forwarded = watermark
-    this.finished = finished
+  /** @param bySlot watermark that the key groups of each slot have seen */
+  restoreProgress(bySlot: readonly number[]): void {
+    const own = bySlot.filter((_, slot) => this.ownsSlot(slot))
+    this.forwarded = own.length === 0 ? -Infinity : Math.min(...own)
+    if (own.some(time => time > this.forwarded)) this.floors = Float64Array.from(bySlot)
+  }
+
+  /** Watermark of each slot that this task owns. */
+  private slotWatermarks(): { readonly slot: number; readonly time: number }[] {
+    const found = []
+    for (let slot = this.settings.task; slot < this.settings.slots; slot += this.settings.parallelism)
+      found.push({ slot, time: this.watermarkOf(slot) })
+    return found
+  }
+
+  private ownsSlot(slot: number): boolean {
+    return slot % this.settings.parallelism === this.settings.task
+  }
+
+  private watermarkOf(slot: number): number {
+    return this.floors === undefined ? this.forwarded : Math.max(this.forwarded, this.floors[slot] as number)
   }
 
   // ---- running
 
   /** Handles up to about `budget` events. Returns false when there is nothing it can do now. */
   work(budget: number): boolean {
-    if (this.sealed !== undefined) this.encodeSome(encodeSlice)
-    if (this.settings.outputs.blocked) return false
+    this.state.encodeSome(encodeSlice)
+    const moved = !this.state.reading && !this.settings.outputs.blocked && this.advance(budget)
+    this.state.evict()
+    return moved || this.state.sealing
+  }
+
+  private advance(budget: number): boolean {
+    if (this.advancing !== undefined) return this.fireTimers(budget)
     const channels = this.settings.channels
     for (let tried = 0; tried < channels.length; tried++) {
       const index = (this.nextChannel + tried) % channels.length
@@ -144,98 +179,162 @@ export class KeyedTask implements EffectTarget {
       if (channel.empty || this.aligner.isHeld(index)) continue
       const element = channel.peek()
       assert(element !== undefined, 'an empty channel was read')
-      if (element.kind !== 'records') {
-        if (this.inFlight > 0) continue
-        channel.shift()
-        this.control(index, element)
-        return true
-      }
-      // A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own.
-      const end = Math.min(element.keys.length, this.cursor + budget)
-      const from = this.cursor
-      for (let i = from; i < end; i++) {
-        this.receive(
-          element.keys[i] as Key,
-          element.values[i],
-          element.times[i] as number,
-          element.origins[i] as string,
-          element.offsets[i] as number,
-          element.paths[i] as string
-        )
-      }
-      if (end === element.keys.length) {
-        this.cursor = 0
-        channel.shift()
-        this.nextChannel = (index + 1) % channels.length
-      } else {
-        this.cursor = end
-        this.nextChannel = index
-      }
+      if (element.kind === 'records') return this.batch(channel, index, element, budget)
+      if (this.inFlight > 0) continue
+      channel.shift()
+      this.control(index, element)
       return true
     }
-    return this.sealed !== undefined
+    return false
+  }
+
+  /** A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own. */
+  private batch(channel: Channel, index: number, element: RecordColumns, budget: number): boolean {
+    const from = this.cursor
+    const end = Math.min(element.keys.length, from + budget)
+    this.nextChannel = index
+    if (this.state.cold) {
+      const missing = this.state.missing(element.keys, from, end)
+      if (missing.length > 0) {
+        this.state.reading = true
+        this.settings.load(this, missing)
+        return false
+      }
+    }
+    for (let i = from; i < end; i++)
+      this.receive(
+        element.keys[i] as Key,
+        element.values[i],
+        element.times[i] as number,
+        element.origins[i] as string,
+        element.offsets[i] as number,
+        element.paths[i] as string
+      )
+    if (end < element.keys.length) this.cursor = end
+    else {
+      this.cursor = 0
+      channel.shift()
+      this.nextChannel = (index + 1) % this.settings.channels.length
+    }
+    return true
+  }
+
+  loaded(entries: readonly LoadedEntry[]): void {
+    this.state.loaded(entries)
+  }
+
+  pageLoaded(page: TimerPage): void {
+    this.state.pageLoaded(page)
   }
 
   /** Fires wall-clock alarms that are due. */
   fireAlarms(now: number): boolean {
-    if (this.settings.outputs.blocked || this.finished) return false
+    if (this.settings.outputs.blocked || this.finished || this.state.reading) return false
     let fired = false
-    for (let due = this.alarms.popDue(now); due !== undefined; due = this.alarms.popDue(now)) {
+    for (let due = this.state.popDue('wall', now); due !== undefined; due = this.state.popDue('wall', now)) {
       this.fire('onAlarm', due.keyId, due.name, due.at, now)
       fired = true
     }
-    return fired
+    return this.page('wall', now + alarmHorizonMs) || fired
   }
 
   nextAlarmAt(): number | undefined {
-    return this.alarms.nextAt()
+    return this.state.nextAlarmAt()
   }
 
   get changed(): boolean {
-    return this.dirty.length > 0 || this.settings.outputs.outboxUsed
+    return this.state.changed || this.settings.outputs.outboxUsed
   }
 
   get idle(): boolean {
-    return this.inFlight === 0 && this.sealed === undefined && this.settings.channels.every(channel => channel.empty)
+    return (
+      this.inFlight === 0 &&
+      !this.state.sealing &&
+      !this.state.reading &&
+      this.advancing === undefined &&
+      this.settings.channels.every(channel => channel.empty)
+    )
+  }
+
+  /** Bytes that wait for a checkpoint. */
+  get pendingBytes(): number {
+    return this.state.pendingBytes + this.settings.outputs.outbox.sizeBytes + (this.sealed?.outbox?.sizeBytes ?? 0)
   }
 
   stateOf(key: Key): Record<string, unknown> | undefined {
-    const entry = this.entries.get(keyIdentity(key))
-    if (entry === undefined || entry.forgotten) return undefined
-    this.hydrate(entry)
-    return this.settings.definition.snapshot(entry.instance as Actor)
+    const entry = this.state.entries.get(keyIdentity(key))
+    if (entry === undefined || entry.forgotten || !this.state.exists(entry)) return undefined
+    return this.settings.definition.snapshot(this.state.hydrate(entry))
   }
 
-  private control(
-    index: number,
-    element: { kind: 'watermark'; time: number } | { kind: 'barrier'; epoch: number } | { kind: 'end' }
-  ): void {
-    if (element.kind === 'watermark') {
-      this.watermarks.set(index, element.time)
-      this.advance()
-      return
+  private control(index: number, element: ControlElement): void {
+    switch (element.kind) {
+      case 'watermark':
+        this.watermarks.set(index, element.time)
+        return this.begin(() => undefined)
+      case 'idle':
+        this.watermarks.setIdle(index, element.idle)
+        return this.begin(() => this.forwardIdle())
+      case 'barrier':
+        if (this.aligner.barrier(index, element.epoch) === 'aligned') this.seal(element.epoch)
+        return
+      case 'end':
+        this.watermarks.ended(index)
+        return this.begin(() => this.end(index))
     }
-    if (element.kind === 'barrier') {
-      if (this.aligner.barrier(index, element.epoch) === 'aligned') this.seal(element.epoch)
-      return
-    }
-    this.watermarks.ended(index)
-    this.advance()
+  }
+
+  private end(index: number): void {
+    this.forwardIdle()
     const aligned = this.aligner.ended(index)
     if (aligned !== undefined) this.seal(aligned)
-    if (this.settings.channels.every(channel => channel.empty) && this.aligner.allEnded) {
-      this.finished = true
-      this.settings.outputs.broadcast({ kind: 'end' })
-    }
+    if (!this.aligner.allEnded) return
+    this.finished = true
+    this.settings.outputs.broadcast({ kind: 'end' })
   }
 
-  private advance(): void {
-    const watermark = this.watermarks.value
-    if (watermark <= this.forwarded) return
-    this.forwarded = watermark
-    for (let due = this.timers.popDue(watermark); due !== undefined; due = this.timers.popDue(watermark))
-      this.fire('onTimer', due.keyId, due.name, due.at, due.at)
-    if (watermark !== Infinity) this.settings.outputs.broadcast({ kind: 'watermark', time: watermark })
+  private forwardIdle(): void {
+    const idle = this.watermarks.allIdle
+    if (idle === this.forwardedIdle) return
+    this.forwardedIdle = idle
+    this.settings.outputs.broadcast({ kind: 'idle', idle })
+  }
+
+  /** Carries out the watermark as it now is, then `done`. */
+  private begin(done: () => void): void {
+    const to = this.watermarks.value
+    if (to <= this.forwarded) return done()
+    this.forwarded = to
+    this.advancing = { to, done }
+    this.fireTimers(Infinity)
+  }
+
+  private fireTimers(budget: number): boolean {
+    const { to, done } = this.advancing as { to: number; done: () => void }
+    for (let fired = 0; fired < budget; fired++) {
+      const due = this.state.popDue('event', to)
+      if (due !== undefined) {
+        this.fire('onTimer', due.keyId, due.name, due.at, due.at)
+        continue
+      }
+      if (this.page('event', to)) return fired > 0
+      // What the last timers set off must have ended before anybody hears of the watermark.
+      if (this.inFlight > 0) return fired > 0
+      this.advancing = undefined
+      if (to !== Infinity) this.settings.outputs.broadcast({ kind: 'watermark', time: to })
+      done()
+      return true
+    }
+    return true
+  }
+
+  /** Asks for stored timers, if any may be due. */
+  private page(clock: 'event' | 'wall', upTo: number): boolean {
+    const wanted = this.state.pageWanted(clock, upTo)
+    if (wanted === undefined) return false
+    this.state.reading = true
+    this.settings.page(this, clock, wanted.after, upTo)
+    return true
   }
 
   private fire(handler: 'onTimer' | 'onAlarm', entry: Entry, name: string, at: number, time: number): void {
@@ -246,8 +345,8 @@ export class KeyedTask implements EffectTarget {
 
   private expire(entry: Entry, handler: 'onTimer' | 'onAlarm', time: number): void {
     const until = this.expiresAt(entry)
-    this.touch(entry)
-    if (until > time) (handler === 'onTimer' ? this.timers : this.alarms).arm(entry, ttlTimer, until)
+    this.state.touch(entry)
+    if (until > time) this.state.arm(entry, handler === 'onTimer' ? 'event' : 'wall', ttlTimer, until)
     else this.forget(entry)
   }
 
@@ -259,47 +358,21 @@ export class KeyedTask implements EffectTarget {
 
   private receive(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
     const identity = keyIdentity(key)
-    let entry = this.entries.get(identity)
-    if (entry === undefined) entry = this.add(key, identity)
-    if (time < this.forwarded) this.late++
+    const entry = this.state.entries.get(identity) ?? this.state.add(key, identity)
+    if (time < this.watermarkOf(entry.keyGroup % this.settings.slots)) this.late++
     this.events++
     this.run(entry, 'receive', value, time, origin, offset, path)
-  }
-
-  private add(key: Key, identity: string | number): Entry {
-    const keyBytes = encodeKey(key)
-    const entry = new Entry(key, keyBytes, keyGroupOf(keyBytes, this.settings.keyGroups))
-    this.entries.set(identity, entry)
-    return entry
-  }
-
-  private touch(entry: Entry): void {
-    if (entry.dirtySequence === this.sequence) return
-    const sealed = this.sealed
-    if (sealed !== undefined && entry.dirtySequence === sealed.sequence && entry.encodedSequence !== sealed.sequence)
-      this.encode(entry, sealed)
-    entry.dirtySequence = this.sequence
-    this.dirty.push(entry)
-  }
-
-  private hydrate(entry: Entry): Actor {
-    if (entry.stored !== undefined) {
-      entry.instance = this.settings.definition.restore(entry.stored.reader, entry.stored.schema)
-      entry.stored = undefined
-    }
-    return (entry.instance ??= this.settings.definition.create())
   }
 
   private track(entry: Entry, time: number): void {
     const ttl = this.settings.definition.ttl
     if (ttl === undefined) return
     const at = ttl.clock === 'wall' ? this.now() : time
-    const queue = ttl.clock === 'wall' ? this.alarms : this.timers
-    if (entry.instance !== undefined && this.expiresAt(entry) <= at) this.drop(entry)
-    if (entry.instance === undefined && entry.stored === undefined) {
+    if (this.state.exists(entry) && this.expiresAt(entry) <= at) this.state.drop(entry)
+    if (!this.state.exists(entry)) {
       entry.created = at
       entry.lastEvent = at
-      queue.arm(entry, ttlTimer, at + ttl.afterMs)
+      this.state.arm(entry, ttl.clock, ttlTimer, at + ttl.afterMs)
     } else entry.lastEvent = Math.max(entry.lastEvent, at)
   }
 
@@ -316,15 +389,18 @@ export class KeyedTask implements EffectTarget {
       ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path))
       return
     }
-    this.touch(entry)
+    this.state.touch(entry)
     entry.forgotten = false
+    const existed = this.state.exists(entry)
+    const { created, lastEvent } = entry
     if (handler === 'receive') this.track(entry, time)
-    const instance = this.hydrate(entry)
+    const instance = this.state.hydrate(entry)
     const context = this.context
-    const image = this.buffered ? this.settings.definition.preImage(instance) : undefined
+    const undo = this.buffered
+      ? { image: this.settings.definition.preImage(instance), existed, created, lastEvent }
+      : undefined
     const original = this.buffered && typeof argument === 'object' ? copyValue(argument, 'event') : argument
-    this.settings.outputs.slot = entry.keyGroup % this.settings.slots
-    context.begin(entry, time, origin, offset, path, this.buffered)
+    context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, this.buffered)
     let result: unknown
     try {
       result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(
@@ -334,7 +410,7 @@ export class KeyedTask implements EffectTarget {
       )
       if (context.failure !== undefined) throw context.failure.error
     } catch (error) {
-      this.failed(entry, context, image, error, original)
+      this.failed(entry, context, undo, error, original)
       return
     }
     if (result === undefined || typeof (result as { then?: unknown }).then !== 'function') {
@@ -342,13 +418,13 @@ export class KeyedTask implements EffectTarget {
       return
     }
     this.context = new TaskContext(this)
-    this.suspend(entry, context, image, result as Promise<unknown>, original)
+    this.suspend(entry, context, undo, result as Promise<unknown>, original)
   }
 
   private suspend(
     entry: Entry,
     context: TaskContext,
-    image: PreImage | undefined,
+    undo: Undo | undefined,
     promise: Promise<unknown>,
     argument: unknown
   ): void {
@@ -357,33 +433,27 @@ export class KeyedTask implements EffectTarget {
     this.settings.awaitHandler(promise, outcome => {
       entry.busy = false
       this.inFlight--
-      this.settings.outputs.slot = entry.keyGroup % this.settings.slots
       const failure = outcome ?? context.failure
       if (failure === undefined) context.commit()
-      else this.failed(entry, context, image, failure.error, argument)
+      else this.failed(entry, context, undo, failure.error, argument)
       const mailbox = entry.mailbox
       entry.mailbox = undefined
       if (mailbox !== undefined) for (const next of mailbox) next()
     })
   }
 
-  private failed(
-    entry: Entry,
-    context: TaskContext,
-    image: PreImage | undefined,
-    error: unknown,
-    event: unknown
-  ): void {
+  private failed(entry: Entry, context: TaskContext, undo: Undo | undefined, error: unknown, event: unknown): void {
     const id = `${context.origin}${context.offset}${context.path}`
     context.discard()
     const cause = explainHandlerError(error, this.settings.definition.name)
-    if (this.settings.stage.node.onError === 'fail' || image === undefined)
+    if (this.settings.stage.node.onError === 'fail' || undo === undefined)
       throw new CodedError(
         'HANDLER_FAILED',
         `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`,
         { cause }
       )
-    this.settings.definition.rollback(entry.instance as Actor, image)
+    this.undo(entry, undo)
+    this.settings.outputs.slot = context.slot
     this.deadLetters++
     this.settings.deadLetter(
       {
@@ -399,10 +469,21 @@ export class KeyedTask implements EffectTarget {
     )
   }
 
+  private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {
+    if (existed) {
+      this.settings.definition.rollback(entry.instance as Actor, image)
+      entry.created = created
+      entry.lastEvent = lastEvent
+      return
+    }
+    this.state.drop(entry)
+    entry.forgotten = true
+  }
+
   // ---- effects (EffectTarget)
 
-  watermark(): number {
-    return this.forwarded
+  watermark(context: TaskContext): number {
+    return this.watermarkOf(context.slot)
   }
   now(): number {
     return this.settings.now()
@@ -411,6 +492,7 @@ export class KeyedTask implements EffectTarget {
     return this.outputNames.get(output)
   }
   emit(context: TaskContext, output: string, value: unknown, time: number): void {
+    this.settings.outputs.slot = context.slot
     const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
     this.settings.outputs.push(output)?.(value, time, context.origin, context.offset, path)
   }
@@ -433,22 +515,14 @@ export class KeyedTask implements EffectTarget {
     )
   }
   arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
-    ;(clock === 'event' ? this.timers : this.alarms).arm(entry, name, at)
+    this.state.arm(entry, clock, name, at)
   }
   cancel(entry: Entry, name: string): void {
-    this.timers.cancel(entry, name)
-    this.alarms.cancel(entry, name)
+    this.state.cancel(entry, name)
   }
   forget(entry: Entry): void {
-    this.drop(entry)
+    this.state.drop(entry)
     entry.forgotten = true
-  }
-
-  private drop(entry: Entry): void {
-    this.timers.forget(entry)
-    this.alarms.forget(entry)
-    entry.instance = undefined
-    entry.stored = undefined
   }
 
   // ---- snapshots
@@ -459,12 +533,10 @@ export class KeyedTask implements EffectTarget {
   }
 
   private swap(epoch: number): void {
-    assert(this.sealed === undefined, 'one epoch in flight')
-    this.sealed = { epoch, sequence: this.sequence, entries: this.dirty, next: 0, writer: new StateFileWriter() }
+    this.state.seal(epoch)
     this.sealedEpoch = epoch
-    this.dirty = []
-    this.sequence++
-    this.settings.onBarrier(this, epoch)
+    const outbox = this.settings.outputs.sealOutbox()
+    this.sealed = { outbox, watermarks: this.slotWatermarks(), finished: this.finished }
   }
 
   /** A checkpoint of a task whose inputs have ended: no barrier will come through them any more. */
@@ -472,34 +544,23 @@ export class KeyedTask implements EffectTarget {
     if (this.finished && this.sealedEpoch < epoch) this.swap(epoch)
   }
 
-  private encodeSome(limit: number): void {
-    const sealed = this.sealed
-    if (sealed === undefined) return
-    const end = Math.min(sealed.entries.length, sealed.next + limit)
-    for (; sealed.next < end; sealed.next++) {
-      const entry = sealed.entries[sealed.next] as Entry
-      if (entry.encodedSequence !== sealed.sequence) this.encode(entry, sealed)
-      if (entry.forgotten && entry.dirtySequence === sealed.sequence) this.entries.delete(keyIdentity(entry.key))
-    }
+  /** The finished snapshot of the sealed epoch, once; undefined while not every entry is encoded. */
+  takeSnapshot(): KeyedSnapshot | undefined {
+    const taken = this.state.takeSnapshot()
+    return taken === undefined || this.sealed === undefined ? undefined : { ...taken, ...this.sealed }
   }
 
-  private encode(entry: Entry, sealed: { readonly sequence: number; readonly writer: StateFileWriter }): void {
-    entry.encodedSequence = sealed.sequence
-    if (entry.forgotten) {
-      sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), undefined)
-      return
-    }
-    this.scratch.reset()
-    encodeEntry(entry, this.settings.definition, this.settings.schemaIndex, this.timers, this.alarms, this.scratch)
-    sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), this.scratch.view())
-  }
-
-  /** The finished snapshot of the sealed epoch, once every entry is encoded; undefined while it is not. */
-  takeSnapshot(): { readonly epoch: number; readonly writer: StateFileWriter | undefined } | undefined {
-    const sealed = this.sealed
-    if (sealed === undefined || sealed.next < sealed.entries.length) return undefined
+  decided(epoch: number): void {
+    this.state.decided(epoch)
     this.sealed = undefined
-    return { epoch: sealed.epoch, writer: sealed.entries.length === 0 ? undefined : sealed.writer }
+  }
+
+  /** What the epoch had sealed belongs to the next one. */
+  abandon(epoch: number): void {
+    this.aligner.cancel(epoch)
+    this.state.abandon(epoch)
+    if (this.sealed?.outbox !== undefined) this.settings.outputs.unseal(this.sealed.outbox)
+    this.sealed = undefined
   }
 }
 

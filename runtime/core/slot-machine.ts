@@ -72,6 +72,18 @@ export class SlotMachine {
     return this.state === 'ready' && this.queue.length === 0
   }
 
+  /** Decided epochs with something not published yet. */
+  get unpublishedEpochs(): number {
+    let epochs = 0
+    let last: number | undefined
+    for (const { epoch } of this.queue)
+      if (epoch !== last) {
+        epochs++
+        last = epoch
+      }
+    return epochs
+  }
+
   next(): SlotAction | undefined {
     if (this.state === 'new') {
       this.state = 'initialising'

@@ -7,7 +7,8 @@
  * 3. At most one fetch per partition is under way, and none while a batch is unread.
  */
 import type { ValueCodec } from '../../actors/connectors.ts'
-import { CodedError } from '../kernel/errors.ts'
+import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
 import type { Fetched, RecordBatch } from '../ports/log.ts'
 import type { DeadLetter } from './keyed-task.ts'
 import type { SourceStage } from './stage-graph.ts'
@@ -31,7 +32,6 @@ export interface SourceTaskSettings {
   readonly outputs: TaskOutputs
   readonly now: () => number
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
-  readonly onBarrier: (task: SourceTask, epoch: number) => void
 }
 
 class Partition {
@@ -62,6 +62,12 @@ class Partition {
   }
 }
 
+export interface SourceSnapshot {
+  readonly positions: readonly PartitionProgress[]
+  readonly outbox: OutboxFileWriter | undefined
+  readonly finished: boolean
+}
+
 export class SourceTask {
   readonly settings: SourceTaskSettings
   readonly partitions: readonly Partition[]
@@ -72,11 +78,18 @@ export class SourceTask {
   changed = false
   /** Drain: read no more. */
   stopped = false
+  /** Too much waits for a checkpoint: read nothing until it is decided. */
+  paused = false
   private readonly minimum: MinWatermark
   private readonly main: Push | undefined
   private readonly codec: ValueCodec | undefined
   private nextPartition = 0
   private forwarded = -Infinity
+  private forwardedIdle = false
+  private sealed:
+    | { readonly epoch: number; readonly positions: PartitionProgress[]; readonly finished: boolean; taken: boolean }
+    | undefined
+  private sealedOutbox: OutboxFileWriter | undefined
   private pace: { readonly wall: number; readonly time: number } | undefined
 
   constructor(settings: SourceTaskSettings) {
@@ -95,7 +108,7 @@ export class SourceTask {
 
   /** Partitions that want a fetch now. */
   wanted(): { readonly partition: number; readonly position: number }[] {
-    if (this.finished || this.stopped) return []
+    if (this.finished || this.stopped || this.paused) return []
     const wanted = []
     for (const partition of this.partitions) {
       if (partition.finished || partition.fetching || partition.batch !== undefined) continue
@@ -147,7 +160,7 @@ export class SourceTask {
   }
 
   work(budget: number): boolean {
-    if (this.finished || this.settings.outputs.blocked) return false
+    if (this.finished || this.paused || this.settings.outputs.blocked) return false
     this.checkIdle()
     this.forward()
     for (let tried = 0; tried < this.partitions.length; tried++) {
@@ -168,11 +181,38 @@ export class SourceTask {
     return false
   }
 
-  /** Puts barrier `epoch` in band. */
+  /** Puts barrier `epoch` in band; a source that has ended only notes where it stands. */
   barrier(epoch: number): void {
+    assert(this.sealed === undefined, 'one epoch in flight')
     this.changed = false
-    this.settings.outputs.broadcast({ kind: 'barrier', epoch })
-    this.settings.onBarrier(this, epoch)
+    this.sealed = { epoch, positions: this.progress(), finished: this.finished, taken: false }
+    this.sealedOutbox = this.settings.outputs.sealOutbox()
+    if (!this.finished) this.settings.outputs.broadcast({ kind: 'barrier', epoch })
+  }
+
+  /** Once per barrier. */
+  takeSnapshot(): SourceSnapshot | undefined {
+    if (this.sealed === undefined || this.sealed.taken) return undefined
+    this.sealed.taken = true
+    const { positions, finished } = this.sealed
+    return { positions, finished, outbox: this.sealedOutbox }
+  }
+
+  decided(): void {
+    this.sealed = undefined
+    this.sealedOutbox = undefined
+  }
+
+  abandon(epoch: number): void {
+    if (this.sealed === undefined || this.sealed.epoch > epoch) return
+    if (this.sealedOutbox !== undefined) this.settings.outputs.unseal(this.sealedOutbox)
+    this.decided()
+    this.changed = true
+  }
+
+  /** Bytes that wait for a checkpoint. */
+  get pendingBytes(): number {
+    return this.settings.outputs.outbox.sizeBytes + (this.sealedOutbox?.sizeBytes ?? 0)
   }
 
   progress(): PartitionProgress[] {
@@ -314,8 +354,13 @@ export class SourceTask {
 
   private forward(): void {
     const watermark = this.minimum.value
-    if (watermark <= this.forwarded || watermark === Infinity) return
-    this.forwarded = watermark
-    this.settings.outputs.broadcast({ kind: 'watermark', time: watermark })
+    if (watermark > this.forwarded && watermark !== Infinity) {
+      this.forwarded = watermark
+      this.settings.outputs.broadcast({ kind: 'watermark', time: watermark })
+    }
+    const idle = this.minimum.allIdle
+    if (idle === this.forwardedIdle) return
+    this.forwardedIdle = idle
+    this.settings.outputs.broadcast({ kind: 'idle', idle })
   }
 }

@@ -13,7 +13,7 @@ import type { Entry } from './entry.ts'
 export interface EffectTarget {
   readonly job: string
   readonly stage: string
-  watermark(): number
+  watermark(context: TaskContext): number
   now(): number
   emit(context: TaskContext, output: string, value: unknown, time: number): void
   send(context: TaskContext, to: ActorClass<Actor>, key: Key, message: unknown): void
@@ -33,6 +33,8 @@ type Effect =
 const nameLimit = 255
 
 export class TaskContext {
+  /** Slot of the key: whose outbox takes what it emits. */
+  slot = 0
   time = 0
   origin = ''
   offset = 0
@@ -51,8 +53,17 @@ export class TaskContext {
   }
 
   /** Begins a handler. */
-  begin(entry: Entry, time: number, origin: string, offset: number, path: string, buffered: boolean): void {
+  begin(
+    entry: Entry,
+    slot: number,
+    time: number,
+    origin: string,
+    offset: number,
+    path: string,
+    buffered: boolean
+  ): void {
     this.entry = entry
+    this.slot = slot
     this.time = time
     this.origin = origin
     this.offset = offset
@@ -83,7 +94,7 @@ export class TaskContext {
   }
   get watermark(): number {
     this.live()
-    return this.target.watermark()
+    return this.target.watermark(this)
   }
   get now(): number {
     this.live()

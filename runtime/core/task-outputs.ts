@@ -13,7 +13,7 @@ import { CodedError } from '../kernel/errors.ts'
 import { checkKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { murmur2 } from '../kernel/murmur2.ts'
 import type { OutputRecord } from '../ports/log.ts'
-import type { Channel } from './channel.ts'
+import type { Channel, ControlElement } from './channel.ts'
 import type { Stage, Step } from './stage-graph.ts'
 import { taskOfKeyGroup } from './stage-graph.ts'
 
@@ -69,7 +69,7 @@ export class TaskOutputs {
     return false
   }
 
-  broadcast(element: { kind: 'watermark'; time: number } | { kind: 'barrier'; epoch: number } | { kind: 'end' }): void {
+  broadcast(element: ControlElement): void {
     for (const channels of this.settings.channels.values()) for (const channel of channels) channel.control(element)
   }
 
@@ -84,6 +84,13 @@ export class TaskOutputs {
     this.outbox = new OutboxFileWriter()
     this.outboxUsed = false
     return sealed
+  }
+
+  /** The outputs of an abandoned epoch come before what was written since. */
+  unseal(sealed: OutboxFileWriter): void {
+    sealed.absorb(this.outbox)
+    this.outbox = sealed
+    this.outboxUsed = true
   }
 
   takeLoose(): Map<string, OutputRecord[]> | undefined {

@@ -53,6 +53,10 @@ export class TimerQueue<T extends TimerOwner> {
     this.compactWhenDue()
   }
 
+  hasTimers(keyId: T): boolean {
+    return this.live.has(keyId)
+  }
+
   timersOf(keyId: T): readonly Timer<T>[] {
     return [...(this.live.get(keyId)?.values() ?? [])]
   }
@@ -64,6 +68,11 @@ export class TimerQueue<T extends TimerOwner> {
     this.pop()
     this.cancel(first.keyId, first.name)
     return first
+  }
+
+  /** The first timer, left where it is. */
+  peek(): Timer<T> | undefined {
+    return this.first()
   }
 
   nextAt(): number | undefined {

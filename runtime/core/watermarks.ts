@@ -84,6 +84,11 @@ export class MinWatermark {
   ended(index: number): void {
     this.set(index, Infinity)
   }
+  /** Some input has not ended, and all that have not are idle. */
+  get allIdle(): boolean {
+    const open = this.inputs.filter(input => input.time !== Infinity)
+    return open.length > 0 && open.every(input => input.idle)
+  }
 
   private update(): void {
     let least = Infinity

@@ -1,42 +1,53 @@
 /**
- * The worker machine: every task of the job in this process, the channels between them, one epoch in flight, and the slots.
- * No I/O: `step` takes what happened and returns what to do; `work` handles a bounded number of events.
+ * The worker machine: every task of the job in this process, one epoch in flight, and the slots. No I/O: `step` takes what
+ * happened and returns what to do; `work` handles a bounded number of events.
  *
  *   trigger n ─► sources put barrier n in band ─► every task seals, writes delta and outbox ─► all acknowledged
  *      ─► complete (manifest, then decision, by the shell) ─► decided n ─► slots publish outboxes ≤ n
  *
  * Invariants
- * 1. One epoch in flight; epoch numbers grow by one and never repeat within the lineage.
+ * 1. One epoch in flight; epoch numbers grow by one and never repeat within the generation.
  * 2. Nothing of epoch n is published before n is decided.
  * 3. No epoch completes before every slot was fenced and its ledger read.
  * 4. A task acknowledges n only when its files are durable and all its at-least-once records of epochs ≤ n are confirmed.
+ * 5. When too much waits for a checkpoint the sources pause: memory stays within its limit whatever storage does.
  */
-import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
-import type { SinkNode } from '../../actors/plan.ts'
+import { Coordinator } from '../../checkpoint/coordinator.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import type { StateFileWriter } from '../../checkpoint/state-file.ts'
-import { bestDelivery } from '../../actors/connectors.ts'
 import { assert } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
 import type { Fetched, OutputRecord } from '../ports/log.ts'
-import type { LedgerEntry, PublishOutcome, SlotName } from '../ports/publisher.ts'
-import { Channel } from './channel.ts'
-import { KeyedTask, type DeadLetter } from './keyed-task.ts'
-import { SlotMachine, type DecidedChunk, type SlotAction } from './slot-machine.ts'
-import { SourceTask, type PartitionProgress } from './source-task.ts'
-import type { Stage, StageGraph } from './stage-graph.ts'
-import { TaskOutputs, type SinkLimits } from './task-outputs.ts'
+import type { LedgerEntry, PublishOutcome } from '../ports/publisher.ts'
+import { KeyedTask } from './keyed-task.ts'
+import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
+import type { PartitionProgress, SourceTask } from './source-task.ts'
+import type { LoadedEntry, TimerPage } from './task-state.ts'
+import { buildTopology, type Task, type Topology, type TopologySettings } from './topology.ts'
 
 export type Command =
   | { readonly kind: 'fetched'; readonly stage: number; readonly partition: number; readonly result: Fetched }
   | { readonly kind: 'settled'; readonly token: number; readonly failure: { readonly error: unknown } | undefined }
-  | { readonly kind: 'written'; readonly stage: number; readonly task: number }
-  | { readonly kind: 'appended'; readonly sink: string }
+  | { readonly kind: 'loaded'; readonly task: KeyedTask; readonly entries: readonly LoadedEntry[] }
+  | { readonly kind: 'page-loaded'; readonly task: KeyedTask; readonly page: TimerPage }
+  | { readonly kind: 'written'; readonly epoch: number; readonly task: Task }
+  /** A file of the epoch could not be stored; no decision was attempted. */
+  | {
+      readonly kind: 'write-failed'
+      readonly epoch: number
+      readonly what: 'write' | 'manifest'
+      readonly message: string
+    }
+  /** The manifest is durable and its decision is being attempted. */
+  | { readonly kind: 'attempted'; readonly epoch: number }
   | {
       readonly kind: 'decided'
       readonly epoch: number
       readonly chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>
     }
+  /** The store holds everything up to this epoch. */
+  | { readonly kind: 'applied'; readonly epoch: number }
+  | { readonly kind: 'appended'; readonly sink: string }
   | { readonly kind: 'initialised'; readonly slot: SlotMachine }
   | { readonly kind: 'ledger'; readonly slot: SlotMachine; readonly entry: LedgerEntry | undefined }
   | {
@@ -45,110 +56,127 @@ export type Command =
       readonly outcome: PublishOutcome
       readonly entry: LedgerEntry
     }
-  | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'checkpoint'; readonly savepoint?: string }
   | { readonly kind: 'drain' }
   | { readonly kind: 'tick' }
 
 export interface TaskSnapshot {
-  readonly stage: number
-  readonly task: number
+  readonly task: Task
   readonly state: StateFileWriter | undefined
+  /** Index keys that a local store must drop with this epoch. */
+  readonly unindexed: readonly Uint8Array[]
   readonly outbox: OutboxFileWriter | undefined
   readonly positions: readonly PartitionProgress[]
-  readonly watermark: number
+  readonly watermarks: readonly { readonly slot: number; readonly time: number }[]
   readonly finished: boolean
 }
 
 export type Action =
   | { readonly kind: 'fetch'; readonly stage: number; readonly partition: number; readonly position: number }
   | { readonly kind: 'await'; readonly token: number; readonly promise: Promise<unknown> }
+  | { readonly kind: 'load'; readonly task: KeyedTask; readonly keys: readonly Uint8Array[] }
+  | {
+      readonly kind: 'page'
+      readonly task: KeyedTask
+      readonly clock: 'event' | 'wall'
+      readonly after: Uint8Array | undefined
+      readonly upTo: number
+    }
   | { readonly kind: 'write'; readonly epoch: number; readonly snapshot: TaskSnapshot }
   | { readonly kind: 'append'; readonly sink: string; readonly records: readonly OutputRecord[] }
-  | { readonly kind: 'complete'; readonly epoch: number; readonly final: boolean }
+  | {
+      readonly kind: 'complete'
+      readonly epoch: number
+      readonly final: boolean
+      readonly savepoints: readonly string[]
+    }
+  /** Forget the epoch: its changes belong to the next one. */
+  | { readonly kind: 'abandon'; readonly epoch: number; readonly reason: string }
   | SlotAction
   | { readonly kind: 'finished'; readonly how: 'finished' | 'drained' }
 
-export interface WorkerSettings {
-  readonly graph: StageGraph
-  readonly lineage: number
-  readonly generation: number
-  readonly owner: string
-  /** Newest decided epoch. */
-  readonly epoch: number
+export interface WorkerSettings extends TopologySettings {
   readonly intervalMs: number
-  readonly definitions: ReadonlyMap<string, ActorDefinition>
-  readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
-  readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
-  readonly limits: ReadonlyMap<string, SinkLimits>
-  /** Floors of slots that have ever been written, by `slotKey`. */
-  readonly floors: ReadonlyMap<string, { readonly epoch: number; readonly chunk: number }>
-  readonly onTap?: (handle: string, value: unknown) => void
+  /** Bytes of changes and outputs that may wait for a checkpoint. */
+  readonly pendingLimitBytes?: number
+  /** A checkpoint that takes longer is abandoned. */
+  readonly checkpointTimeoutMs?: number
 }
 
-export const deadLettersName = 'dead-letters'
-export const slotKey = (slot: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string =>
-  `${slot.sink}/${slot.stage}/${slot.slot}`
+/** More would be lost time after a crash and memory now; half of it asks for a checkpoint at once. */
+const defaultPendingLimitBytes = 128 * 1024 * 1024
+const defaultCheckpointTimeoutMs = 600_000
 
-type Task = SourceTask | KeyedTask
+export interface WorkerCounts {
+  readonly events: number
+  readonly recordsRead: number
+  readonly late: number
+  readonly deadLetters: number
+  /** In memory. */
+  readonly keys: number
+  readonly lag: number | undefined
+  readonly watermark: number | undefined
+}
 
 export class Worker {
-  readonly slots = new Map<string, SlotMachine>()
-  epoch: number
   now = 0
   private readonly settings: WorkerSettings
-  private readonly tasks: Task[] = []
-  private readonly sources: SourceTask[] = []
-  private readonly keyed: KeyedTask[] = []
+  private readonly topology: Topology
+  private readonly coordinator: Coordinator<Task>
+  private readonly pendingLimitBytes: number
   private readonly awaiting = new Map<number, (failure: { readonly error: unknown } | undefined) => void>()
   private readonly actions: Action[] = []
   private nextToken = 1
-  private inFlight:
-    | {
-        readonly epoch: number
-        readonly missing: Set<Task>
-        /** Of this run: nothing is read any more. */
-        readonly last: boolean
-        /** Of the job: its input has ended. A drained job goes on when it is started again. */
-        readonly final: boolean
-        completing: boolean
-      }
-    | undefined
-  private readonly snapshots = new Map<Task, TaskSnapshot>()
+  private readonly snapshots: TaskSnapshot[] = []
   /** Appends under way, by sink. */
   private readonly appending = new Set<string>()
   private readonly appendQueue = new Map<string, OutputRecord[]>()
-  private lastCheckpointAt = 0
-  private requested = false
+  /** Every slot was fenced and its ledger read. */
+  private recovered = false
   private draining = false
   private ended = false
+  /** The epoch in flight is the last of this run: nothing is read any more. */
+  private lastTriggered = false
   private lastDecided = false
 
   constructor(settings: WorkerSettings) {
     this.settings = settings
-    this.epoch = settings.epoch
-    this.build()
+    this.pendingLimitBytes = settings.pendingLimitBytes ?? defaultPendingLimitBytes
+    this.coordinator = new Coordinator({
+      intervalMs: settings.intervalMs,
+      timeoutMs: settings.checkpointTimeoutMs ?? defaultCheckpointTimeoutMs,
+      pendingLimitBytes: this.pendingLimitBytes,
+      epoch: settings.epoch
+    })
+    this.topology = buildTopology(settings, {
+      now: () => this.now,
+      awaitHandler: (promise, settled) => {
+        const token = this.nextToken++
+        this.awaiting.set(token, settled)
+        this.actions.push({ kind: 'await', token, promise })
+      },
+      load: (task, keys) => this.actions.push({ kind: 'load', task, keys }),
+      page: (task, clock, after, upTo) => this.actions.push({ kind: 'page', task, clock, after, upTo })
+    })
+    for (const slot of this.slots.values()) this.pushSlot(slot.next())
   }
 
-  // ---- what tasks need
+  // ---- what others ask
 
-  task(stage: number, task: number): Task {
-    const found = this.tasks.find(
-      candidate => candidate.settings.stage.index === stage && candidate.settings.task === task
-    )
-    assert(found !== undefined, `no task ${stage}/${task}`)
-    return found
+  get slots(): ReadonlyMap<string, SlotMachine> {
+    return this.topology.slots
+  }
+  get tasks(): readonly Task[] {
+    return this.topology.tasks
   }
 
   keyedTasks(stage: number): KeyedTask[] {
-    return this.keyed.filter(task => task.settings.stage.index === stage)
+    return this.topology.keyed.filter(task => task.settings.stage.index === stage)
   }
 
-  get allTasks(): readonly Task[] {
-    return this.tasks
-  }
-
+  /** Live fields of an actor that is in memory. `stage`: name of the stage or of the actor. */
   stateOf(stage: string, key: Key): Record<string, unknown> | undefined {
-    for (const task of this.keyed) {
+    for (const task of this.topology.keyed) {
       if (task.stage !== stage && task.settings.definition.name !== stage) continue
       const state = task.stateOf(key)
       if (state !== undefined) return state
@@ -156,18 +184,25 @@ export class Worker {
     return undefined
   }
 
+  /** Why no checkpoint completes at the moment, undefined when all is well. */
+  get trouble(): string | undefined {
+    return this.coordinator.lastFailure?.message
+  }
+
+  /** When the newest barrier was put in band. */
+  triggeredAt = 0
+
+  get pendingEpoch(): number | undefined {
+    return this.coordinator.pending?.epoch
+  }
+
   // ---- the machine
 
   step(command: Command, nowMs: number): Action[] {
-    this.now = nowMs
+    this.begin(nowMs)
     switch (command.kind) {
       case 'fetched':
-        for (const source of this.sources)
-          if (
-            source.settings.stage.index === command.stage &&
-            source.partitions.some(each => each.number === command.partition)
-          )
-            source.fetched(command.partition, command.result)
+        this.sourceOf(command.stage, command.partition).fetched(command.partition, command.result)
         break
       case 'settled': {
         const settle = this.awaiting.get(command.token)
@@ -175,14 +210,29 @@ export class Worker {
         settle?.(command.failure)
         break
       }
+      case 'loaded':
+        command.task.loaded(command.entries)
+        break
+      case 'page-loaded':
+        command.task.pageLoaded(command.page)
+        break
       case 'written':
-        this.acknowledge(this.task(command.stage, command.task))
+        this.acknowledge(command.epoch, command.task)
+        break
+      case 'write-failed':
+        this.abandon(this.coordinator.failed(command.epoch, command.what, command.message))
+        break
+      case 'attempted':
+        this.coordinator.attempted(command.epoch)
         break
       case 'appended':
         this.appending.delete(command.sink)
         break
       case 'decided':
         this.decided(command.epoch, command.chunks)
+        break
+      case 'applied':
+        for (const task of this.topology.keyed) task.state.applied(command.epoch)
         break
       case 'initialised':
         this.actions.push(command.slot.initialised())
@@ -194,11 +244,11 @@ export class Worker {
         this.pushSlot(command.slot.published(command.outcome, command.entry))
         break
       case 'checkpoint':
-        this.requested = true
+        this.coordinator.request(command.savepoint)
         break
       case 'drain':
         this.draining = true
-        for (const source of this.sources) source.stopped = true
+        for (const source of this.topology.sources) source.stopped = true
         break
       case 'tick':
         break
@@ -206,9 +256,9 @@ export class Worker {
     return this.after()
   }
 
-  /** Handles up to about `budget` events. `busy`: there is more to do at once. */
+  /** Handles up to about `budget` events a task. `busy`: there is more to do at once. */
   work(budget: number, nowMs: number): { readonly busy: boolean; readonly actions: Action[] } {
-    this.now = nowMs
+    this.begin(nowMs)
     let busy = false
     for (const task of this.tasks) {
       if (task instanceof KeyedTask && (task.nextAlarmAt() ?? Infinity) <= nowMs) busy = task.fireAlarms(nowMs) || busy
@@ -218,90 +268,81 @@ export class Worker {
   }
 
   nextDeadlineMs(): number | undefined {
-    const deadlines: number[] = []
-    if (this.inFlight === undefined && !this.ended && this.changed)
-      deadlines.push(this.lastCheckpointAt + this.settings.intervalMs)
+    if (this.ended) return undefined
+    let deadline = this.coordinator.nextDeadlineMs(this.changed)
     for (const task of this.tasks) {
       const at = task instanceof KeyedTask ? task.nextAlarmAt() : task.nextDeadlineMs()
-      if (at !== undefined) deadlines.push(at)
+      if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
     }
-    return deadlines.length === 0 ? undefined : Math.min(...deadlines)
-  }
-
-  /** Nothing is left to handle: inputs caught up, channels empty, no checkpoint or publication under way. */
-  get quiet(): boolean {
-    return (
-      this.inFlight === undefined &&
-      !this.changed &&
-      this.appending.size === 0 &&
-      this.keyed.every(task => task.idle) &&
-      [...this.slots.values()].every(slot => slot.settled)
-    )
+    return deadline
   }
 
   get changed(): boolean {
     return this.tasks.some(task => task.changed)
   }
 
-  get counts(): {
-    events: number
-    recordsRead: number
-    late: number
-    deadLetters: number
-    keys: number
-    lag: number | undefined
-    watermark: number | undefined
-  } {
-    let events = 0
-    let recordsRead = 0
-    let late = 0
-    let deadLetters = 0
-    let keys = 0
+  get counts(): WorkerCounts {
+    const counts = { events: 0, recordsRead: 0, late: 0, deadLetters: 0, keys: 0 }
     let lag: number | undefined = 0
     let watermark = Infinity
-    for (const task of this.keyed) {
-      events += task.events
-      late += task.late
-      deadLetters += task.deadLetters
-      keys += task.entries.size
+    for (const task of this.topology.keyed) {
+      counts.events += task.events
+      counts.late += task.late
+      counts.deadLetters += task.deadLetters
+      counts.keys += task.state.entries.size
     }
-    for (const task of this.sources) {
-      recordsRead += task.records
-      deadLetters += task.deadLetters
+    for (const task of this.topology.sources) {
+      counts.recordsRead += task.records
+      counts.deadLetters += task.deadLetters
       lag = lag === undefined || task.lag === undefined ? undefined : lag + task.lag
       if (!task.finished) watermark = Math.min(watermark, task.watermark)
     }
-    return {
-      events,
-      recordsRead,
-      late,
-      deadLetters,
-      keys,
-      lag,
-      watermark: Number.isFinite(watermark) ? watermark : undefined
-    }
+    return { ...counts, lag, watermark: Number.isFinite(watermark) ? watermark : undefined }
+  }
+
+  private begin(nowMs: number): void {
+    if (this.now === 0) this.coordinator.started(nowMs)
+    this.now = nowMs
+  }
+
+  private sourceOf(stage: number, partition: number): SourceTask {
+    const source = this.topology.sources.find(
+      each => each.settings.stage.index === stage && each.partitions.some(({ number }) => number === partition)
+    )
+    assert(source !== undefined, `no source of stage ${stage}, partition ${partition}`)
+    return source
   }
 
   private after(): Action[] {
-    for (const source of this.sources)
-      for (const want of source.wanted())
-        this.actions.push({ kind: 'fetch', stage: source.settings.stage.index, ...want })
     this.ship()
+    this.abandon(this.coordinator.timedOut(this.now))
     this.trigger()
     this.collect()
     this.finish()
+    const paused = this.pendingBytes >= this.pendingLimitBytes
+    for (const source of this.topology.sources) {
+      source.paused = paused
+      for (const want of source.wanted())
+        this.actions.push({ kind: 'fetch', stage: source.settings.stage.index, ...want })
+    }
     return this.actions.splice(0)
+  }
+
+  private get pendingBytes(): number {
+    let bytes = 0
+    for (const task of this.tasks) bytes += task.pendingBytes
+    return bytes
   }
 
   private ship(): void {
     for (const task of this.tasks) {
       const loose = task.settings.outputs.takeLoose()
-      if (loose !== undefined)
-        for (const [sink, records] of loose) {
-          const queue = this.appendQueue.get(sink)
-          if (queue === undefined) this.appendQueue.set(sink, records)
-          else for (const record of records) queue.push(record)
-        }
+      if (loose === undefined) continue
+      for (const [sink, records] of loose) {
+        const queue = this.appendQueue.get(sink)
+        if (queue === undefined) this.appendQueue.set(sink, records)
+        else for (const record of records) queue.push(record)
+      }
     }
     for (const [sink, records] of this.appendQueue) {
       if (this.appending.has(sink)) continue
@@ -312,83 +353,69 @@ export class Worker {
   }
 
   private trigger(): void {
-    if (this.inFlight !== undefined || this.ended) return
+    if (this.ended || this.lastDecided || this.coordinator.pending !== undefined) return
+    this.recovered ||= [...this.slots.values()].every(slot => slot.recovered)
     const ending = this.isEnding()
-    const due = this.now >= this.lastCheckpointAt + this.settings.intervalMs
-    if (!ending && !(this.changed && (due || this.requested))) {
-      if (this.requested && !this.changed && this.keyed.every(task => task.idle)) this.requested = false
-      return
+    const view = {
+      now: this.now,
+      changed: this.changed,
+      ending,
+      recovered: this.recovered,
+      unpublished: Math.max(0, ...[...this.slots.values()].map(slot => slot.unpublishedEpochs)),
+      pendingBytes: this.pendingBytes
     }
-    if (ending && this.lastDecided) return
-    if (![...this.slots.values()].every(slot => slot.recovered)) return
-    this.requested = false
-    this.lastCheckpointAt = this.now
-    const epoch = ++this.epoch
+    if (!this.coordinator.shouldTrigger(view)) return
+    this.lastTriggered = ending
+    this.triggeredAt = this.now
     const final = ending && this.tasks.every(task => task.finished)
-    this.inFlight = { epoch, missing: new Set(this.tasks), last: ending, final, completing: false }
-    for (const source of this.sources) {
-      if (source.finished) this.sealSource(source)
-      else source.barrier(epoch)
-    }
+    const { epoch } = this.coordinator.trigger(this.now, this.tasks, final)
+    for (const source of this.topology.sources) source.barrier(epoch)
   }
 
   /** All that was read is handled, and no more will be: the checkpoint taken now is the last. */
   private isEnding(): boolean {
-    const drained = this.draining && this.keyed.every(task => task.idle) && this.sources.every(source => source.stopped)
-    const finished = this.tasks.every(task => task.finished) && this.keyed.every(task => task.idle)
-    return drained || finished
+    if (!this.topology.keyed.every(task => task.idle)) return false
+    return this.draining || this.tasks.every(task => task.finished)
   }
-
-  private sealSource(source: SourceTask): void {
-    source.changed = false
-    this.snapshot(source, undefined, source.progress())
-  }
-
-  private snapshot(task: Task, state: StateFileWriter | undefined, positions: readonly PartitionProgress[]): void {
-    const outbox = this.pendingOutboxes.get(task) ?? task.settings.outputs.sealOutbox()
-    this.pendingOutboxes.delete(task)
-    this.snapshots.set(task, {
-      stage: task.settings.stage.index,
-      task: task.settings.task,
-      state,
-      outbox,
-      positions,
-      watermark: task instanceof KeyedTask ? task.watermark() : task.watermark,
-      finished: task.finished
-    })
-  }
-
-  private readonly pendingOutboxes = new Map<Task, OutboxFileWriter>()
 
   /** Hands finished snapshots to the shell once the loose records before them are confirmed. */
   private collect(): void {
-    const inFlight = this.inFlight
-    if (inFlight === undefined) return
-    for (const task of this.keyed) {
-      task.sealFinished(inFlight.epoch)
-      const taken = task.takeSnapshot()
-      if (taken !== undefined) this.snapshot(task, taken.writer, [])
+    const epoch = this.coordinator.pending?.epoch
+    if (epoch === undefined) return
+    for (const task of this.tasks) {
+      if (task instanceof KeyedTask) {
+        task.sealFinished(epoch)
+        const taken = task.takeSnapshot()
+        if (taken === undefined) continue
+        const { writer: state, unindexed, outbox, watermarks, finished } = taken
+        this.snapshots.push({ task, state, unindexed, outbox, positions: [], watermarks, finished })
+      } else {
+        const taken = task.takeSnapshot()
+        if (taken === undefined) continue
+        this.snapshots.push({ task, state: undefined, unindexed: [], watermarks: [], ...taken })
+      }
     }
     if (this.appending.size > 0 || this.appendQueue.size > 0) return
-    for (const [task, snapshot] of this.snapshots) {
-      this.snapshots.delete(task)
-      this.actions.push({ kind: 'write', epoch: inFlight.epoch, snapshot })
-    }
+    for (const snapshot of this.snapshots.splice(0)) this.actions.push({ kind: 'write', epoch, snapshot })
   }
 
-  private acknowledge(task: Task): void {
-    const inFlight = this.inFlight
-    if (inFlight === undefined) return
-    inFlight.missing.delete(task)
-    if (inFlight.missing.size > 0 || inFlight.completing) return
-    inFlight.completing = true
-    this.actions.push({ kind: 'complete', epoch: inFlight.epoch, final: inFlight.final })
+  private acknowledge(epoch: number, task: Task): void {
+    if (this.coordinator.acknowledge(epoch, task) !== 'complete') return
+    const { final, savepoints } = this.coordinator.pending as { final: boolean; savepoints: readonly string[] }
+    this.actions.push({ kind: 'complete', epoch, final, savepoints })
+  }
+
+  private abandon(epoch: number | undefined): void {
+    if (epoch === undefined) return
+    this.snapshots.length = 0
+    for (const task of this.tasks) task.abandon(epoch)
+    this.actions.push({ kind: 'abandon', epoch, reason: this.coordinator.lastFailure?.message ?? '' })
   }
 
   private decided(epoch: number, chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>): void {
-    assert(this.inFlight?.epoch === epoch, `decided epoch ${epoch} is not in flight`)
-    this.lastDecided = this.inFlight.last
-    this.inFlight = undefined
+    this.coordinator.decided(epoch)
+    for (const task of this.tasks) task.decided(epoch)
+    this.lastDecided = this.lastTriggered
     for (const [slot, list] of chunks) {
       slot.decided(epoch, list)
       this.pushSlot(slot.next())
@@ -404,126 +431,5 @@ export class Worker {
 
   private pushSlot(action: SlotAction | undefined): void {
     if (action !== undefined) this.actions.push(action)
-  }
-
-  // ---- building
-
-  private build(): void {
-    const { graph } = this.settings
-    const { plan } = graph
-    const channels = new Map<number, Channel[][]>()
-    for (const edge of graph.edges)
-      channels.set(
-        edge.index,
-        Array.from({ length: plan.parallelism }, () => Array.from({ length: plan.parallelism }, () => new Channel()))
-      )
-    const deadLetters: SinkNode = {
-      kind: 'sink',
-      id: -1,
-      name: deadLettersName,
-      input: { node: -1, output: 'main' },
-      sink: plan.deadLetters,
-      delivery: bestDelivery[plan.deadLetters.connector]
-    }
-    const deadLetter = (letter: DeadLetter, outputs: TaskOutputs): void =>
-      outputs.write(deadLetters, letter, letter.time)
-    for (const stage of graph.stages)
-      for (let task = 0; task < plan.parallelism; task++) this.buildTask(stage, task, channels, deadLetter)
-    for (const stage of graph.stages) this.buildSlots(stage, deadLetters)
-  }
-
-  private buildTask(
-    stage: Stage,
-    task: number,
-    channels: ReadonlyMap<number, Channel[][]>,
-    deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
-  ): void {
-    const { graph, job } = { graph: this.settings.graph, job: this.settings.graph.plan.job }
-    const { plan } = graph
-    const outgoing = new Map<number, readonly Channel[]>()
-    for (const edge of graph.edges)
-      if (edge.from === stage.index)
-        outgoing.set(edge.index, (channels.get(edge.index) as Channel[][])[task] as Channel[])
-    const outputs = new TaskOutputs({
-      stage,
-      keyGroups: plan.keyGroups,
-      slots: plan.slots,
-      parallelism: plan.parallelism,
-      channels: outgoing,
-      limits: this.settings.limits,
-      onTap: this.settings.onTap
-    })
-    if (stage.kind === 'source') {
-      const all = this.settings.partitions.get(stage.name) ?? []
-      const source = new SourceTask({
-        stage,
-        task,
-        partitions: all.filter(partition => partition.partition % plan.parallelism === task),
-        slots: plan.slots,
-        outputs,
-        now: () => this.now,
-        deadLetter,
-        onBarrier: sealed => this.snapshot(sealed, undefined, sealed.progress())
-      })
-      this.sources.push(source)
-      this.tasks.push(source)
-      return
-    }
-    const incoming: Channel[] = []
-    for (const edge of stage.inputs)
-      for (const row of channels.get(edge.index) as Channel[][]) incoming.push(row[task] as Channel)
-    const schema = this.settings.schemas.get(stage.name)
-    const definition = this.settings.definitions.get(stage.name)
-    assert(schema !== undefined && definition !== undefined, `no definition of stage ${stage.name}`)
-    const keyed = new KeyedTask({
-      job,
-      stage,
-      task,
-      definition,
-      schemas: schema.list,
-      schemaIndex: schema.index,
-      keyGroups: plan.keyGroups,
-      slots: plan.slots,
-      channels: incoming,
-      outputs,
-      now: () => this.now,
-      awaitHandler: (promise, settled) => {
-        const token = this.nextToken++
-        this.awaiting.set(token, settled)
-        this.actions.push({ kind: 'await', token, promise })
-      },
-      deadLetter,
-      onBarrier: sealed => {
-        const outbox = sealed.settings.outputs.sealOutbox()
-        if (outbox !== undefined) this.pendingOutboxes.set(sealed, outbox)
-      }
-    })
-    this.keyed.push(keyed)
-    this.tasks.push(keyed)
-  }
-
-  private buildSlots(stage: Stage, deadLetters: SinkNode): void {
-    const { plan } = this.settings.graph
-    const writes = stage.node.onError === 'dead-letter' ? [...stage.sinks, deadLetters] : stage.sinks
-    for (const sink of writes) {
-      if (sink.delivery !== 'exactly-once') continue
-      for (let slot = 0; slot < plan.slots; slot++) {
-        const name: SlotName = {
-          job: plan.job,
-          lineage: this.settings.lineage,
-          sink: sink.name,
-          stage: stage.name,
-          slot
-        }
-        const machine = new SlotMachine(name, {
-          floor: this.settings.floors.get(slotKey(name)),
-          head: this.settings.epoch,
-          generation: this.settings.generation,
-          owner: this.settings.owner
-        })
-        this.slots.set(slotKey(name), machine)
-        this.pushSlot(machine.next())
-      }
-    }
   }
 }

@@ -30,6 +30,7 @@ export const errorCodes = {
   // stored bytes
   CORRUPT: external('Restore the named file from a copy, or start over with --fresh.'),
   FORMAT_NEWER: user('Run the version of Cairn that wrote it, or a newer one.'),
+  FORMAT_OLDER: user('Finish the job with the version of Cairn that wrote it, or start over with --fresh.'),
   FOREIGN_CHECKPOINT: user('Point --storage at a directory of this job, or use another directory.'),
   LOCKED: user('Another process runs this job on this directory: stop it, or use another --storage.'),
   RECOVERY_HALTED: external('Nothing was changed. Follow the message: it names the slot, the epoch and the file.'),

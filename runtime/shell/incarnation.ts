@@ -6,17 +6,20 @@ import { defineActor } from '../../actors/definition.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
 import type { Plan, SourceNode } from '../../actors/plan.ts'
 import type { Manifest } from '../../checkpoint/manifest.ts'
-import { loadStage, readHead } from '../../checkpoint/recovery.ts'
+import { collect, readHead, readRetained, stageRecords } from '../../checkpoint/recovery.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { PartitionProgress } from '../core/source-task.ts'
 import { buildStageGraph, taskOfKeyGroup, type StageGraph } from '../core/stage-graph.ts'
 import type { SinkLimits } from '../core/task-outputs.ts'
-import { slotKey, Worker } from '../core/worker.ts'
+import { slotKey } from '../core/topology.ts'
+import { Worker, type WorkerSettings } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher } from '../ports/publisher.ts'
-import { WorkerShell, type Probe } from './worker-shell.ts'
+import { CheckpointWriter, type Probe } from './checkpoint-writer.ts'
+import { sha256 } from './sha256.ts'
+import { WorkerShell } from './worker-shell.ts'
 
 export interface Ports {
   readonly clock: Clock
@@ -28,6 +31,7 @@ export interface Ports {
   readonly nonce: () => string
   readonly probe?: Probe
   readonly onTap?: (handle: string, value: unknown) => void
+  readonly limits?: Pick<WorkerSettings, 'pendingLimitBytes' | 'checkpointTimeoutMs'>
 }
 
 export type Incarnation =
@@ -59,6 +63,10 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   if (began.kind === 'lost')
     throw new CodedError('FENCED', `generation ${generation}: another owner began at the same time`)
 
+  // From here on this process owns the job: what older ones left behind may go.
+  const retained = manifest === undefined ? [] : await readRetained(ports.storage, log, manifest, 3)
+  await collect(ports.storage, retained)
+
   const readers = new Map<number, LogReader>()
   const partitions = new Map<string, readonly PartitionProgress[]>()
   for (const stage of graph.stages) {
@@ -77,30 +85,34 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     owner: ports.nonce(),
     epoch: manifest?.epoch ?? 0,
     intervalMs: plan.intervalMs,
+    cacheBytes: undefined,
     definitions,
     schemas,
     partitions,
     limits,
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
+    ...ports.limits,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
   if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage)
-  const shell = new WorkerShell({
-    worker,
+  const { clock, storage, nonce, publishers, appenders } = ports
+  const probe = ports.probe === undefined ? {} : { probe: ports.probe }
+  const writer = new CheckpointWriter({
     graph,
-    clock: ports.clock,
-    storage: ports.storage,
+    storage,
     log,
     head,
+    retained,
     generation,
     lineage,
     schemas: new Map([...schemas].map(([name, { list }]) => [name, list])),
-    readers,
-    publishers: ports.publishers,
-    appenders: ports.appenders,
-    nonce: ports.nonce,
-    ...(ports.probe === undefined ? {} : { probe: ports.probe })
+    slots: worker.slots,
+    clock,
+    nonce,
+    sha256,
+    ...probe
   })
+  const shell = new WorkerShell({ worker, writer, clock, storage, readers, publishers, appenders, ...probe })
   return { kind: 'running', worker, shell, generation, wasFinal: manifest?.final ?? false }
 }
 
@@ -185,14 +197,11 @@ async function restore(
     const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
     if (stored === undefined) continue
     const tasks = worker.keyedTasks(stage.index)
-    for (const record of await loadStage(storage, stored)) {
+    for await (const record of stageRecords(storage, manifest, stored)) {
       const task = tasks[taskOfKeyGroup(record.keyGroup, graph.plan.slots, tasks.length)]
       if (record.value !== undefined) task?.restoreRecord(record.key, record.value)
     }
-    const times = stored.watermarks.map(time => time ?? -Infinity)
-    for (const [index, task] of tasks.entries()) {
-      const same = manifest.parallelism === graph.plan.parallelism
-      task.restoreProgress(same ? (times[index] ?? -Infinity) : Math.max(...times), false)
-    }
+    const bySlot = stored.watermarks.map(time => time ?? -Infinity)
+    for (const task of tasks) task.restoreProgress(bySlot)
   }
 }

@@ -2,49 +2,27 @@
  * The loop that carries out what the worker machine asks, through ports. It decides nothing: every completion goes back as a
  * command. One instance per incarnation of the job; after a failure it is thrown away.
  */
-import { sha256Hex } from '../kernel/checksum.ts'
-import { assert } from '../kernel/errors.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
-import type { DecisionLog } from '../../checkpoint/decision-log.ts'
-import {
-  encodeManifest,
-  manifestFormat,
-  type Manifest,
-  type OutboxRef,
-  type PartitionPosition,
-  type StateFileRef
-} from '../../checkpoint/manifest.ts'
-import { objectNames } from '../../checkpoint/object-names.ts'
-import { loadStage } from '../../checkpoint/recovery.ts'
-import { StateFileWriter } from '../../checkpoint/state-file.ts'
+import type { OutboxRef } from '../../checkpoint/manifest.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
-import { CodedError } from '../kernel/errors.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
-import { slotKey, type Action, type Command, type TaskSnapshot, type Worker } from '../core/worker.ts'
-import type { StageGraph } from '../core/stage-graph.ts'
+import { slotKey } from '../core/topology.ts'
+import type { Action, Command, Worker } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
-
-/** What a fault injector may interrupt; production passes nothing. */
-export type Probe = (
-  point: 'delta' | 'before-decision' | 'after-decision' | 'publish' | 'published'
-) => void | Promise<void>
+import type { CheckpointWriter, Probe } from './checkpoint-writer.ts'
 
 export interface ShellSettings {
   readonly worker: Worker
-  readonly graph: StageGraph
+  readonly writer: CheckpointWriter
   readonly clock: Clock
   readonly storage: CheckpointStorage
-  readonly log: DecisionLog
-  readonly head: { readonly manifest: Manifest; readonly hash: string } | undefined
-  readonly generation: number
-  readonly lineage: number
-  readonly schemas: ReadonlyMap<string, readonly unknown[]>
+  /** By index of the stage. */
   readonly readers: ReadonlyMap<number, LogReader>
   readonly publishers: ReadonlyMap<string, Publisher>
   readonly appenders: ReadonlyMap<string, Appender>
-  readonly nonce: () => string
   readonly probe?: Probe
 }
 
@@ -53,47 +31,86 @@ const fetchWaitMs = 1000
 const fetchBytes = 1024 * 1024
 /** Events handled before the event loop gets a turn. */
 const sliceEvents = 4096
-/** More files per stage and task would make a restore read too many; they are merged into one. */
-const filesPerTask = 32
 
 export class WorkerShell {
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
   /** Completed checkpoints of this incarnation. */
-  checkpoint:
+  lastCheckpoint:
     | { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number }
     | undefined
   readonly published = new Map<string, number>()
   private readonly settings: ShellSettings
   private readonly producers = new Map<SlotMachine, Producer>()
-  private readonly acknowledged: {
-    snapshot: TaskSnapshot
-    state: StateFileRef | undefined
-    outbox: OutboxRef | undefined
-  }[] = []
-  private head: { readonly manifest: Manifest; readonly hash: string } | undefined
-  private readonly retained: Manifest[] = []
   private settle!: { resolve(how: 'finished' | 'drained' | 'stopped'): void; reject(error: unknown): void }
   private over = false
   private scheduled = false
   private cancelTimer: (() => void) | undefined
-  private triggeredAt = 0
+  private decisions: { readonly done: (savepoints: readonly string[]) => boolean }[] = []
   private waiters: (() => void)[] = []
 
   constructor(settings: ShellSettings) {
     this.settings = settings
-    this.head = settings.head
-    if (settings.head !== undefined) this.retained.push(settings.head.manifest)
     this.ended = new Promise((resolve, reject) => (this.settle = { resolve, reject }))
     this.ended.catch(() => undefined)
   }
 
   start(): void {
-    const { manifest, hash } = this.head ?? {}
-    if (manifest !== undefined && hash !== undefined)
+    const { head } = this.settings.writer
+    if (head !== undefined)
       this.guard(() => {
-        for (const [slot, chunks] of this.chunksOf(manifest.outboxes, hash)) slot.decided(manifest.epoch, chunks)
+        for (const [slot, chunks] of this.chunksOf(head.manifest.outboxes, head.hash))
+          slot.decided(head.manifest.epoch, chunks)
       })
     this.command({ kind: 'tick' })
+  }
+
+  /** A checkpoint of everything read so far. Resolves with its epoch; with the newest one when nothing has changed since. */
+  checkpoint(): Promise<number> {
+    const { worker, writer } = this.settings
+    const newest = (): number => writer.head?.manifest.epoch ?? 0
+    const after = worker.pendingEpoch ?? newest()
+    if (worker.pendingEpoch === undefined && !worker.changed) return Promise.resolve(newest())
+    const decided = this.whenDecided(() => (newest() > after || !worker.changed ? newest() : undefined))
+    this.command({ kind: 'checkpoint' })
+    return decided
+  }
+
+  /** A checkpoint that stays until it is dropped. */
+  async savepoint(name: string): Promise<{ readonly name: string; readonly epoch: number }> {
+    const { writer } = this.settings
+    const { savepointNames = [], savepoints = [] } = writer.head?.manifest ?? {}
+    const taken = savepointNames.includes(name) || savepoints.some(each => each.name === name)
+    if (taken || this.requestedSavepoints.has(name))
+      throw new CodedError('OPTION_INVALID', `there is a savepoint "${name}" already; choose another name`)
+    this.requestedSavepoints.add(name)
+    const decided = this.whenDecided(savepoints =>
+      savepoints.includes(name) ? (writer.head?.manifest.epoch ?? 0) : undefined
+    )
+    this.command({ kind: 'checkpoint', savepoint: name })
+    return { name, epoch: await decided }
+  }
+
+  private readonly requestedSavepoints = new Set<string>()
+
+  private whenDecided(epochOf: (savepoints: readonly string[]) => number | undefined): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.decisions.push({
+        done: savepoints => {
+          const epoch = epochOf(savepoints)
+          if (epoch !== undefined) resolve(epoch)
+          return epoch !== undefined
+        }
+      })
+      this.ended.then(
+        how => reject(new CodedError('NOT_RUNNING', `the job ended (${how}) before the checkpoint was decided`)),
+        reject
+      )
+    })
+  }
+
+  /** Why no checkpoint completes at the moment, undefined when all is well. */
+  get trouble(): string | undefined {
+    return this.settings.worker.trouble ?? this.settings.writer.trouble
   }
 
   command(command: Command): void {
@@ -114,8 +131,10 @@ export class WorkerShell {
 
   async stop(): Promise<void> {
     if (!this.over) this.close('stopped')
+    this.settings.writer.close()
     for (const reader of this.settings.readers.values()) await reader.close()
     for (const producer of this.producers.values()) await producer.close()
+    await this.settings.writer.settled()
   }
 
   private pending = 0
@@ -210,8 +229,16 @@ export class WorkerShell {
             return { kind: 'settled', token: action.token, failure: { error } }
           }
         })
+      case 'load':
+      case 'page':
+        throw new Error('no store')
       case 'write':
-        return this.effect(() => this.write(action.epoch, action.snapshot))
+        return this.stored(action.epoch, 'write', async () => {
+          await this.settings.writer.write(action.epoch, action.snapshot)
+          return { kind: 'written', epoch: action.epoch, task: action.snapshot.task }
+        })
+      case 'abandon':
+        return this.settings.writer.abandon(action.epoch)
       case 'append':
         return this.effect(async () => {
           await appenders.get(action.sink)?.append(action.records)
@@ -219,7 +246,7 @@ export class WorkerShell {
           return { kind: 'appended', sink: action.sink }
         })
       case 'complete':
-        return this.effect(() => this.complete(action.epoch, action.final))
+        return this.stored(action.epoch, 'manifest', () => this.complete(action.epoch, action.final, action.savepoints))
       case 'initialise':
         return this.effect(async () => {
           const publisher = publishers.get(action.slot.name.sink)
@@ -258,140 +285,31 @@ export class WorkerShell {
     return decodeChunk(await this.settings.storage.readRange(chunk.file, chunk.offset, chunk.length), chunk.file)
   }
 
-  private async create(name: string, bytes: Uint8Array): Promise<{ name: string; sizeBytes: number; sha256: string }> {
-    if ((await this.settings.storage.create(name, bytes)) === 'exists')
-      throw new CodedError('CORRUPT', `"${name}" exists though its name is new`)
-    return { name, sizeBytes: bytes.length, sha256: sha256Hex(bytes) }
-  }
-
-  private async write(epoch: number, snapshot: TaskSnapshot): Promise<Command> {
-    const stage = this.settings.graph.stages[snapshot.stage]
-    assert(stage !== undefined, 'a snapshot of an unknown stage')
-    let state: StateFileRef | undefined
-    let outbox: OutboxRef | undefined
-    if (snapshot.state !== undefined) {
-      const name = objectNames.delta(epoch, stage.name, snapshot.task, this.settings.nonce())
-      state = {
-        ...(await this.create(name, snapshot.state.finish())),
-        task: snapshot.task,
-        epoch,
-        records: snapshot.state.records
+  /** What storage refuses abandons the epoch; the job goes on and tries again. Anything else ends the generation. */
+  private stored(epoch: number, what: 'write' | 'manifest', work: () => Promise<Command>): void {
+    this.effect(async () => {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
+        return { kind: 'write-failed', epoch, what, message: error.message }
       }
-      await this.settings.probe?.('delta')
-    }
-    if (snapshot.outbox !== undefined) {
-      const { bytes, sections } = snapshot.outbox.finish()
-      const name = objectNames.outbox(epoch, stage.name, snapshot.task, this.settings.nonce())
-      outbox = { stage: stage.name, task: snapshot.task, epoch, file: await this.create(name, bytes), sections }
-    }
-    this.acknowledged.push({ snapshot, state, outbox })
-    return { kind: 'written', stage: snapshot.stage, task: snapshot.task }
-  }
-
-  private async complete(epoch: number, final: boolean): Promise<Command> {
-    const manifest = await this.manifest(epoch, final)
-    const { bytes, hash } = encodeManifest(manifest)
-    const name = objectNames.manifest(epoch, this.settings.nonce())
-    await this.create(name, bytes)
-    await this.settings.probe?.('before-decision')
-    const { generation } = this.settings
-    const outcome = await this.settings.log.append({
-      kind: 'completed',
-      epoch,
-      generation,
-      manifest: { name, hash },
-      final
     })
-    if (outcome.kind === 'lost') throw new CodedError('FENCED', `epoch ${epoch}: another owner wrote the decision log`)
-    await this.settings.probe?.('after-decision')
-    const outboxes = this.acknowledged.splice(0).flatMap(each => each.outbox ?? [])
-    this.head = { manifest, hash }
-    const now = this.settings.clock.now()
-    this.checkpoint = { epoch, completedAt: now, durationMs: Math.max(0, now - this.triggeredAt), bytes: bytes.length }
-    await this.retain(manifest)
-    return { kind: 'decided', epoch, chunks: this.chunksOf(outboxes, hash) }
   }
 
-  private async manifest(epoch: number, final: boolean): Promise<Manifest> {
-    const { graph, worker, generation, lineage } = this.settings
-    const { plan } = graph
-    const previous = this.head?.manifest
-    const stages = []
-    for (const stage of graph.stages) {
-      if (stage.kind !== 'keyed') continue
-      const known = previous?.stages.find(each => each.name === stage.name)
-      const acks = this.acknowledged
-        .filter(each => each.snapshot.stage === stage.index)
-        .sort((a, b) => a.snapshot.task - b.snapshot.task)
-      let files = [...(known?.files ?? []), ...acks.flatMap(each => each.state ?? [])]
-      const schemas = this.settings.schemas.get(stage.name) ?? []
-      const draft = {
-        name: stage.name,
-        schemas,
-        watermarks: acks.map(each => (Number.isFinite(each.snapshot.watermark) ? each.snapshot.watermark : null)),
-        finished: acks.map(each => each.snapshot.finished)
-      }
-      if (files.length > filesPerTask * plan.parallelism) files = [await this.merge(epoch, { ...draft, files })]
-      stages.push({ ...draft, files })
-    }
-    const sources = graph.stages
-      .filter(stage => stage.kind === 'source')
-      .map(stage => ({
-        name: stage.name,
-        partitions: this.acknowledged
-          .filter(each => each.snapshot.stage === stage.index)
-          .flatMap(each => each.snapshot.positions as readonly PartitionPosition[])
-          .sort((a, b) => a.partition - b.partition)
-      }))
-    const isPublished = (ref: OutboxRef): boolean =>
-      ref.sections.every(section => {
-        const ledger = worker.slots.get(slotKey({ sink: section.sink, stage: ref.stage, slot: section.slot }))?.ledger
-        const last = section.chunks.length - 1
-        return (
-          ledger !== undefined && (ledger.epoch > ref.epoch || (ledger.epoch === ref.epoch && ledger.chunk >= last))
-        )
-      })
-    const ledgers = [...worker.slots.values()].map(({ name, ledger }) => {
-      assert(ledger !== undefined, 'a checkpoint before a slot was recovered')
-      return { sink: name.sink, stage: name.stage, slot: name.slot, epoch: ledger.epoch, chunk: ledger.chunk }
-    })
-    return {
-      format: manifestFormat,
-      job: plan.job,
-      lineage,
-      generation,
-      epoch,
-      previous: this.head === undefined ? null : { epoch: this.head.manifest.epoch, hash: this.head.hash },
-      final,
-      keyGroups: plan.keyGroups,
-      slots: plan.slots,
-      parallelism: plan.parallelism,
-      stages,
-      sources,
-      outboxes: [
-        ...(previous?.outboxes ?? []).filter(ref => !isPublished(ref)),
-        ...this.acknowledged.flatMap(each => each.outbox ?? [])
-      ],
-      ledgers
-    }
-  }
-
-  /** One file in place of many; the old ones stay until no retained manifest names them. */
-  private async merge(epoch: number, stage: Manifest['stages'][number]): Promise<StateFileRef> {
-    const writer = new StateFileWriter()
-    for (const record of await loadStage(this.settings.storage, stage))
-      writer.add(record.keyGroup, record.key, record.value)
-    const name = objectNames.delta(epoch, stage.name, 0, this.settings.nonce())
-    return { ...(await this.create(name, writer.finish())), task: 0, epoch, records: writer.records }
-  }
-
-  /** Deletes what only manifests older than the three newest name. */
-  private async retain(manifest: Manifest): Promise<void> {
-    this.retained.push(manifest)
-    if (this.retained.length <= 3) return
-    const gone = this.retained.shift() as Manifest
-    const kept = new Set(this.retained.flatMap(filesOf))
-    for (const name of filesOf(gone)) if (!kept.has(name)) await this.settings.storage.remove(name)
+  private async complete(epoch: number, final: boolean, savepoints: readonly string[]): Promise<Command> {
+    const { writer, clock, worker } = this.settings
+    const head = await writer.prepare(epoch, final, savepoints)
+    this.command({ kind: 'attempted', epoch })
+    const outboxes = await writer.decide(head)
+    const now = clock.now()
+    const bytes = head.manifest.stages.reduce(
+      (sum, stage) => sum + stage.files.reduce((all, file) => all + (file.epoch === epoch ? file.sizeBytes : 0), 0),
+      0
+    )
+    this.lastCheckpoint = { epoch, completedAt: now, durationMs: Math.max(0, now - worker.triggeredAt), bytes }
+    this.decisions = this.decisions.filter(({ done }) => !done(savepoints))
+    return { kind: 'decided', epoch, chunks: this.chunksOf(outboxes, head.hash) }
   }
 
   private chunksOf(outboxes: readonly OutboxRef[], manifestHash: string): Map<SlotMachine, DecidedChunk[]> {
@@ -421,11 +339,4 @@ export class WorkerShell {
       }
     return chunks
   }
-}
-
-function filesOf(manifest: Manifest): string[] {
-  return [
-    ...manifest.stages.flatMap(stage => stage.files.map(file => file.name)),
-    ...manifest.outboxes.map(ref => ref.file.name)
-  ]
 }

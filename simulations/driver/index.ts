@@ -10,7 +10,7 @@ import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts
 import type { Key } from '../../runtime/kernel/keys.ts'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
-import { deadLettersName } from '../../runtime/core/worker.ts'
+import { deadLettersName } from '../../runtime/core/topology.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
 import { MemoryFiles } from '../memory-files.ts'
 import { MemoryPublisher } from '../memory-publisher.ts'

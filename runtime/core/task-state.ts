@@ -1,0 +1,412 @@
+/**
+ * The state of one keyed task: its entries, timers, what is dirty, what is sealed, and which entries may leave memory.
+ *
+ *   dirty ──seal n──► sealed ──encoded──► handed over ──decided n──► clean ──applied to the store──► may be evicted
+ *     ▲                                       │ abandoned n
+ *     └───────────────────────────────────────┘
+ *
+ * Without a store everything stays in memory. With one, memory holds the hot entries, and of the others' timers the near future.
+ *
+ * Invariants
+ * 1. Sealing is O(1): the dirty list is swapped for an empty one.
+ * 2. An entry dirty in the sealed epoch is encoded before a later event touches it (copy on touch).
+ * 3. What an abandoned epoch had sealed is dirty again.
+ * 4. An entry leaves memory only when the store holds its newest record, it has no timer in the near future, no handler of it is
+ *    in flight, and no read of the store is under way (which could bring back an older record).
+ * 5. Every stored timer at or before the boundary of its clock is in memory.
+ */
+import type { Actor } from '../../actors/actor.ts'
+import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
+import { StateFileWriter } from '../../checkpoint/state-file.ts'
+import { ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
+import { assert } from '../kernel/errors.ts'
+import { decodeKey, encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
+import { encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
+import { timerBefore, timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
+import { TimerQueue, type Timer } from './timer-queue.ts'
+
+export interface TaskStateSettings {
+  readonly definition: ActorDefinition
+  /** Schemas of stored records; the class's own is among them, at `schemaIndex`. */
+  readonly schemas: readonly StoredActorSchema[]
+  readonly schemaIndex: number
+  readonly keyGroups: number
+  /** Bytes of hot entries to keep; undefined = everything stays in memory. */
+  readonly cacheBytes: number | undefined
+}
+
+interface Sealed {
+  readonly epoch: number
+  readonly sequence: number
+  readonly entries: Entry[]
+  readonly writer: StateFileWriter
+  /** Index keys that the store must drop when it takes this epoch. */
+  readonly unindexed: Uint8Array[]
+  next: number
+  arranged: boolean
+  handedOver: boolean
+}
+
+export interface StateSnapshot {
+  readonly epoch: number
+  readonly writer: StateFileWriter | undefined
+  readonly unindexed: readonly Uint8Array[]
+}
+
+/** What a cold read brought: a key's record, undefined when the store has none. */
+export interface LoadedEntry {
+  readonly keyBytes: Uint8Array
+  readonly value: Uint8Array | undefined
+}
+export interface TimerPage {
+  readonly clock: 'event' | 'wall'
+  /** Index keys met, in order. */
+  readonly index: readonly Uint8Array[]
+  readonly entries: readonly LoadedEntry[]
+  /** Nothing is stored between the last one met and what was asked for. */
+  readonly exhausted: boolean
+  readonly upTo: number
+}
+
+/** Up to where stored timers are in memory. */
+interface Boundary {
+  readonly at: number
+  readonly orderKey: string
+  readonly name: string
+  readonly cursor: Uint8Array | undefined
+}
+const beginning: Boundary = { at: -Infinity, orderKey: '', name: '', cursor: undefined }
+/** After every key: no byte string is greater in latin1. */
+const afterEveryKey = '\uffff'
+
+/** Objects, map slots and timers of an instance, beyond its encoded bytes; measured on small actors. */
+const entryOverheadBytes = 400
+/** Entries looked at by one call of `evict`: more would hold up the events. */
+const evictionSlice = 8192
+/** Records laid out in a slice when a delta is arranged by key group. */
+const arrangeSlice = 16_384
+
+export class TaskState {
+  readonly entries = new Map<string | number, Entry>()
+  readonly timers = new TimerQueue<Entry>()
+  readonly alarms = new TimerQueue<Entry>()
+  readonly settings: TaskStateSettings
+  /** A read of the store is under way. */
+  reading = false
+  private readonly scratch = new ByteWriter(1024)
+  /** Counts seals; what entries remember instead of epochs, so that sealing touches none of them. */
+  private sequence = 1
+  private appliedSequence = 0
+  private dirty: Entry[] = []
+  private dirtyBytes = 0
+  private sealed: Sealed | undefined
+  /** Decided epochs that the store has not taken yet. */
+  private readonly unapplied: { readonly epoch: number; readonly sequence: number }[] = []
+  private staleIndex: Uint8Array[] = []
+  private readonly boundaries: Record<'event' | 'wall', Boundary> = { event: beginning, wall: beginning }
+  private hotBytes = 0
+  private hand: IterableIterator<Entry> | undefined
+
+  constructor(settings: TaskStateSettings) {
+    this.settings = settings
+  }
+
+  get cold(): boolean {
+    return this.settings.cacheBytes !== undefined
+  }
+
+  // ---- entries
+
+  restoreRecord(key: Uint8Array, value: Uint8Array): void {
+    this.bring(keyOfRecord(key).slice(), value)
+  }
+
+  private bring(keyBytes: Uint8Array, value: Uint8Array | undefined): Entry {
+    const decoded = decodeKey(keyBytes)
+    const entry = new Entry(decoded, keyBytes, keyGroupOf(keyBytes, this.settings.keyGroups))
+    if (value !== undefined) restoreEntry(entry, value, this.settings.schemas, this.timers, this.alarms)
+    this.hotBytes += entry.sizeBytes + entryOverheadBytes
+    if (this.cold) entry.indexed = this.armed(entry)
+    this.entries.set(keyIdentity(decoded), entry)
+    return entry
+  }
+
+  add(key: Key, identity: string | number): Entry {
+    const keyBytes = encodeKey(key)
+    const entry = new Entry(key, keyBytes, keyGroupOf(keyBytes, this.settings.keyGroups))
+    this.hotBytes += entryOverheadBytes
+    this.entries.set(identity, entry)
+    return entry
+  }
+
+  hydrate(entry: Entry): Actor {
+    if (entry.stored !== undefined) {
+      entry.instance = this.settings.definition.restore(entry.stored.reader, entry.stored.schema)
+      entry.stored = undefined
+    }
+    return (entry.instance ??= this.settings.definition.create())
+  }
+
+  /** It has fields: it was created and not forgotten since. */
+  exists(entry: Entry): boolean {
+    return entry.instance !== undefined || entry.stored !== undefined
+  }
+
+  arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
+    this.queueOf(clock).arm(entry, name, at)
+  }
+
+  cancel(entry: Entry, name: string): void {
+    this.timers.cancel(entry, name)
+    this.alarms.cancel(entry, name)
+  }
+
+  drop(entry: Entry): void {
+    this.timers.forget(entry)
+    this.alarms.forget(entry)
+    entry.instance = undefined
+    entry.stored = undefined
+  }
+
+  /** Call before anything about an entry changes. */
+  touch(entry: Entry): void {
+    entry.recent = true
+    if (entry.dirtySequence === this.sequence) return
+    const sealed = this.sealed
+    if (sealed !== undefined && entry.dirtySequence === sealed.sequence && entry.encodedSequence !== sealed.sequence)
+      this.encode(entry, sealed)
+    entry.dirtySequence = this.sequence
+    this.dirty.push(entry)
+    this.dirtyBytes += entry.sizeBytes + entryOverheadBytes
+  }
+
+  // ---- reading what is not in memory
+
+  /** Key bytes among keys [from, to) that must be read before they are handled. */
+  missing(keys: readonly Key[], from: number, to: number): Uint8Array[] {
+    const missing = new Map<string | number, Uint8Array>()
+    for (let i = from; i < to; i++) {
+      const key = keys[i] as Key
+      const identity = keyIdentity(key)
+      const entry = this.entries.get(identity)
+      if (entry === undefined) missing.set(identity, encodeKey(key))
+      else entry.recent = true
+    }
+    return [...missing.values()]
+  }
+
+  loaded(entries: readonly LoadedEntry[]): void {
+    this.reading = false
+    for (const { keyBytes, value } of entries)
+      if (!this.entries.has(keyIdentity(decodeKey(keyBytes)))) this.bring(keyBytes.slice(), value)
+  }
+
+  /** Where to go on reading stored timers, undefined when all that are due at `upTo` are in memory. */
+  pageWanted(clock: 'event' | 'wall', upTo: number): { readonly after: Uint8Array | undefined } | undefined {
+    const boundary = this.boundaries[clock]
+    if (!this.cold || boundary.at > upTo || (boundary.at === upTo && boundary.orderKey === afterEveryKey))
+      return undefined
+    const first = this.queueOf(clock).peek()
+    // What is in memory up to the boundary fires first: a page more would only cost memory.
+    if (first !== undefined && first.at <= upTo && !this.beyond(clock, first)) return undefined
+    return { after: boundary.cursor }
+  }
+
+  pageLoaded(page: TimerPage): void {
+    this.loaded(page.entries)
+    let last: TimerPlace | undefined
+    for (const key of page.index) {
+      last = timerOfIndexKey(key)
+      const entry = this.entries.get(keyIdentity(decodeKey(last.keyBytes)))
+      if (entry === undefined || !this.isArmed(entry, last)) this.staleIndex.push(key)
+    }
+    const cursor = page.index.at(-1) ?? this.boundaries[page.clock].cursor
+    this.boundaries[page.clock] =
+      page.exhausted || last === undefined
+        ? { at: page.upTo, orderKey: afterEveryKey, name: '', cursor }
+        : { at: last.at, orderKey: latin1OfBytes(last.keyBytes), name: last.name, cursor }
+  }
+
+  /** Takes the first timer of the clock that is due, as far as stored ones are known. */
+  popDue(clock: 'event' | 'wall', upTo: number): Timer<Entry> | undefined {
+    const queue = this.queueOf(clock)
+    const first = queue.peek()
+    if (first === undefined || first.at > upTo || this.beyond(clock, first)) return undefined
+    return queue.popDue(upTo)
+  }
+
+  /** When to look for due alarms again: those beyond the boundary may be in the store only. */
+  nextAlarmAt(): number | undefined {
+    const next = this.alarms.nextAt()
+    return this.cold ? Math.min(next ?? Infinity, this.boundaries.wall.at) : next
+  }
+
+  private beyond(clock: 'event' | 'wall', timer: Timer<Entry>): boolean {
+    if (!this.cold) return false
+    const boundary = this.boundaries[clock]
+    return timerBefore(boundary, { at: timer.at, orderKey: timer.keyId.orderKey, name: timer.name })
+  }
+
+  private queueOf(clock: 'event' | 'wall'): TimerQueue<Entry> {
+    return clock === 'event' ? this.timers : this.alarms
+  }
+
+  private isArmed(entry: Entry, place: TimerPlace): boolean {
+    return this.queueOf(place.clock)
+      .timersOf(entry)
+      .some(timer => timer.name === place.name && timer.at === place.at)
+  }
+
+  private armed(entry: Entry): IndexedTimer[] {
+    return (['event', 'wall'] as const).flatMap(clock =>
+      this.queueOf(clock)
+        .timersOf(entry)
+        .map(({ at, name }) => ({ clock, at, name }))
+    )
+  }
+
+  // ---- snapshots
+
+  /** Something is dirty since the last seal. */
+  get changed(): boolean {
+    return this.dirty.length > 0
+  }
+  /** A sealed epoch is not handed over yet. */
+  get sealing(): boolean {
+    return this.sealed !== undefined && !this.sealed.handedOver
+  }
+  get pendingBytes(): number {
+    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0)
+  }
+
+  seal(epoch: number): void {
+    assert(this.sealed === undefined, 'one epoch in flight')
+    this.sealed = {
+      epoch,
+      sequence: this.sequence,
+      entries: this.dirty,
+      writer: new StateFileWriter(),
+      unindexed: this.staleIndex,
+      next: 0,
+      arranged: false,
+      handedOver: false
+    }
+    this.dirty = []
+    this.dirtyBytes = 0
+    this.staleIndex = []
+    this.sequence++
+  }
+
+  /** Encodes up to `limit` sealed entries; once all are, arranges them for the file. */
+  encodeSome(limit: number): void {
+    const sealed = this.sealed
+    if (sealed === undefined || sealed.arranged) return
+    const end = Math.min(sealed.entries.length, sealed.next + limit)
+    for (; sealed.next < end; sealed.next++) {
+      const entry = sealed.entries[sealed.next] as Entry
+      if (entry.encodedSequence !== sealed.sequence) this.encode(entry, sealed)
+    }
+    if (sealed.next === sealed.entries.length) sealed.arranged = sealed.writer.arrange(arrangeSlice)
+  }
+
+  private encode(entry: Entry, sealed: Sealed): void {
+    entry.encodedSequence = sealed.sequence
+    const before = entry.indexed
+    if (entry.forgotten) {
+      if (before !== undefined) this.unindex(entry, before, [], sealed)
+      if (this.cold) entry.indexed = []
+      sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), undefined)
+      return
+    }
+    this.scratch.reset()
+    const { definition, schemaIndex } = this.settings
+    encodeEntry(entry, definition, schemaIndex, this.timers, this.alarms, this.scratch)
+    this.hotBytes += this.scratch.length - entry.sizeBytes
+    entry.sizeBytes = this.scratch.length
+    sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), this.scratch.view())
+    if (!this.cold) return
+    const now = this.armed(entry)
+    if (before !== undefined) this.unindex(entry, before, now, sealed)
+    entry.indexed = now
+  }
+
+  private unindex(entry: Entry, before: readonly IndexedTimer[], now: readonly IndexedTimer[], sealed: Sealed): void {
+    for (const old of before)
+      if (!now.some(timer => timer.clock === old.clock && timer.at === old.at && timer.name === old.name))
+        sealed.unindexed.push(timerIndexKey({ ...old, keyBytes: entry.keyBytes }))
+  }
+
+  /** The finished snapshot of the sealed epoch, once; undefined while it is not ready. */
+  takeSnapshot(): StateSnapshot | undefined {
+    const sealed = this.sealed
+    if (sealed === undefined || !sealed.arranged || sealed.handedOver) return undefined
+    sealed.handedOver = true
+    const empty = sealed.entries.length === 0 && sealed.unindexed.length === 0
+    return { epoch: sealed.epoch, writer: empty ? undefined : sealed.writer, unindexed: sealed.unindexed }
+  }
+
+  decided(epoch: number): void {
+    const sealed = this.sealed
+    assert(sealed?.epoch === epoch, `decided epoch ${epoch} is not the sealed one`)
+    this.sealed = undefined
+    for (const entry of sealed.entries)
+      if (entry.forgotten && entry.dirtySequence === sealed.sequence) this.remove(entry)
+    if (this.cold) this.unapplied.push({ epoch, sequence: sealed.sequence })
+  }
+
+  /** The changes of the sealed epoch join the current one. */
+  abandon(epoch: number): void {
+    const sealed = this.sealed
+    if (sealed === undefined || sealed.epoch > epoch) return
+    this.sealed = undefined
+    this.staleIndex = [...sealed.unindexed, ...this.staleIndex]
+    for (const entry of sealed.entries) {
+      if (entry.dirtySequence === this.sequence) continue
+      entry.dirtySequence = this.sequence
+      this.dirty.push(entry)
+      this.dirtyBytes += entry.sizeBytes + entryOverheadBytes
+    }
+  }
+
+  /** The store holds everything up to this epoch. */
+  applied(epoch: number): void {
+    while ((this.unapplied[0]?.epoch ?? Infinity) <= epoch)
+      this.appliedSequence = (this.unapplied.shift() as { sequence: number }).sequence
+  }
+
+  // ---- eviction
+
+  /** Lets clean entries go while the hot ones take more than their budget; a second-chance clock over all entries. */
+  evict(): void {
+    const budget = this.settings.cacheBytes
+    if (budget === undefined || this.reading || this.hotBytes <= budget) return
+    for (let looked = 0; looked < evictionSlice && this.hotBytes > budget * 0.9; looked++) {
+      this.hand ??= this.entries.values()
+      const step = this.hand.next()
+      if (step.done === true) {
+        this.hand = undefined
+        if (this.entries.size === 0) return
+        continue
+      }
+      const entry = step.value
+      if (entry.recent) entry.recent = false
+      else if (this.evictable(entry)) {
+        this.timers.forget(entry)
+        this.alarms.forget(entry)
+        this.remove(entry)
+      }
+    }
+  }
+
+  private evictable(entry: Entry): boolean {
+    if (entry.dirtySequence > this.appliedSequence || entry.busy || entry.mailbox !== undefined) return false
+    for (const clock of ['event', 'wall'] as const)
+      for (const timer of this.queueOf(clock).timersOf(entry)) if (!this.beyond(clock, timer)) return false
+    return true
+  }
+
+  private remove(entry: Entry): void {
+    if (!this.entries.delete(keyIdentity(entry.key))) return
+    this.hotBytes -= entry.sizeBytes + entryOverheadBytes
+  }
+}

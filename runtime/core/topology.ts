@@ -1,0 +1,149 @@
+/**
+ * The tasks of a job in this process, the channels between them, and the slots of its exactly-once sinks, made from the physical
+ * plan.
+ */
+import { bestDelivery } from '../../actors/connectors.ts'
+import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
+import type { SinkNode } from '../../actors/plan.ts'
+import { assert } from '../kernel/errors.ts'
+import type { SlotName } from '../ports/publisher.ts'
+import { Channel } from './channel.ts'
+import { KeyedTask, type DeadLetter, type KeyedTaskSettings } from './keyed-task.ts'
+import { SlotMachine } from './slot-machine.ts'
+import { SourceTask, type PartitionProgress } from './source-task.ts'
+import type { Stage, StageGraph } from './stage-graph.ts'
+import { TaskOutputs, type SinkLimits } from './task-outputs.ts'
+
+export interface TopologySettings {
+  readonly graph: StageGraph
+  readonly lineage: number
+  readonly generation: number
+  readonly owner: string
+  /** Newest decided epoch. */
+  readonly epoch: number
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
+  readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
+  readonly limits: ReadonlyMap<string, SinkLimits>
+  /** Floors of slots that have ever been written, by `slotKey`. */
+  readonly floors: ReadonlyMap<string, { readonly epoch: number; readonly chunk: number }>
+  /** Bytes of hot entries each task keeps; undefined = everything stays in memory. */
+  readonly cacheBytes: number | undefined
+  readonly onTap?: (handle: string, value: unknown) => void
+}
+
+/** What tasks ask of the worker. */
+export type TaskHooks = Pick<KeyedTaskSettings, 'now' | 'awaitHandler' | 'load' | 'page'>
+
+export const deadLettersName = 'dead-letters'
+export const slotKey = (slot: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string =>
+  `${slot.sink}/${slot.stage}/${slot.slot}`
+
+export type Task = SourceTask | KeyedTask
+
+export interface Topology {
+  /** In the order of the stages. */
+  readonly tasks: readonly Task[]
+  readonly sources: readonly SourceTask[]
+  readonly keyed: readonly KeyedTask[]
+  readonly slots: ReadonlyMap<string, SlotMachine>
+}
+
+export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Topology {
+  const { graph } = settings
+  const { plan } = graph
+  const channels = new Map<number, Channel[][]>()
+  for (const edge of graph.edges)
+    channels.set(
+      edge.index,
+      Array.from({ length: plan.parallelism }, () => Array.from({ length: plan.parallelism }, () => new Channel()))
+    )
+  const deadLetters: SinkNode = {
+    kind: 'sink',
+    id: -1,
+    name: deadLettersName,
+    input: { node: -1, output: 'main' },
+    sink: plan.deadLetters,
+    delivery: bestDelivery[plan.deadLetters.connector]
+  }
+  const deadLetter = (letter: DeadLetter, outputs: TaskOutputs): void => outputs.write(deadLetters, letter, letter.time)
+  const tasks: Task[] = []
+  for (const stage of graph.stages)
+    for (let task = 0; task < plan.parallelism; task++)
+      tasks.push(buildTask(settings, hooks, stage, task, channels, deadLetter))
+  const slots = new Map<string, SlotMachine>()
+  for (const stage of graph.stages)
+    for (const machine of slotsOf(settings, stage, deadLetters)) slots.set(slotKey(machine.name), machine)
+  return {
+    tasks,
+    sources: tasks.filter(task => task instanceof SourceTask),
+    keyed: tasks.filter(task => task instanceof KeyedTask),
+    slots
+  }
+}
+
+function buildTask(
+  settings: TopologySettings,
+  hooks: TaskHooks,
+  stage: Stage,
+  task: number,
+  channels: ReadonlyMap<number, Channel[][]>,
+  deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
+): Task {
+  const { graph } = settings
+  const { job, keyGroups, slots, parallelism } = graph.plan
+  const outgoing = new Map<number, readonly Channel[]>()
+  for (const edge of graph.edges)
+    if (edge.from === stage.index)
+      outgoing.set(edge.index, (channels.get(edge.index) as Channel[][])[task] as Channel[])
+  const { limits, onTap } = settings
+  const outputs = new TaskOutputs({ stage, keyGroups, slots, parallelism, channels: outgoing, limits, onTap })
+  if (stage.kind === 'source') {
+    const all = settings.partitions.get(stage.name) ?? []
+    const partitions = all.filter(partition => partition.partition % parallelism === task)
+    return new SourceTask({ stage, task, partitions, slots, outputs, now: hooks.now, deadLetter })
+  }
+  const incoming: Channel[] = []
+  for (const edge of stage.inputs)
+    for (const row of channels.get(edge.index) as Channel[][]) incoming.push(row[task] as Channel)
+  const schema = settings.schemas.get(stage.name)
+  const definition = settings.definitions.get(stage.name)
+  assert(schema !== undefined && definition !== undefined, `no definition of stage ${stage.name}`)
+  return new KeyedTask({
+    ...hooks,
+    job,
+    stage,
+    task,
+    definition,
+    schemas: schema.list,
+    schemaIndex: schema.index,
+    keyGroups,
+    slots,
+    parallelism,
+    cacheBytes: settings.cacheBytes,
+    channels: incoming,
+    outputs,
+    deadLetter
+  })
+}
+
+function slotsOf(settings: TopologySettings, stage: Stage, deadLetters: SinkNode): SlotMachine[] {
+  const { plan } = settings.graph
+  const writes = stage.node.onError === 'dead-letter' ? [...stage.sinks, deadLetters] : stage.sinks
+  const machines: SlotMachine[] = []
+  for (const sink of writes) {
+    if (sink.delivery !== 'exactly-once') continue
+    for (let slot = 0; slot < plan.slots; slot++) {
+      const name: SlotName = {
+        job: plan.job,
+        lineage: settings.lineage,
+        sink: sink.name,
+        stage: stage.name,
+        slot
+      }
+      const { epoch: head, generation, owner } = settings
+      machines.push(new SlotMachine(name, { floor: settings.floors.get(slotKey(name)), head, generation, owner }))
+    }
+  }
+  return machines
+}
