@@ -70,7 +70,7 @@ export function topic<T>(
     readonly partitions?: number
     /** Source: where a new job begins; default 'earliest'. */
     readonly from?: 'earliest' | 'latest'
-    /** Source: ends where the topic ended when the job was started, instead of waiting for more; default false. */
+    /** Source: ends when everything in the topic was read, instead of waiting for more; default false. */
     readonly bounded?: boolean
   }
 ): Source<T> & Sink<T> {

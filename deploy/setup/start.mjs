@@ -1,17 +1,48 @@
-/** `npm start`: prepares the project and runs the example job, embedded, with no servers. Arguments go to `cairn run`. */
+/**
+ * `npm start`: prepares the project, fills the demo's topic and runs examples/airports.ts, embedded, with no servers. Arguments go
+ * to `cairn run`.
+ */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { prepare, root } from './prepare.mjs'
 
+const folder = join(root, '.cairn', 'airports')
+const out = join(folder, 'out')
+const args = process.argv.slice(2)
+const say = text => process.stderr.write(`${text}\n`)
+
 prepare()
-process.stderr.write('running examples/orders.ts; kill it at any time and start again: it goes on where it was\n')
-const job = spawn(
-  process.execPath,
-  [join(root, 'deploy/bin/cairn.cjs'), 'run', 'examples/orders.ts', ...process.argv.slice(2)],
-  { cwd: root, stdio: 'inherit' }
-)
+const { nodeClock } = await import('../../dist/runtime/adapters/node-clock.js')
+const { fillFlights } = await import('../../dist/deploy/demo/flights.js')
+const { readResults } = await import('../../dist/deploy/demo/results.js')
+const { summary, tryNext } = await import('../../dist/deploy/demo/summary.js')
+
+const dataset = join(root, 'node_modules/vega-datasets/data/flights-20k.json')
+try {
+  const lines = await fillFlights(join(folder, 'log'), dataset, nodeClock)
+  if (lines > 0) say(`filled the topic "flights" with ${lines} lines, four of them broken on purpose`)
+} catch (error) {
+  if (error.code !== 'LOCKED') throw error
+  say('the demo is running already, in another process: kill that one first, or let it end (about 45 seconds)')
+  process.exit(1)
+}
+
+const cairn = join(root, 'deploy/bin/cairn.cjs')
+const job = spawn(process.execPath, [cairn, 'run', 'examples/airports.ts', '--storage', '.cairn', ...args], {
+  cwd: root,
+  stdio: 'inherit'
+})
+say(`running examples/airports.ts at two days of flights a second, about 45 seconds; "kill -9 ${job.pid}" at any time`)
+// An interrupt reaches the job as well, which drains and then ends.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined)
-job.on('exit', code => {
-  if (code === 0) process.stderr.write('its output is in .cairn/orders/receipts; the code is examples/orders.ts\n')
-  process.exit(code ?? 1)
+job.on('exit', (code, signal) => {
+  if (signal !== null) say(`\nkilled by ${signal}; run npm start again: it goes on where it was`)
+  if (code !== 0) process.exit(code ?? 1)
+  readResults(folder, out, nodeClock).then(
+    results => process.stdout.write(`\n${summary(results)}\n\n${tryNext}`),
+    error => {
+      say(error.stack)
+      process.exit(1)
+    }
+  )
 })

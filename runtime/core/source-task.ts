@@ -342,6 +342,8 @@ export class SourceTask {
     const pace = this.settings.stage.node.paceMsPerSecond
     if (pace === undefined || Number.isNaN(timestamp)) return undefined
     this.pace ??= { wall: this.settings.now(), time: timestamp }
+    // Younger than this run: it comes in live and is no part of what is replayed.
+    if (timestamp >= this.pace.wall) return undefined
     return this.pace.wall + ((timestamp - this.pace.time) / pace) * 1000
   }
 

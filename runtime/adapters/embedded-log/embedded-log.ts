@@ -116,7 +116,7 @@ export class EmbeddedLog {
     return offset
   }
 
-  /** Read committed. `bounded`: each partition finishes where it ended when the reader was first asked. */
+  /** Read committed. `bounded`: a partition finishes once a read finds nothing more in it. */
   reader(topic: string, options: { readonly bounded?: boolean } = {}): LogReader {
     return new TopicReader(this, topic, options.bounded === true)
   }

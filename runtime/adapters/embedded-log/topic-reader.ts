@@ -13,7 +13,6 @@ export class TopicReader implements LogReader {
   private readonly log: EmbeddedLog
   private readonly topic: string
   private readonly bounded: boolean
-  private bounds: readonly number[] | undefined
   private closed = false
   private readonly waiting = new Set<LogPartition>()
 
@@ -25,7 +24,6 @@ export class TopicReader implements LogReader {
 
   async partitions(): Promise<readonly { readonly name: string }[]> {
     const numbers = Array.from({ length: this.log.find(this.topic).partitions }, (_, i) => i)
-    if (this.bounded) this.bounds ??= numbers.map(i => this.log.partition(this.topic, i).visibleEnd)
     return numbers.map(i => ({ name: String(i) }))
   }
 
@@ -34,20 +32,18 @@ export class TopicReader implements LogReader {
   }
 
   async fetch(number: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
-    if (this.bounded && this.bounds === undefined) await this.partitions()
     const partition = this.log.partition(this.topic, number)
-    const bound = this.bounds?.[number] ?? Infinity
     let at = position
     for (let waited = false; ; waited = true) {
       if (this.closed) return { kind: 'caught-up', next: at }
       this.log.store.check()
       if (at > partition.visibleEnd) return { kind: 'out-of-range', earliest: 0, end: partition.visibleEnd }
-      while (at < Math.min(bound, partition.stable)) {
-        const { batch, next } = await this.read(partition, at, Math.min(bound, partition.stable), maxBytes)
+      while (at < partition.stable) {
+        const { batch, next } = await this.read(partition, at, partition.stable, maxBytes)
         if (batch.count > 0) return { kind: 'records', batch, next, end: partition.stable }
         at = next
       }
-      if (at >= bound) return { kind: 'finished' }
+      if (this.bounded && at >= partition.visibleEnd) return { kind: 'finished' }
       if (waited || waitMs <= 0) return { kind: 'caught-up', next: at }
       this.waiting.add(partition)
       await partition.more(this.log.clock, waitMs)
