@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 import type { Job } from '../actors/stream.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
+import { refusePrivateFields } from './private-fields.ts'
 
 const own = (path: string): string => pathToFileURL(fileURLToPath(new URL(path, import.meta.url))).href
 
@@ -34,6 +35,7 @@ export async function loadJob(path: string): Promise<Job<unknown>> {
   const job = module.default
   if (typeof job !== 'object' || job === null || !('plan' in job))
     throw new CodedError('JOB_FILE_INVALID', `job file "${path}" exports no job as its default`)
+  refusePrivateFields((job as Job<unknown>).plan)
   return job as Job<unknown>
 }
 

@@ -1,6 +1,6 @@
 /** Runs the built command line in a folder of its own. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -25,6 +25,10 @@ export class CairnFolder {
   file(name: string, text: string): string {
     writeFileSync(join(this.path, name), text)
     return name
+  }
+
+  text(name: string): string {
+    return readFileSync(join(this.path, name), 'utf8')
   }
 
   cairn(...args: string[]): Ended {

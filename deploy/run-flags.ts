@@ -1,0 +1,40 @@
+/** The options that `run` and `dev` share. Flags over environment over what the job says. */
+import { InvalidArgumentError, type Command } from 'commander'
+import type { Plan } from '../actors/plan.ts'
+import { parseDuration, type Duration } from '../runtime/kernel/durations.ts'
+import { withStorage } from './job-reference.ts'
+import { wholeNumber } from './output.ts'
+import type { StartOptions } from './running-job.ts'
+
+export interface RunFlags {
+  readonly storage: string
+  readonly fresh?: boolean
+  readonly parallelism?: number
+  readonly interval?: number
+}
+
+export function withRunFlags(command: Command): Command {
+  return withStorage(command)
+    .option('--fresh', 'start over: checkpoints and output folders are moved aside')
+    .option('--parallelism <n>', 'tasks per stage', wholeNumber(1))
+    .option('--interval <duration>', 'time between checkpoints, like 100ms or 1s', text => {
+      try {
+        return parseDuration(text as Duration, '--interval')
+      } catch (error) {
+        throw new InvalidArgumentError((error as Error).message)
+      }
+    })
+}
+
+export function startOptions(flags: RunFlags): StartOptions {
+  return {
+    storage: flags.storage,
+    fresh: flags.fresh === true,
+    ...(flags.parallelism === undefined ? {} : { parallelism: flags.parallelism }),
+    ...(flags.interval === undefined ? {} : { intervalMs: flags.interval })
+  }
+}
+
+export function writesToStdout(plan: Plan): boolean {
+  return plan.nodes.some(node => node.kind === 'sink' && node.sink.connector === 'stdout')
+}
