@@ -11,6 +11,7 @@ const status: JobStatus = {
   lag: 5,
   watermark: 0,
   checkpoint: { epoch: 7, completedAt: 10_000, durationMs: 3, bytes: 9 },
+  trouble: undefined,
   late: 0,
   deadLetters: 0,
   keys: 2,
