@@ -11,12 +11,16 @@ import { z } from 'zod'
 import type { Manifest } from '../checkpoint/manifest.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { errorCodes, type ErrorCode } from '../runtime/kernel/error-codes.ts'
+import type { Letters } from './dead-letters.ts'
 import type { JobStatus } from './running-job.ts'
 import type { CheckpointLine, Verified } from './stored-job.ts'
 
 export const controlVersion = 1
 /** A longer request would let one client hold the job's memory. */
 export const requestLimitBytes = 4 * 1024 * 1024
+
+/** More letters in one answer would hold the job's memory, and its events while the answer is built. */
+export const letterLimit = 10_000
 
 const count = z.number().int().nonnegative()
 const part = z.union([z.string(), z.int()])
@@ -29,6 +33,12 @@ const requests = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('checkpoint-list') }),
   z.strictObject({ kind: z.literal('checkpoint-inspect'), epoch: count.optional() }),
   z.strictObject({ kind: z.literal('checkpoint-verify'), epoch: count.optional() }),
+  z.strictObject({
+    kind: z.literal('dead-letters'),
+    id: z.string().optional(),
+    stage: z.string().optional(),
+    limit: count.max(letterLimit)
+  }),
   z.strictObject({ kind: z.literal('drain') }),
   z.strictObject({ kind: z.literal('stop') })
 ])
@@ -42,6 +52,7 @@ export interface ControlResults {
   readonly 'checkpoint-list': readonly CheckpointLine[]
   readonly 'checkpoint-inspect': Manifest
   readonly 'checkpoint-verify': Verified
+  readonly 'dead-letters': Letters
   readonly drain: null
   readonly stop: null
 }

@@ -4,6 +4,7 @@ import type { Plan } from '../actors/plan.ts'
 import { CodedError, unreachable } from '../runtime/kernel/errors.ts'
 import { ControlClient } from './control-client.ts'
 import type { ControlRequest, ControlResults, StateAnswer } from './control-protocol.ts'
+import { readDeadLetters } from './dead-letters.ts'
 import type { JobReference } from './job-reference.ts'
 import { plainValue } from './plain-value.ts'
 import type { RunningJob } from './running-job.ts'
@@ -12,7 +13,8 @@ import { StoredJob, unknownStage } from './stored-job.ts'
 type Kind = ControlRequest['kind']
 type Request<K extends Kind> = Extract<ControlRequest, { readonly kind: K }>
 /** What files can answer. */
-type StoredKind = 'state' | 'checkpoint-list' | 'checkpoint-inspect' | 'checkpoint-verify'
+const storedKinds = ['state', 'checkpoint-list', 'checkpoint-inspect', 'checkpoint-verify', 'dead-letters'] as const
+type StoredKind = (typeof storedKinds)[number]
 
 /** Asks the process that runs the job, or reads what it has stored. Throws NOT_RUNNING where only a running job could answer. */
 export async function askJob<K extends Kind>(job: JobReference, request: Request<K>): Promise<ControlResults[K]> {
@@ -26,7 +28,7 @@ export async function askJob<K extends Kind>(job: JobReference, request: Request
     } finally {
       client.close()
     }
-  if (isStored(request)) return (await answerStored(new StoredJob(job.name, job.folder), request)) as ControlResults[K]
+  if (isStored(request)) return (await answerStored(job, request)) as ControlResults[K]
   throw new CodedError('NOT_RUNNING', `job "${job.name}" is not running`)
 }
 
@@ -36,7 +38,7 @@ export function answersOf(
   plan: Plan,
   folder: string
 ): (request: ControlRequest) => Promise<unknown> {
-  const stored = new StoredJob(plan.job, folder)
+  const reference: JobReference = { name: plan.job, folder, plan }
   const stages = plan.nodes.flatMap(node =>
     node.kind === 'actor' ? [{ name: node.name, actor: defineActor(node.actor, node.name).name }] : []
   )
@@ -61,21 +63,20 @@ export function answersOf(
         setImmediate(() => void (request.kind === 'stop' ? running.stop() : running.drain()).catch(() => undefined))
         return null
       default:
-        return answerStored(stored, request)
+        return answerStored(reference, request)
     }
   }
 }
 
 function isStored(request: ControlRequest): request is Request<StoredKind> {
-  return (
-    request.kind === 'state' ||
-    request.kind === 'checkpoint-list' ||
-    request.kind === 'checkpoint-inspect' ||
-    request.kind === 'checkpoint-verify'
-  )
+  return (storedKinds as readonly Kind[]).includes(request.kind)
 }
 
-async function answerStored(job: StoredJob, request: Request<StoredKind>): Promise<ControlResults[StoredKind]> {
+async function answerStored(
+  { name, folder, plan }: JobReference,
+  request: Request<StoredKind>
+): Promise<ControlResults[StoredKind]> {
+  const job = new StoredJob(name, folder)
   switch (request.kind) {
     case 'state': {
       const { fields, epoch } = await job.state(request.stage, request.key)
@@ -87,6 +88,8 @@ async function answerStored(job: StoredJob, request: Request<StoredKind>): Promi
       return (await job.manifest(request.epoch)).manifest
     case 'checkpoint-verify':
       return job.verify(request.epoch)
+    case 'dead-letters':
+      return readDeadLetters(name, plan, request)
     default:
       return unreachable(request)
   }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { isCodedError } from '../runtime/kernel/errors.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
+import { deadLettersCommand } from './commands/dead-letters.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
 import { stateCommand } from './commands/state.ts'
@@ -16,7 +17,8 @@ for (const command of [
   statusCommand(),
   stopCommand(),
   stateCommand(),
-  checkpointCommand()
+  checkpointCommand(),
+  deadLettersCommand()
 ])
   program.addCommand(command)
 

@@ -61,11 +61,13 @@ export function cell(value: unknown): string {
   })
 }
 
-export function wholeNumber(least: number): (text: string) => number {
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return text => {
     const n = Number(text)
-    if (text.trim() === '' || !Number.isSafeInteger(n) || n < least)
-      throw new InvalidArgumentError(`It must be a whole number from ${least}.`)
+    if (text.trim() === '' || !Number.isSafeInteger(n) || n < least || n > most)
+      throw new InvalidArgumentError(
+        `It must be a whole number from ${least}${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ''}.`
+      )
     return n
   }
 }
