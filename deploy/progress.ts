@@ -85,6 +85,7 @@ export function progressLine(status: JobStatus, perSecond: number | undefined, w
   if (status.late > 0) parts.push(`${status.late} late`)
   if (status.deadLetters > 0) parts.push(`${status.deadLetters} dead letters`)
   for (const sink of status.sinks) parts.push(`${sink.name} ${sink.published}`)
+  if (status.trouble !== undefined) parts.push(`no checkpoint completes: ${status.trouble}`)
   return `${status.job}: ${parts.join(' · ')}`
 }
 

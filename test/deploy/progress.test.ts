@@ -39,6 +39,10 @@ void t.test('a line names events a second, lag, watermark and the last checkpoin
     progressLine({ ...status, watermark: 9e15, late: 3, deadLetters: 1 }, undefined, 0),
     /9000000000000000 .*3 late · 1 dead letters/
   )
+  t.match(
+    progressLine({ ...status, trouble: 'the disk is full' }, undefined, 0),
+    / · no checkpoint completes: the disk is full$/
+  )
   t.end()
 })
 
