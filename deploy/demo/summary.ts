@@ -74,7 +74,7 @@ export function summary(results: Results): string {
     ),
     [
       `${airports.length} airports; ${results.stranded.length} flights arrived five hours late or more.`,
-      `${results.late.length} flights came in too late for their windows: none is lost, they are in the folder "late".`,
+      `${results.late.length} flights came in too late for their windows: none is lost, see .cairn/airports/out/late.`,
       `${results.deadLetters.length} lines could not be read, broken on purpose, and are dead letters:`,
       ...results.deadLetters.map(letter => `  ${String(letter.event).slice(0, 70)}`),
       `Fingerprint of all output: ${results.fingerprint}. It is the same however often the job is killed on the way.`
@@ -83,12 +83,14 @@ export function summary(results: Results): string {
 }
 
 export const tryNext = `Try next
-  kill it     npm start -- --fresh     in the middle, from another terminal: kill -9 the process id that it says;
+  again       npm start -- --fresh     starts over; npm start alone says that the job has finished
+  kill it     npm start -- --fresh     and kill -9, from another terminal, the process id that it says;
               npm start                goes on where it was, and ends with the same fingerprint
-  look in     npx --no-install cairn state get airports Airport DFW
-              npx --no-install cairn state get airports Route '["MSN","ORD"]'
+  look in     npx --no-install cairn state get airports Airport DFW              while it runs or after
+              npx --no-install cairn state get airports Route '["DFW","ATL"]'
               npx --no-install cairn dead-letters list airports
-  push        npm start -- --fresh     and while it runs, from another terminal:
-              npx --no-install cairn log append airports flights '{"date":"2001/04/01 09:00","delay":999,"origin":"DFW","destination":"ATL"}'
+  push        npm start -- --fresh     and from another terminal, while it runs:
+              npx --no-install cairn log append airports flights '{"date":"2001/03/31 23:59","delay":999,"origin":"DFW","destination":"ATL"}'
+              it is read when the replay comes to it, and stays in the topic: rm -r .cairn/airports forgets it
   read        examples/airports.ts     is the whole job; test/examples/airports.test.ts tests it in milliseconds
 `

@@ -15,6 +15,7 @@ prepare()
 const { nodeClock } = await import('../../dist/runtime/adapters/node-clock.js')
 const { fillFlights } = await import('../../dist/deploy/demo/flights.js')
 const { readResults } = await import('../../dist/deploy/demo/results.js')
+const { StoredJob } = await import('../../dist/deploy/stored-job.js')
 const { summary, tryNext } = await import('../../dist/deploy/demo/summary.js')
 
 const dataset = join(root, 'node_modules/vega-datasets/data/flights-20k.json')
@@ -27,22 +28,36 @@ try {
   process.exit(1)
 }
 
+/** Undefined where that cannot be said; `cairn run` then says why. */
+const finished = async () => {
+  try {
+    return (await new StoredJob('airports', folder).checkpoints())[0]?.final
+  } catch {
+    return undefined
+  }
+}
+const before = (await finished()) === true && !args.includes('--fresh')
 const cairn = join(root, 'deploy/bin/cairn.cjs')
 const job = spawn(process.execPath, [cairn, 'run', 'examples/airports.ts', '--storage', '.cairn', ...args], {
   cwd: root,
   stdio: 'inherit'
 })
-say(`running examples/airports.ts at two days of flights a second, about 45 seconds; "kill -9 ${job.pid}" at any time`)
+if (!before)
+  say(
+    `running examples/airports.ts at two days of flights a second, about 45 seconds; "kill -9 ${job.pid}" at any time`
+  )
 // An interrupt reaches the job as well, which drains and then ends.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined)
 job.on('exit', (code, signal) => {
   if (signal !== null) say(`\nkilled by ${signal}; run npm start again: it goes on where it was`)
   if (code !== 0) process.exit(code ?? 1)
-  readResults(folder, out, nodeClock).then(
-    results => process.stdout.write(`\n${summary(results)}\n\n${tryNext}`),
-    error => {
-      say(error.stack)
-      process.exit(1)
-    }
-  )
+  finish().catch(error => {
+    say(error.stack)
+    process.exit(1)
+  })
 })
+
+async function finish() {
+  if ((await finished()) !== true) say('\nstopped before the end; run npm start again: it goes on where it was')
+  else process.stdout.write(`\n${summary(await readResults(folder, out, nodeClock))}\n\n${tryNext}`)
+}
