@@ -45,7 +45,8 @@ class FilesProducer implements Producer {
   constructor(files: Files, folder: string, slot: SlotName) {
     this.files = files
     this.folder = folder
-    this.prefix = `${padded(slot.lineage, 3)}-${slot.sink}-${slot.stage}-${padded(slot.slot, 3)}-`
+    // A name may hold "-" but no dot, so that two slots never share a prefix.
+    this.prefix = `${padded(slot.lineage, 3)}.${slot.sink}.${slot.stage}.${padded(slot.slot, 3)}.`
   }
 
   async readLedger(): Promise<LedgerEntry | undefined> {

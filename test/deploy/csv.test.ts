@@ -24,7 +24,8 @@ void t.test('rows of a CSV file reach a topic, refused ones the dead letters, wi
   const read = async (name: string): Promise<unknown[]> => {
     const got = await log.reader(name).fetch(0, 0, 1 << 20, 0)
     if (got.kind !== 'records') return []
-    return Array.from({ length: got.batch.count }, (_, i) => JSON.parse(String(Buffer.from(got.batch.value(i) ?? []))))
+    const text = (i: number): string => Buffer.from(got.batch.value(i) ?? []).toString()
+    return Array.from({ length: got.batch.count }, (_, i) => JSON.parse(text(i)) as unknown)
   }
   t.same(await read('out'), [
     { name: 'ann', age: 7 },
