@@ -46,8 +46,9 @@ if (!before)
   say(
     `running examples/airports.ts at two days of flights a second, about 45 seconds; "kill -9 ${job.pid}" at any time`
   )
-// An interrupt reaches the job as well, which drains and then ends.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined)
+// An interrupt from the keyboard reaches the job as well, which drains and then ends.
+process.on('SIGINT', () => undefined)
+process.on('SIGTERM', () => job.kill('SIGTERM'))
 job.on('exit', (code, signal) => {
   if (signal !== null) say(`\nkilled by ${signal}; run npm start again: it goes on where it was`)
   if (code !== 0) process.exit(code ?? 1)
