@@ -40,6 +40,7 @@ const config = (lib: readonly string[], files: readonly string[]): string =>
       lib,
       module: 'NodeNext',
       noEmit: true,
+      rewriteRelativeImportExtensions: true,
       skipLibCheck: false,
       types: []
     },
@@ -114,22 +115,22 @@ void t.test('a job type-checks there in full, its mistakes are refused, and its 
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   writeFileSync(join(folder, 'visits.ts'), visits)
   writeFileSync(join(folder, 'job.ts'), fromReadme('ts', 'extends Actor'))
+  writeFileSync(join(folder, 'try.ts'), fromReadme('ts', 'await drive('))
   // Cairn's own types ask for the language only; zod's ask for URL.
   writeFileSync(join(folder, 'tsconfig.json'), config(['ES2023'], ['job.ts']))
   t.same(run(folder, process.execPath, tsc, '-p', '.'), { code: 0, text: '' })
-  writeFileSync(join(folder, 'tsconfig.json'), config(['ES2023', 'DOM'], ['visits.ts']))
-  const emitted = run(
-    folder,
-    process.execPath,
-    tsc,
-    ...['-p', '.', '--noEmit', 'false', '--outDir', 'out', '--rewriteRelativeImportExtensions']
-  )
+  writeFileSync(join(folder, 'tsconfig.json'), config(['ES2023', 'DOM'], ['visits.ts', 'try.ts']))
+  const emitted = run(folder, process.execPath, tsc, ...['-p', '.', '--noEmit', 'false', '--outDir', 'out'])
   t.same(emitted, { code: 0, text: '' })
   writeFileSync(
     join(folder, 'check.js'),
     "import { check } from './out/visits.js'\nconsole.log(`pages ${await check()}`)\n"
   )
   t.same(run(folder, process.execPath, 'check.js'), { code: 0, text: 'pages 1\n' })
+  t.same(run(folder, process.execPath, 'out/try.js'), {
+    code: 0,
+    text: "[\n  { user: 'ann', count: 1 },\n  { user: 'bob', count: 1 },\n  { user: 'ann', count: 2 }\n]\n"
+  })
   t.end()
 })
 
