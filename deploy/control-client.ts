@@ -52,6 +52,7 @@ export class ControlClient {
   async ask<K extends ControlRequest['kind']>(
     request: Extract<ControlRequest, { kind: K }>
   ): Promise<ControlResults[K]> {
+    if (!this.socket.writable) throw new CodedError('NOT_RUNNING', 'the job has ended')
     const line = JSON.stringify({ v: controlVersion, id: this.next++, ...request })
     const answer = new Promise<ControlAnswer>((resolve, reject) => this.waiting.push({ resolve, reject }))
     this.socket.write(`${line}\n`)
@@ -60,7 +61,7 @@ export class ControlClient {
   }
 
   close(): void {
-    this.socket.end()
+    this.socket.destroy()
   }
 
   private received(line: string): void {

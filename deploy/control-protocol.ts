@@ -13,7 +13,8 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { errorCodes, type ErrorCode } from '../runtime/kernel/error-codes.ts'
 import type { Letters } from './dead-letters.ts'
 import type { JobStatus } from './running-job.ts'
-import type { CheckpointLine, Verified } from './stored-job.ts'
+import type { CheckpointLine, SavepointLine, Verified } from './stored-job.ts'
+import type { ReadAnswer, TopicLine } from './topic-desk.ts'
 
 export const controlVersion = 1
 /** A longer request would let one client hold the job's memory. */
@@ -21,7 +22,14 @@ export const requestLimitBytes = 4 * 1024 * 1024
 
 /** More letters in one answer would hold the job's memory, and its events while the answer is built. */
 export const letterLimit = 10_000
+/** Records in one request or answer; more would hold the job's memory, and its events meanwhile. */
+export const pageLimit = 1000
+/** A client that went away is noticed when its answer is written. */
+const waitLimitMs = 10_000
 
+const name = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, "a savepoint's name must match [A-Za-z][A-Za-z0-9_-]{0,62}")
 const count = z.number().int().nonnegative()
 const part = z.union([z.string(), z.int()])
 const key = z.union([part, z.array(part)])
@@ -39,6 +47,26 @@ const requests = z.discriminatedUnion('kind', [
     stage: z.string().optional(),
     limit: count.max(letterLimit)
   }),
+  z.strictObject({ kind: z.literal('savepoint-create'), name }),
+  z.strictObject({ kind: z.literal('savepoint-list') }),
+  z.strictObject({ kind: z.literal('topics') }),
+  z.strictObject({
+    kind: z.literal('log-append'),
+    topic: z.string(),
+    partition: count.optional(),
+    partitions: count.optional(),
+    unchecked: z.boolean().optional(),
+    records: z.array(z.strictObject({ key: z.string().optional(), value: z.string() })).max(pageLimit)
+  }),
+  z.strictObject({
+    kind: z.literal('log-read'),
+    topic: z.string(),
+    partition: count.optional(),
+    positions: z.array(count).optional(),
+    last: count.optional(),
+    limit: count.max(pageLimit),
+    waitMs: count.max(waitLimitMs)
+  }),
   z.strictObject({ kind: z.literal('drain') }),
   z.strictObject({ kind: z.literal('stop') })
 ])
@@ -53,6 +81,11 @@ export interface ControlResults {
   readonly 'checkpoint-inspect': Manifest
   readonly 'checkpoint-verify': Verified
   readonly 'dead-letters': Letters
+  readonly 'savepoint-create': { readonly name: string; readonly epoch: number }
+  readonly 'savepoint-list': readonly SavepointLine[]
+  readonly topics: readonly TopicLine[]
+  readonly 'log-append': { readonly appended: number; readonly created: boolean }
+  readonly 'log-read': ReadAnswer
   readonly drain: null
   readonly stop: null
 }

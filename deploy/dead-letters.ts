@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { json } from '../actors/codecs.ts'
 import type { SinkSpec } from '../actors/connectors.ts'
 import type { Plan } from '../actors/plan.ts'
+import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { plainValue } from './plain-value.ts'
 
@@ -25,41 +26,68 @@ export interface LetterQuery {
   readonly limit: number
 }
 
-/** @param plan says where they go; where it is not known, the default */
-export async function readDeadLetters(job: string, plan: Plan | undefined, query: LetterQuery): Promise<Letters> {
-  const spec: SinkSpec = plan?.deadLetters ?? {
-    connector: 'files',
-    folder: `.cairn/${job}/dead-letters`,
-    codec: json()
+/** Runs `work` with the job's log; undefined = it has none. */
+type WithLog = <T>(work: (log: EmbeddedLog) => Promise<T>) => Promise<T | undefined>
+
+/** @param plan says where they go; where it is not known, the default topic */
+export async function readDeadLetters(
+  job: string,
+  plan: Plan | undefined,
+  withLog: WithLog,
+  query: LetterQuery
+): Promise<Letters> {
+  const spec = plan?.deadLetters
+  const kept: Letter[] = []
+  let total = 0
+  const add = (value: unknown): void => {
+    const letter = letterOf(value)
+    if (query.id !== undefined && letter['id'] !== query.id) return
+    if (query.stage !== undefined && letter['stage'] !== query.stage) return
+    total++
+    if (kept.push(letter) > query.limit) kept.shift()
   }
-  const matching = (await lettersOf(job, spec)).filter(
-    letter =>
-      (query.id === undefined || letter['id'] === query.id) &&
-      (query.stage === undefined || letter['stage'] === query.stage)
-  )
-  return { letters: matching.slice(Math.max(0, matching.length - query.limit)), total: matching.length }
+  if (spec?.connector === 'files') await lettersInFolder(resolve(spec.folder), spec.codec, add)
+  else if (spec === undefined || spec.connector === 'log')
+    await withLog(log => lettersInTopic(log, spec?.topic ?? `${job}-dead-letters`, spec?.codec ?? json(), add))
+  else
+    throw new CodedError(
+      'NOT_FOUND',
+      `the dead letters of job "${job}" go to the connector "${spec.connector}", which cannot be read from here`
+    )
+  return { letters: kept, total }
 }
 
-async function lettersOf(job: string, spec: SinkSpec): Promise<Letter[]> {
-  if (spec.connector === 'files') return lettersInFolder(resolve(spec.folder), spec.codec)
-  throw new CodedError(
-    'NOT_FOUND',
-    `the dead letters of job "${job}" go to the connector "${spec.connector}", which cannot be read from here`
-  )
+async function lettersInTopic(
+  log: EmbeddedLog,
+  topic: string,
+  codec: SinkSpec['codec'],
+  add: (value: unknown) => void
+): Promise<void> {
+  const partitions = log.topic(topic)?.partitions ?? 0
+  const reader = log.reader(topic)
+  for (let partition = 0; partition < partitions; partition++)
+    for (let position = 0; ;) {
+      const fetched = await reader.fetch(partition, position, 1024 * 1024, 0)
+      if (fetched.kind !== 'records') break
+      for (let i = 0; i < fetched.batch.count; i++) {
+        const value = fetched.batch.value(i)
+        if (value !== undefined) add(codec.decode(value))
+      }
+      position = fetched.next
+    }
+  await reader.close()
 }
 
-async function lettersInFolder(folder: string, codec: SinkSpec['codec']): Promise<Letter[]> {
-  const letters: Letter[] = []
+async function lettersInFolder(folder: string, codec: SinkSpec['codec'], add: (value: unknown) => void): Promise<void> {
   for (const name of await publishedFiles(folder)) {
     const bytes = await readFile(join(folder, name))
     for (let from = 0; from < bytes.length;) {
       const end = bytes.indexOf(0x0a, from)
       const line = bytes.subarray(from, end < 0 ? bytes.length : end)
       from += line.length + 1
-      letters.push(letterOf(codec.decode(line)))
+      add(codec.decode(line))
     }
   }
-  return letters
 }
 
 function letterOf(value: unknown): Letter {

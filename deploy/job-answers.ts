@@ -1,6 +1,7 @@
 /** Answers what a job is asked: the running process for what is live, stored files for the rest. */
 import { defineActor } from '../actors/definition.ts'
 import type { Plan } from '../actors/plan.ts'
+import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CodedError, unreachable } from '../runtime/kernel/errors.ts'
 import { ControlClient } from './control-client.ts'
 import type { ControlRequest, ControlResults, StateAnswer } from './control-protocol.ts'
@@ -9,12 +10,26 @@ import type { JobReference } from './job-reference.ts'
 import { plainValue } from './plain-value.ts'
 import type { RunningJob } from './running-job.ts'
 import { StoredJob, unknownStage } from './stored-job.ts'
+import { appendTo, noTopic, readTopic, topicLines, withStoredLog } from './topic-desk.ts'
 
 type Kind = ControlRequest['kind']
 type Request<K extends Kind> = Extract<ControlRequest, { readonly kind: K }>
 /** What files can answer. */
-const storedKinds = ['state', 'checkpoint-list', 'checkpoint-inspect', 'checkpoint-verify', 'dead-letters'] as const
+const storedKinds = [
+  'state',
+  'checkpoint-list',
+  'checkpoint-inspect',
+  'checkpoint-verify',
+  'savepoint-list',
+  'dead-letters',
+  'topics',
+  'log-append',
+  'log-read'
+] as const
 type StoredKind = (typeof storedKinds)[number]
+
+/** The job's log while `work` runs; undefined = it has none. `make`: then one is made where that is possible. */
+type WithLog = <T>(make: boolean, work: (log: EmbeddedLog) => Promise<T>) => Promise<T | undefined>
 
 /** Asks the process that runs the job, or reads what it has stored. Throws NOT_RUNNING where only a running job could answer. */
 export async function askJob<K extends Kind>(job: JobReference, request: Request<K>): Promise<ControlResults[K]> {
@@ -23,12 +38,16 @@ export async function askJob<K extends Kind>(job: JobReference, request: Request
     try {
       return await client.ask<K>(request)
     } catch (error) {
-      // It ended while it was asked: what it has stored still answers.
-      if (!(error instanceof CodedError) || error.code !== 'NOT_RUNNING' || !isStored(request)) throw error
+      // It ended while it was asked: what it has stored still answers. An append may have been done, so it is not done again.
+      const ended = error instanceof CodedError && error.code === 'NOT_RUNNING'
+      if (!ended || !isStored(request) || request.kind === 'log-append') throw error
     } finally {
       client.close()
     }
-  if (isStored(request)) return (await answerStored(job, request)) as ControlResults[K]
+  if (isStored(request))
+    return (await answerStored(job, request, (make, work) =>
+      withStoredLog(job.folder, make, work)
+    )) as ControlResults[K]
   throw new CodedError('NOT_RUNNING', `job "${job.name}" is not running`)
 }
 
@@ -42,6 +61,7 @@ export function answersOf(
   const stages = plan.nodes.flatMap(node =>
     node.kind === 'actor' ? [{ name: node.name, actor: defineActor(node.actor, node.name).name }] : []
   )
+  const withLog: WithLog = async (_make, work) => (running.log === undefined ? undefined : work(running.log))
   return async request => {
     switch (request.kind) {
       case 'status':
@@ -57,13 +77,15 @@ export function answersOf(
       }
       case 'checkpoint-create':
         return { epoch: await running.checkpoint() }
+      case 'savepoint-create':
+        return running.savepoint(request.name)
       case 'drain':
       case 'stop':
         // Answered first: the socket closes when the job has ended.
         setImmediate(() => void (request.kind === 'stop' ? running.stop() : running.drain()).catch(() => undefined))
         return null
       default:
-        return answerStored(reference, request)
+        return answerStored(reference, request, withLog)
     }
   }
 }
@@ -74,7 +96,8 @@ function isStored(request: ControlRequest): request is Request<StoredKind> {
 
 async function answerStored(
   { name, folder, plan }: JobReference,
-  request: Request<StoredKind>
+  request: Request<StoredKind>,
+  withLog: WithLog
 ): Promise<ControlResults[StoredKind]> {
   const job = new StoredJob(name, folder)
   switch (request.kind) {
@@ -88,8 +111,22 @@ async function answerStored(
       return (await job.manifest(request.epoch)).manifest
     case 'checkpoint-verify':
       return job.verify(request.epoch)
+    case 'savepoint-list':
+      return job.savepoints()
     case 'dead-letters':
-      return readDeadLetters(name, plan, request)
+      return readDeadLetters(name, plan, work => withLog(false, work), request)
+    case 'topics':
+      return (await withLog(false, topicLines)) ?? []
+    case 'log-append': {
+      const answer = await withLog(true, log => appendTo(log, plan, request))
+      if (answer === undefined) throw noTopic(request.topic, undefined)
+      return answer
+    }
+    case 'log-read': {
+      const answer = await withLog(false, log => readTopic(log, request))
+      if (answer === undefined) throw noTopic(request.topic, undefined)
+      return answer
+    }
     default:
       return unreachable(request)
   }

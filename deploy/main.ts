@@ -3,8 +3,10 @@ import { Command, CommanderError } from 'commander'
 import { isCodedError } from '../runtime/kernel/errors.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
+import { logCommand } from './commands/log.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
+import { savepointCommand } from './commands/savepoint.ts'
 import { stateCommand } from './commands/state.ts'
 import { statusCommand, stopCommand } from './commands/status.ts'
 
@@ -18,7 +20,9 @@ for (const command of [
   stopCommand(),
   stateCommand(),
   checkpointCommand(),
-  deadLettersCommand()
+  deadLettersCommand(),
+  savepointCommand(),
+  logCommand()
 ])
   program.addCommand(command)
 

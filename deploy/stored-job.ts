@@ -29,6 +29,11 @@ export interface CheckpointLine {
   readonly stateBytes: number | null
 }
 
+export interface SavepointLine {
+  readonly name: string
+  readonly epoch: number
+}
+
 export interface Verified {
   readonly epoch: number
   readonly files: number
@@ -79,6 +84,17 @@ export class StoredJob {
     const names: string[] = []
     for (const folder of folders) for (const name of await this.storage.list(folder)) names.push(`${folder}/${name}`)
     return names
+  }
+
+  /** Newest first. */
+  async savepoints(): Promise<SavepointLine[]> {
+    const { head } = await readHead(this.storage, this.job, nonce)
+    if (head === undefined) return []
+    const { savepointNames, savepoints, epoch } = head.manifest
+    return [
+      ...savepointNames.map(name => ({ name, epoch })),
+      ...savepoints.map(({ name, epoch }) => ({ name, epoch }))
+    ].sort((a, b) => b.epoch - a.epoch || (a.name < b.name ? -1 : 1))
   }
 
   /** The manifest of a checkpoint, the newest by default. */
