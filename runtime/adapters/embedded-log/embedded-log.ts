@@ -221,7 +221,7 @@ export class EmbeddedLog {
       this.store.remove(openKey(producer, partition))
       if (outcome === aborted) {
         const { topic, partition: number } = partition.place
-        partition.aborted.push({ producer, first, marker })
+        partition.addAborted(producer, { first, marker })
         this.store.put(`aborted/${topic}/${number}/${marker}`, { producer, first })
       }
       this.moved(partition, marker + 1)
@@ -266,7 +266,7 @@ export class EmbeddedLog {
     for (const [key, value] of this.store.under('aborted/')) {
       const [topic, partition, marker] = key.slice('aborted/'.length).split('/').map(Number)
       const { producer, first } = value as { producer: number; first: number }
-      this.byPlace.get(`${topic}/${partition}`)?.aborted.push({ producer, first, marker: marker as number })
+      this.byPlace.get(`${topic}/${partition}`)?.addAborted(producer, { first, marker: marker as number })
     }
     for (const [key, value] of this.store.under('open/')) {
       const [producer, topic, partition] = key.slice('open/'.length).split('/').map(Number)

@@ -9,8 +9,7 @@
 import type { Clock } from '../../ports/clock.ts'
 import type { Place } from './log-entry.ts'
 
-export interface AbortedRun {
-  readonly producer: number
+interface AbortedRun {
   readonly first: number
   /** Offset of the marker. */
   readonly marker: number
@@ -26,7 +25,8 @@ export class LogPartition {
   stable: number
   /** First offset by producer number. */
   readonly open = new Map<number, number>()
-  readonly aborted: AbortedRun[] = []
+  /** By producer number, in order: one producer's transactions never overlap. */
+  private readonly aborted = new Map<number, AbortedRun[]>()
   private readonly waiting = new Set<() => void>()
 
   constructor(place: Place, end: number) {
@@ -47,7 +47,25 @@ export class LogPartition {
   }
 
   isAborted(producer: number, offset: number): boolean {
-    return this.aborted.some(run => run.producer === producer && offset >= run.first && offset < run.marker)
+    const runs = this.aborted.get(producer)
+    if (runs === undefined) return false
+    let [low, high] = [0, runs.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((runs[middle] as AbortedRun).marker < offset) low = middle + 1
+      else high = middle
+    }
+    return low < runs.length && offset >= (runs[low] as AbortedRun).first
+  }
+
+  addAborted(producer: number, run: AbortedRun): void {
+    const runs = this.aborted.get(producer)
+    if (runs === undefined) this.aborted.set(producer, [run])
+    else {
+      runs.push(run)
+      // What is loaded comes in the order of text.
+      if (run.marker < (runs.at(-2) as AbortedRun).marker) runs.sort((a, b) => a.marker - b.marker)
+    }
   }
 
   /** Resolves when more can be read, when `waitMs` have passed, or when woken. */
