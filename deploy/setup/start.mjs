@@ -4,26 +4,20 @@
  */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { demoFolder as folder, fillDemo } from './fill-demo.mjs'
 import { prepare, root } from './prepare.mjs'
 
-const folder = join(root, '.cairn', 'airports')
 const out = join(folder, 'out')
 const args = process.argv.slice(2)
 const say = text => process.stderr.write(`${text}\n`)
 
 prepare()
 const { nodeClock } = await import('../../dist/runtime/adapters/node-clock.js')
-const { fillFlights } = await import('../../dist/deploy/demo/flights.js')
 const { readResults } = await import('../../dist/deploy/demo/results.js')
 const { StoredJob } = await import('../../dist/deploy/stored-job.js')
 const { summary, tryNext } = await import('../../dist/deploy/demo/summary.js')
 
-const dataset = join(root, 'node_modules/vega-datasets/data/flights-20k.json')
-try {
-  const lines = await fillFlights(join(folder, 'log'), dataset, nodeClock)
-  if (lines > 0) say(`filled the topic "flights" with ${lines} lines, four of them broken on purpose`)
-} catch (error) {
-  if (error.code !== 'LOCKED') throw error
+if ((await fillDemo()) === 'running') {
   say('the demo is running already, in another process: kill that one first, or let it end (about 45 seconds)')
   process.exit(1)
 }
