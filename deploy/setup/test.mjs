@@ -4,11 +4,9 @@ import { createInterface } from 'node:readline'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fillDemo } from './fill-demo.mjs'
-import { fillDemo } from './fill-demo.mjs'
 import { prepare, root, run } from './prepare.mjs'
 
 prepare()
-await fillDemo()
 await fillDemo()
 run('checking the formatting', process.execPath, [
   'node_modules/prettier/bin/prettier.cjs',
