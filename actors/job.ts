@@ -1,5 +1,5 @@
 /** Builds a job: records the dataflow, checks it, reports every error together. */
-import { formatDuration, parseDuration, type Duration } from '../runtime/kernel/durations.ts'
+import { formatDuration, parseDuration, parseSize, type Duration } from '../runtime/kernel/durations.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Actor, ActorClass } from './actor.ts'
 import { bestDelivery, type SinkSpec } from './connectors.ts'
@@ -50,6 +50,15 @@ class Recorder {
     const id = this.nodes.length
     this.nodes.push({ ...node, id } as PlanNode)
     return id
+  }
+
+  size(size: number | string | undefined, what: string): number | undefined {
+    try {
+      return size === undefined ? undefined : parseSize(size, what)
+    } catch (error) {
+      this.problems.push((error as Error).message)
+      return undefined
+    }
   }
 
   duration(duration: Duration, what: string): number {
@@ -264,6 +273,8 @@ export function job<H>(name: string, build: (j: JobBuilder) => H, options: JobOp
     intervalMs: recorder.duration(options.interval ?? '1s', 'interval'),
     keyGroups: options.keyGroups ?? 1920,
     slots: options.slots ?? 8,
+    store: options.store ?? 'memory',
+    cacheBytes: recorder.size(options.cache ?? (options.store === 'level' ? '256MiB' : undefined), 'cache'),
     onError: options.onError ?? 'fail',
     deadLetters: options.deadLetters ?? defaultDeadLetters(name),
     handles: named,

@@ -48,6 +48,8 @@ function checkNumbers(plan: Plan, problems: string[]): void {
     problems.push(`slots (${plan.slots}) must divide keyGroups (${plan.keyGroups})`)
   if (plan.parallelism > plan.slots)
     problems.push(`parallelism (${plan.parallelism}) is above slots (${plan.slots}), which bound it`)
+  if (!['memory', 'level'].includes(plan.store))
+    problems.push(`store is ${JSON.stringify(plan.store)}; it is 'memory' or 'level'`)
   if (plan.intervalMs < 10) problems.push(`interval is ${plan.intervalMs} ms; it must be at least 10 ms`)
 }
 

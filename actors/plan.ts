@@ -96,6 +96,16 @@ export interface JobOptions {
   readonly keyGroups?: number
   /** Slots per stage that feeds exactly-once sinks; must divide keyGroups. Default 8. */
   readonly slots?: number
+  /**
+   * Where actors live that do not fit into `cache`: `'memory'` (default) keeps them as bytes in memory, `'level'` in LevelDB on the
+   * local disk, so that state may outgrow memory. What is kept there is a cache of checkpoints; nothing is lost with it.
+   */
+  readonly store?: 'memory' | 'level'
+  /**
+   * About how many bytes of actors to keep ready as objects, e.g. '256MiB' (the default of `level`). Without it `memory` keeps all
+   * actors as objects.
+   */
+  readonly cache?: number | `${number}${'B' | 'KiB' | 'MiB' | 'GiB'}`
   /** Errors outside actors: map, filter, keyBy, aggregate. Default 'fail'. */
   readonly onError?: 'fail' | 'dead-letter'
   /** Where dead letters go. Default: the embedded topic `<job>-dead-letters`. */
@@ -109,6 +119,9 @@ export interface Plan {
   readonly intervalMs: number
   readonly keyGroups: number
   readonly slots: number
+  readonly store: 'memory' | 'level'
+  /** undefined = every actor stays in memory as an object. */
+  readonly cacheBytes: number | undefined
   readonly onError: 'fail' | 'dead-letter'
   readonly deadLetters: SinkSpec
   /** Names the builder returned: how the driver and the simulator address sources, streams and sinks. */

@@ -112,7 +112,7 @@ export class DecisionLog {
    */
   async append(decision: Decision): Promise<Appended> {
     if (decision.kind === 'completed')
-      assert(decision.epoch > (this.head?.epoch ?? 0), `epoch ${decision.epoch} was decided before`)
+      assert(decision.epoch > (this.head?.epoch ?? -1), `epoch ${decision.epoch} was decided before`)
     const text = JSON.stringify(decision)
     if (this.attempt?.text !== text) this.attempt = { text, nonce: this.nonce() }
     const { nonce } = this.attempt
@@ -151,7 +151,7 @@ export class DecisionLog {
   }
 
   private push(decision: Decision, sequence: number): void {
-    if (decision.kind === 'completed' && decision.epoch <= (this.head?.epoch ?? 0))
+    if (decision.kind === 'completed' && decision.epoch <= (this.head?.epoch ?? -1))
       throw new CodedError('CORRUPT', `decision ${sequence} completes epoch ${decision.epoch} after a newer one`)
     this.entries.push(decision)
   }

@@ -72,6 +72,15 @@ export class StateFileWriter {
     if (value !== undefined) this.body.block(value)
   }
 
+  /** What was added, in that order. */
+  *added(): Generator<StateRecord> {
+    const reader = new ByteReader(this.body.view())
+    for (const keyGroup of this.groups) {
+      const key = reader.block()
+      yield { keyGroup, key, value: reader.u8() === 0 ? undefined : reader.block() }
+    }
+  }
+
   /** Places up to `limit` more records; true when all are placed. Lets the event loop breathe while a large delta is laid out. */
   arrange(limit: number): boolean {
     this.sorted ??= { order: countingSort(this.groups), file: newFile(this.body.length), blocks: [], next: 0 }

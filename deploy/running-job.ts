@@ -9,6 +9,8 @@ export interface StartOptions {
   /** Override the job's own options. */
   readonly parallelism?: number
   readonly intervalMs?: number
+  readonly store?: 'memory' | 'level'
+  readonly cacheBytes?: number
 }
 
 export interface JobStatus {

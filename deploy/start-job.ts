@@ -6,6 +6,8 @@ import type { SinkSpec } from '../actors/connectors.ts'
 import type { Plan, SourceNode } from '../actors/plan.ts'
 import type { Job } from '../actors/stream.ts'
 import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
+import { LevelStore } from '../checkpoint/adapters/level-store.ts'
+import { MemoryStore } from '../checkpoint/adapters/memory-store.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CsvReader } from '../runtime/adapters/csv-reader.ts'
@@ -33,7 +35,9 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   const plan: Plan = {
     ...job.plan,
     parallelism: options.parallelism ?? job.plan.parallelism,
-    intervalMs: options.intervalMs ?? job.plan.intervalMs
+    intervalMs: options.intervalMs ?? job.plan.intervalMs,
+    store: options.store ?? job.plan.store,
+    cacheBytes: options.cacheBytes ?? job.plan.cacheBytes
   }
   const folder = resolve(options.storage, plan.job)
   await nodeFiles.makeFolder(folder)
@@ -87,7 +91,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       },
       checkpoint: () => shell.checkpoint(),
       savepoint: name => shell.savepoint(name),
-      state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
+      state: (stage, key) => shell.stateOf(stage, key)
     }
     closeControl = await openControl(folder, answersOf(running, plan, folder))
     shell.start()
@@ -153,6 +157,8 @@ function bind(plan: Plan, folder: string, log: EmbeddedLog | undefined, probe: P
   return {
     clock: nodeClock,
     storage: new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1')),
+    store: () =>
+      plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore()),
     reader: node => reader(node, log),
     publishers,
     appenders,

@@ -64,6 +64,10 @@ export function keyOfRecord(key: Uint8Array): Uint8Array {
   return key.subarray(1)
 }
 
+export function isActorRecord(key: Uint8Array): boolean {
+  return key[0] === actorKind
+}
+
 type Timers = TimerQueue<Entry>
 
 export function encodeEntry(
@@ -133,4 +137,23 @@ export function restoreEntry(
   }
   entry.stored = { reader, schema }
   entry.sizeBytes = value.length
+}
+
+/** The instance in a record, without its timers. */
+export function fieldsOfRecord(
+  value: Uint8Array,
+  schemas: readonly StoredActorSchema[],
+  definition: ActorDefinition
+): Actor {
+  const reader = new ByteReader(value)
+  const schema = schemas[reader.varuint()]
+  if (schema === undefined) throw new CodedError('CORRUPT', 'a state record names a schema that the manifest lacks')
+  reader.f64()
+  reader.f64()
+  for (let queue = 0; queue < 2; queue++)
+    for (let left = reader.varuint(); left > 0; left--) {
+      reader.string()
+      reader.f64()
+    }
+  return definition.restore(reader, schema)
 }

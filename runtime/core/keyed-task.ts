@@ -23,7 +23,7 @@ import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import { keyIdentity, keyText, type Key } from '../kernel/keys.ts'
 import type { Channel, ControlElement, RecordColumns } from './channel.ts'
-import type { Entry } from './entry.ts'
+import { fieldsOfRecord, type Entry } from './entry.ts'
 import type { KeyedStage } from './stage-graph.ts'
 import { TaskContext, type EffectTarget } from './task-context.ts'
 import type { TaskOutputs } from './task-outputs.ts'
@@ -265,6 +265,12 @@ export class KeyedTask implements EffectTarget {
     const entry = this.state.entries.get(keyIdentity(key))
     if (entry === undefined || entry.forgotten || !this.state.exists(entry)) return undefined
     return this.settings.definition.snapshot(this.state.hydrate(entry))
+  }
+
+  /** Fields in a record of the store. */
+  stateOfRecord(value: Uint8Array): Record<string, unknown> {
+    const { definition, schemas } = this.settings
+    return definition.snapshot(fieldsOfRecord(value, schemas, definition))
   }
 
   private control(index: number, element: ControlElement): void {

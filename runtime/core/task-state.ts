@@ -42,9 +42,19 @@ interface Sealed {
   readonly writer: StateFileWriter
   /** Index keys that the store must drop when it takes this epoch. */
   readonly unindexed: Uint8Array[]
+  readonly forgotten: Entry[]
   next: number
   arranged: boolean
   handedOver: boolean
+}
+
+/** A decided epoch that the store does not hold yet. */
+interface Unapplied {
+  readonly epoch: number
+  readonly sequence: number
+  /** Stay in memory until the store has lost them too: else a read would bring them back. */
+  readonly forgotten: readonly Entry[]
+  readonly bytes: number
 }
 
 export interface StateSnapshot {
@@ -101,11 +111,14 @@ export class TaskState {
   private dirtyBytes = 0
   private sealed: Sealed | undefined
   /** Decided epochs that the store has not taken yet. */
-  private readonly unapplied: { readonly epoch: number; readonly sequence: number }[] = []
+  private readonly unapplied: Unapplied[] = []
+  private unappliedBytes = 0
   private staleIndex: Uint8Array[] = []
   private readonly boundaries: Record<'event' | 'wall', Boundary> = { event: beginning, wall: beginning }
   private hotBytes = 0
   private hand: IterableIterator<Entry> | undefined
+  /** Entries looked at since one was let go: after two rounds it waits for something that may let more go. */
+  private fruitless = 0
 
   constructor(settings: TaskStateSettings) {
     this.settings = settings
@@ -213,6 +226,7 @@ export class TaskState {
   }
 
   pageLoaded(page: TimerPage): void {
+    this.fruitless = 0
     this.loaded(page.entries)
     let last: TimerPlace | undefined
     for (const key of page.index) {
@@ -276,7 +290,7 @@ export class TaskState {
     return this.sealed !== undefined && !this.sealed.handedOver
   }
   get pendingBytes(): number {
-    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0)
+    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0) + this.unappliedBytes
   }
 
   seal(epoch: number): void {
@@ -287,6 +301,7 @@ export class TaskState {
       entries: this.dirty,
       writer: new StateFileWriter(),
       unindexed: this.staleIndex,
+      forgotten: [],
       next: 0,
       arranged: false,
       handedOver: false
@@ -315,6 +330,7 @@ export class TaskState {
     if (entry.forgotten) {
       if (before !== undefined) this.unindex(entry, before, [], sealed)
       if (this.cold) entry.indexed = []
+      sealed.forgotten.push(entry)
       sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), undefined)
       return
     }
@@ -349,9 +365,11 @@ export class TaskState {
     const sealed = this.sealed
     assert(sealed?.epoch === epoch, `decided epoch ${epoch} is not the sealed one`)
     this.sealed = undefined
-    for (const entry of sealed.entries)
-      if (entry.forgotten && entry.dirtySequence === sealed.sequence) this.remove(entry)
-    if (this.cold) this.unapplied.push({ epoch, sequence: sealed.sequence })
+    const { sequence, forgotten } = sealed
+    if (!this.cold) return this.removeForgotten(forgotten, sequence)
+    const bytes = sealed.writer.sizeBytes
+    this.unapplied.push({ epoch, sequence, forgotten, bytes })
+    this.unappliedBytes += bytes
   }
 
   /** The changes of the sealed epoch join the current one. */
@@ -370,8 +388,18 @@ export class TaskState {
 
   /** The store holds everything up to this epoch. */
   applied(epoch: number): void {
-    while ((this.unapplied[0]?.epoch ?? Infinity) <= epoch)
-      this.appliedSequence = (this.unapplied.shift() as { sequence: number }).sequence
+    this.fruitless = 0
+    for (let next = this.unapplied[0]; next !== undefined && next.epoch <= epoch; next = this.unapplied[0]) {
+      this.unapplied.shift()
+      this.appliedSequence = next.sequence
+      this.unappliedBytes -= next.bytes
+      this.removeForgotten(next.forgotten, next.sequence)
+    }
+  }
+
+  /** Those that were not touched again since. */
+  private removeForgotten(entries: readonly Entry[], sequence: number): void {
+    for (const entry of entries) if (entry.dirtySequence === sequence) this.remove(entry)
   }
 
   // ---- eviction
@@ -381,21 +409,21 @@ export class TaskState {
     const budget = this.settings.cacheBytes
     if (budget === undefined || this.reading || this.hotBytes <= budget) return
     for (let looked = 0; looked < evictionSlice && this.hotBytes > budget * 0.9; looked++) {
+      if (this.fruitless > 2 * this.entries.size) return
       this.hand ??= this.entries.values()
       const step = this.hand.next()
-      if (step.done === true) {
-        this.hand = undefined
-        if (this.entries.size === 0) return
-        continue
-      }
-      const entry = step.value
-      if (entry.recent) entry.recent = false
-      else if (this.evictable(entry)) {
-        this.timers.forget(entry)
-        this.alarms.forget(entry)
-        this.remove(entry)
-      }
+      this.fruitless++
+      if (step.done === true) this.hand = undefined
+      else if (step.value.recent) step.value.recent = false
+      else if (this.evictable(step.value)) this.letGo(step.value)
     }
+  }
+
+  private letGo(entry: Entry): void {
+    this.fruitless = 0
+    this.timers.forget(entry)
+    this.alarms.forget(entry)
+    this.remove(entry)
   }
 
   private evictable(entry: Entry): boolean {

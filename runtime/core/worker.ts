@@ -176,12 +176,16 @@ export class Worker {
 
   /** Live fields of an actor that is in memory. `stage`: name of the stage or of the actor. */
   stateOf(stage: string, key: Key): Record<string, unknown> | undefined {
-    for (const task of this.topology.keyed) {
-      if (task.stage !== stage && task.settings.definition.name !== stage) continue
+    for (const task of this.tasksOf(stage)) {
       const state = task.stateOf(key)
       if (state !== undefined) return state
     }
     return undefined
+  }
+
+  /** Keyed tasks by the name of their stage or actor. */
+  tasksOf(stage: string): KeyedTask[] {
+    return this.topology.keyed.filter(task => task.stage === stage || task.settings.definition.name === stage)
   }
 
   /** Why no checkpoint completes at the moment, undefined when all is well. */

@@ -8,7 +8,7 @@
  * 3. Files that are being merged, or were merged and not adopted yet, are not deleted.
  */
 import { planCompaction } from '../../checkpoint/compaction.ts'
-import type { DecisionLog } from '../../checkpoint/decision-log.ts'
+import type { Completed, DecisionLog } from '../../checkpoint/decision-log.ts'
 import {
   encodeManifest,
   manifestFormat,
@@ -101,6 +101,19 @@ export class CheckpointWriter {
     this.retained = [...settings.retained]
   }
 
+  /** Checkpoint 0: where every partition begins, so that a job started at "latest" and killed at once has a place to return to. */
+  async start(sources: Manifest['sources']): Promise<void> {
+    const manifest = { ...this.manifest(0, false, []), sources }
+    const { bytes, hash } = encodeManifest(manifest)
+    const { name } = await this.create(objectNames.manifest(0, this.settings.nonce()), bytes)
+    const head = { name, manifest, hash }
+    const { log } = this.settings
+    if ((await log.append(this.decisionOf(head))).kind === 'lost')
+      throw new CodedError('FENCED', 'another owner wrote the decision log')
+    this.head = head
+    this.retain(head)
+  }
+
   /** Rejects when storage does; the epoch is then to be abandoned. */
   async write(epoch: number, snapshot: TaskSnapshot): Promise<void> {
     if (epoch > this.epoch) this.begin(epoch)
@@ -152,18 +165,23 @@ export class CheckpointWriter {
   }
 
   /** Answers once the decision stands; the outboxes of the epoch may be published from then on. */
-  async decide(head: Head): Promise<readonly OutboxRef[]> {
+  async decide(
+    head: Head
+  ): Promise<{ readonly outboxes: readonly OutboxRef[]; readonly snapshots: readonly TaskSnapshot[] }> {
     const { probe } = this.settings
     await probe?.('before-decision')
     await this.append(head)
     await probe?.('after-decision')
-    const outboxes = this.acknowledged.flatMap(each => each.outbox ?? [])
+    const { acknowledged } = this
     if (this.adopting !== undefined) this.merge = undefined
     this.head = head
     this.begin(head.manifest.epoch + 1)
     this.retain(head)
     this.tidy()
-    return outboxes
+    return {
+      outboxes: acknowledged.flatMap(each => each.outbox ?? []),
+      snapshots: acknowledged.map(each => each.snapshot)
+    }
   }
 
   /** Resolves when no merge or deletion is under way. */
@@ -181,16 +199,9 @@ export class CheckpointWriter {
   }
 
   private async append(head: Head): Promise<void> {
-    const { log, generation, clock } = this.settings
-    const { manifest, name, hash } = head
-    const decision = {
-      kind: 'completed',
-      epoch: manifest.epoch,
-      generation,
-      manifest: { name, hash },
-      final: manifest.final,
-      savepoints: manifest.savepointNames
-    } as const
+    const { log, clock } = this.settings
+    const { manifest } = head
+    const decision = this.decisionOf(head)
     for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
       try {
         const outcome = await log.append(decision)
@@ -203,6 +214,11 @@ export class CheckpointWriter {
         await new Promise<void>(resolve => clock.after(delayMs, resolve))
       }
     }
+  }
+
+  private decisionOf({ manifest, name, hash }: Head): Completed {
+    const { epoch, generation, final, savepointNames } = manifest
+    return { kind: 'completed', epoch, generation, manifest: { name, hash }, final, savepoints: savepointNames }
   }
 
   private async create(name: string, bytes: Uint8Array): Promise<FileRef> {
@@ -232,7 +248,8 @@ export class CheckpointWriter {
           .flatMap(each => each.snapshot.positions)
           .sort((a, b) => a.partition - b.partition)
       }))
-    const ledgers = [...this.settings.slots.values()].map(({ name, ledger }) => {
+    const ledgers = [...this.settings.slots.values()].flatMap(({ name, ledger }) => {
+      if (ledger === undefined && epoch === 0) return []
       assert(ledger !== undefined, 'a checkpoint before a slot was recovered')
       return { sink: name.sink, stage: name.stage, slot: name.slot, epoch: ledger.epoch, chunk: ledger.chunk }
     })
@@ -275,7 +292,7 @@ export class CheckpointWriter {
       name,
       schemas: this.settings.schemas.get(name) ?? [],
       watermarks,
-      finished: acks.every(each => each.snapshot.finished),
+      finished: acks.length > 0 && acks.every(each => each.snapshot.finished),
       files: [...this.adopt(name, known?.files ?? []), ...acks.flatMap(each => each.state ?? [])]
     }
   }

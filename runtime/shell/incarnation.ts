@@ -7,7 +7,10 @@ import type { ActorDefinition, StoredActorSchema } from '../../actors/definition
 import type { Plan, SourceNode } from '../../actors/plan.ts'
 import type { Manifest } from '../../checkpoint/manifest.ts'
 import { collect, readHead, readRetained, stageRecords } from '../../checkpoint/recovery.ts'
+import type { StateRecord } from '../../checkpoint/state-file.ts'
+import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
+import type { KeyedTask } from '../core/keyed-task.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { PartitionProgress } from '../core/source-task.ts'
 import { buildStageGraph, taskOfKeyGroup, type StageGraph } from '../core/stage-graph.ts'
@@ -19,6 +22,7 @@ import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher } from '../ports/publisher.ts'
 import { CheckpointWriter, type Probe } from './checkpoint-writer.ts'
 import { sha256 } from './sha256.ts'
+import { recordWrites } from './store-keeper.ts'
 import { WorkerShell } from './worker-shell.ts'
 
 export interface Ports {
@@ -31,6 +35,8 @@ export interface Ports {
   readonly nonce: () => string
   readonly probe?: Probe
   readonly onTap?: (handle: string, value: unknown) => void
+  /** Makes an empty local store; asked when the plan bounds what stays in memory. */
+  readonly store: () => Promise<StateStore>
   readonly limits?: Pick<WorkerSettings, 'pendingLimitBytes' | 'checkpointTimeoutMs'>
 }
 
@@ -85,7 +91,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     owner: ports.nonce(),
     epoch: manifest?.epoch ?? 0,
     intervalMs: plan.intervalMs,
-    cacheBytes: undefined,
+    cacheBytes: cachePerTask(graph),
     definitions,
     schemas,
     partitions,
@@ -94,7 +100,8 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     ...ports.limits,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
-  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage)
+  const store = plan.cacheBytes === undefined ? undefined : await ports.store()
+  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)
   const { clock, storage, nonce, publishers, appenders } = ports
   const probe = ports.probe === undefined ? {} : { probe: ports.probe }
   const writer = new CheckpointWriter({
@@ -112,7 +119,19 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     sha256,
     ...probe
   })
-  const shell = new WorkerShell({ worker, writer, clock, storage, readers, publishers, appenders, ...probe })
+  if (head === undefined)
+    await writer.start([...partitions].map(([name, progress]) => ({ name, partitions: progress })))
+  const shell = new WorkerShell({
+    worker,
+    writer,
+    clock,
+    storage,
+    readers,
+    publishers,
+    appenders,
+    ...(store === undefined ? {} : { store }),
+    ...probe
+  })
   return { kind: 'running', worker, shell, generation, wasFinal: manifest?.final ?? false }
 }
 
@@ -187,21 +206,39 @@ async function positions(
   return progress
 }
 
+function cachePerTask({ stages, plan }: StageGraph): number | undefined {
+  const tasks = stages.filter(stage => stage.kind === 'keyed').length * plan.parallelism
+  return plan.cacheBytes === undefined ? undefined : plan.cacheBytes / Math.max(1, tasks)
+}
+
+/** Brings every record of the checkpoint to its task, or into the store when there is one. */
 async function restore(
   worker: Worker,
   graph: StageGraph,
   manifest: Manifest,
-  storage: CheckpointStorage
+  storage: CheckpointStorage,
+  store: StateStore | undefined
 ): Promise<void> {
+  const taskOf = (tasks: readonly KeyedTask[], keyGroup: number): KeyedTask =>
+    tasks[taskOfKeyGroup(keyGroup, graph.plan.slots, tasks.length)] as KeyedTask
   for (const stage of graph.stages) {
     const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
     if (stored === undefined) continue
     const tasks = worker.keyedTasks(stage.index)
-    for await (const record of stageRecords(storage, manifest, stored)) {
-      const task = tasks[taskOfKeyGroup(record.keyGroup, graph.plan.slots, tasks.length)]
-      if (record.value !== undefined) task?.restoreRecord(record.key, record.value)
-    }
+    const records = stageRecords(storage, manifest, stored)
+    if (store === undefined)
+      for await (const { keyGroup, key, value } of records) {
+        if (value !== undefined) taskOf(tasks, keyGroup).restoreRecord(key, value)
+      }
+    else await store.apply(storeWrites(records, record => taskOf(tasks, record.keyGroup)))
     const bySlot = stored.watermarks.map(time => time ?? -Infinity)
     for (const task of tasks) task.restoreProgress(bySlot)
   }
+}
+
+async function* storeWrites(
+  records: AsyncIterable<StateRecord>,
+  taskOf: (record: StateRecord) => KeyedTask
+): AsyncGenerator<StoreWrite | StorePrefixDelete> {
+  for await (const record of records) yield* recordWrites(taskOf(record), record)
 }

@@ -5,14 +5,17 @@
 import { assert, CodedError } from '../kernel/errors.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
 import type { OutboxRef } from '../../checkpoint/manifest.ts'
+import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import { slotKey } from '../core/topology.ts'
 import type { Action, Command, Worker } from '../core/worker.ts'
+import { encodeKey, type Key } from '../kernel/keys.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
 import type { CheckpointWriter, Probe } from './checkpoint-writer.ts'
+import { StoreKeeper } from './store-keeper.ts'
 
 export interface ShellSettings {
   readonly worker: Worker
@@ -23,6 +26,8 @@ export interface ShellSettings {
   readonly readers: ReadonlyMap<number, LogReader>
   readonly publishers: ReadonlyMap<string, Publisher>
   readonly appenders: ReadonlyMap<string, Appender>
+  /** Absent: everything stays in memory. */
+  readonly store?: StateStore
   readonly probe?: Probe
 }
 
@@ -41,6 +46,7 @@ export class WorkerShell {
   readonly published = new Map<string, number>()
   private readonly settings: ShellSettings
   private readonly producers = new Map<SlotMachine, Producer>()
+  private readonly storeKeeper: StoreKeeper | undefined
   private settle!: { resolve(how: 'finished' | 'drained' | 'stopped'): void; reject(error: unknown): void }
   private over = false
   private scheduled = false
@@ -50,6 +56,9 @@ export class WorkerShell {
 
   constructor(settings: ShellSettings) {
     this.settings = settings
+    const { store, clock } = settings
+    if (store !== undefined)
+      this.storeKeeper = new StoreKeeper(store, clock, epoch => this.command({ kind: 'applied', epoch }))
     this.ended = new Promise((resolve, reject) => (this.settle = { resolve, reject }))
     this.ended.catch(() => undefined)
   }
@@ -110,13 +119,27 @@ export class WorkerShell {
 
   /** Why no checkpoint completes at the moment, undefined when all is well. */
   get trouble(): string | undefined {
-    return this.settings.worker.trouble ?? this.settings.writer.trouble
+    return this.settings.worker.trouble ?? this.settings.writer.trouble ?? this.storeKeeper?.trouble
   }
 
   command(command: Command): void {
     if (this.over) return
     this.guard(() => this.perform(this.settings.worker.step(command, this.settings.clock.now())))
     this.schedule()
+  }
+
+  /** Live fields of an actor, read from the store when it is not in memory. */
+  async stateOf(stage: string, key: Key): Promise<Record<string, unknown> | undefined> {
+    const { worker } = this.settings
+    const live = worker.stateOf(stage, key)
+    if (live !== undefined || this.storeKeeper === undefined) return live
+    const keyBytes = encodeKey(key)
+    for (const task of worker.tasksOf(stage)) {
+      const [loaded] = await this.storeKeeper.load(task, [keyBytes])
+      const state = loaded?.value === undefined ? undefined : task.stateOfRecord(loaded.value)
+      if (state !== undefined) return worker.stateOf(stage, key) ?? state
+    }
+    return worker.stateOf(stage, key)
   }
 
   get isOver(): boolean {
@@ -135,6 +158,7 @@ export class WorkerShell {
     for (const reader of this.settings.readers.values()) await reader.close()
     for (const producer of this.producers.values()) await producer.close()
     await this.settings.writer.settled()
+    await this.storeKeeper?.close()
   }
 
   private pending = 0
@@ -230,8 +254,17 @@ export class WorkerShell {
           }
         })
       case 'load':
+        return this.effect(async () => ({
+          kind: 'loaded',
+          task: action.task,
+          entries: await this.keeper().load(action.task, action.keys)
+        }))
       case 'page':
-        throw new Error('no store')
+        return this.effect(async () => ({
+          kind: 'page-loaded',
+          task: action.task,
+          page: await this.keeper().page(action.task, action.clock, action.after, action.upTo)
+        }))
       case 'write':
         return this.stored(action.epoch, 'write', async () => {
           await this.settings.writer.write(action.epoch, action.snapshot)
@@ -275,6 +308,11 @@ export class WorkerShell {
     }
   }
 
+  private keeper(): StoreKeeper {
+    assert(this.storeKeeper !== undefined, 'a read of a store that the job does not have')
+    return this.storeKeeper
+  }
+
   private producer(slot: SlotMachine): Producer {
     const producer = this.producers.get(slot)
     assert(producer !== undefined, 'a slot without a producer')
@@ -301,7 +339,8 @@ export class WorkerShell {
     const { writer, clock, worker } = this.settings
     const head = await writer.prepare(epoch, final, savepoints)
     this.command({ kind: 'attempted', epoch })
-    const outboxes = await writer.decide(head)
+    const { outboxes, snapshots } = await writer.decide(head)
+    this.storeKeeper?.decided(epoch, snapshots)
     const now = clock.now()
     const bytes = head.manifest.stages.reduce(
       (sum, stage) => sum + stage.files.reduce((all, file) => all + (file.epoch === epoch ? file.sizeBytes : 0), 0),

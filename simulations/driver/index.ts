@@ -7,6 +7,7 @@
 import type { ActorClass, Fields, KeyOf } from '../../actors/actor.ts'
 import type { Delivered, Job, Origin, Stream } from '../../actors/stream.ts'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
+import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
 import type { Key } from '../../runtime/kernel/keys.ts'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
@@ -51,8 +52,15 @@ export type Driven<H> = {
         : never
 }
 
-export async function drive<H>(job: Job<H>): Promise<Driver & Driven<H>> {
-  const world = new World(job)
+export interface DriveOptions {
+  /** Overrides the job's own. */
+  readonly parallelism?: number
+  /** Bytes of actors to keep as objects; a small one makes every actor leave memory now and then. */
+  readonly cacheBytes?: number
+}
+
+export async function drive<H>(job: Job<H>, options: DriveOptions = {}): Promise<Driver & Driven<H>> {
+  const world = new World({ ...job, plan: { ...job.plan, ...options } })
   await world.begin()
   const driver: Driver = {
     advance: by => world.advance(parseDuration(by, 'advance')),
@@ -89,6 +97,7 @@ class World {
     this.incarnation = await beginIncarnation(this.job.plan, {
       clock: this.clock,
       storage: this.storage,
+      store: () => Promise.resolve(new MemoryStore()),
       reader: node => this.readers.get(node.name) as DrivenReader,
       publishers: this.publishers,
       appenders: new Map(

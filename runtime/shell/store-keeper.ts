@@ -1,0 +1,133 @@
+/**
+ * Keeps the local state store equal to a decided checkpoint, off the critical path: decided deltas are applied in order, several
+ * at once when it lags. Answers what tasks read of it.
+ *
+ * Invariants
+ * 1. Epochs are applied in order; `applied` is told only after everything up to it can be read.
+ * 2. A failed apply is repeated: applying the same writes again changes nothing.
+ */
+import { prefixDelete, type StateRecord } from '../../checkpoint/state-file.ts'
+import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint/state-store.ts'
+import { isActorRecord, keyOfRecord, recordKey, timersOfRecord } from '../core/entry.ts'
+import type { KeyedTask } from '../core/keyed-task.ts'
+import type { LoadedEntry, TimerPage } from '../core/task-state.ts'
+import { timerIndexKey, timerIndexRange, timerOfIndexKey } from '../core/timer-index.ts'
+import type { TaskSnapshot } from '../core/worker.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+
+/** Timers brought into memory at once. */
+const timerPageSize = 1024
+const firstRetryMs = 100
+const longestRetryMs = 10_000
+
+type Write = StoreWrite | StorePrefixDelete
+interface Decided {
+  readonly epoch: number
+  readonly snapshots: readonly TaskSnapshot[]
+}
+
+export class StoreKeeper {
+  /** Why the store lags, undefined when all is well. */
+  trouble: string | undefined
+  private readonly store: StateStore
+  private readonly clock: Clock
+  private readonly applied: (epoch: number) => void
+  private queue: Decided[] = []
+  private pumping: Promise<void> | undefined
+  private closed = false
+
+  constructor(store: StateStore, clock: Clock, applied: (epoch: number) => void) {
+    this.store = store
+    this.clock = clock
+    this.applied = applied
+  }
+
+  decided(epoch: number, snapshots: readonly TaskSnapshot[]): void {
+    this.queue.push({ epoch, snapshots: snapshots.filter(each => each.state !== undefined) })
+    this.pumping ??= this.pump().finally(() => (this.pumping = undefined))
+  }
+
+  async load(task: KeyedTask, keys: readonly Uint8Array[]): Promise<LoadedEntry[]> {
+    const values = await this.store.getMany(keys.map(key => storeKey(task, recordKey(key))))
+    return keys.map((keyBytes, i) => ({ keyBytes, value: values[i] }))
+  }
+
+  async page(
+    task: KeyedTask,
+    clock: 'event' | 'wall',
+    after: Uint8Array | undefined,
+    upTo: number
+  ): Promise<TimerPage> {
+    const { from, to } = timerIndexRange(clock, after, upTo)
+    const found = await this.store.scan(storeKey(task, from), storeKey(task, to), timerPageSize)
+    const index = found.map(({ key }) => key.slice(taskPrefixBytes))
+    const keys = new Map(
+      index.map(key => {
+        const { keyBytes } = timerOfIndexKey(key)
+        return [keyBytes.join(), keyBytes] as const
+      })
+    )
+    const entries = await this.load(task, [...keys.values()])
+    return { clock, index, entries, exhausted: found.length < timerPageSize, upTo }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await this.pumping
+    await this.store.close()
+  }
+
+  private async pump(): Promise<void> {
+    for (let delayMs = firstRetryMs; this.queue.length > 0 && !this.closed;) {
+      const taken = this.queue
+      try {
+        await this.store.apply(writesOf(taken))
+      } catch (error) {
+        if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
+        this.trouble = error.message
+        await new Promise<void>(resolve => this.clock.after(delayMs, resolve))
+        delayMs = Math.min(2 * delayMs, longestRetryMs)
+        continue
+      }
+      this.trouble = undefined
+      delayMs = firstRetryMs
+      this.queue = this.queue.slice(taken.length)
+      const last = taken.at(-1)
+      if (last !== undefined && !this.closed) this.applied(last.epoch)
+    }
+  }
+}
+
+function* writesOf(decided: readonly Decided[]): Generator<Write> {
+  for (const { snapshots } of decided)
+    for (const { task, state, unindexed } of snapshots) {
+      // Dropped before the epoch's own are added: a timer may have come back.
+      for (const key of unindexed) yield { key: storeKey(task, key), value: undefined }
+      if (state !== undefined) for (const record of state.added()) yield* recordWrites(task, record)
+    }
+}
+
+/** A state record as the store holds it: itself, and its timers in their order. */
+export function* recordWrites(task: Place, { key, value }: StateRecord): Generator<Write> {
+  if (key[0] === prefixDelete) {
+    yield { prefix: storeKey(task, key.subarray(1)) }
+    return
+  }
+  yield { key: storeKey(task, key), value }
+  if (value === undefined || !isActorRecord(key)) return
+  for (const timer of timersOfRecord(value))
+    yield { key: storeKey(task, timerIndexKey({ ...timer, keyBytes: keyOfRecord(key) })), value: new Uint8Array() }
+}
+
+type Place = { readonly settings: { readonly stage: { readonly index: number }; readonly task: number } }
+const taskPrefixBytes = 4
+
+/** Stage and task before every key, so that each task scans its own. */
+export function storeKey({ settings }: Place, key: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(taskPrefixBytes + key.length)
+  new DataView(bytes.buffer).setUint16(0, settings.stage.index)
+  new DataView(bytes.buffer).setUint16(2, settings.task)
+  bytes.set(key, taskPrefixBytes)
+  return bytes
+}
