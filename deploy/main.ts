@@ -4,6 +4,7 @@ import { isCodedError } from '../runtime/kernel/errors.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { logCommand } from './commands/log.ts'
+import { newCommand } from './commands/new.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
 import { savepointCommand } from './commands/savepoint.ts'
@@ -15,6 +16,7 @@ const program = new Command('cairn').description(
 )
 for (const command of [
   runCommand(),
+  newCommand(),
   planCommand(),
   statusCommand(),
   stopCommand(),
