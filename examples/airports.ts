@@ -68,12 +68,12 @@ export default job('airports', j => {
   const byOrigin = flights.keyBy(flight => flight.origin)
   const airports = byOrigin.actor(Airport, { sends: [Route] })
   const rush = byOrigin
-    .window(sliding('6h', '1h'), { lateness: '1h', name: 'hourly' })
+    .window(sliding('6h', '1h'), { lateness: '1h', name: 'six-hours' })
     .aggregate({ flights: count(), meanDelay: mean((flight: Flight) => flight.delay) })
   const delays = flights
     .filter(flight => flight.delay >= 15)
     .keyBy(flight => flight.origin)
-    .window(session('2h'), { name: 'spell' })
+    .window(session('2h'), { name: 'delay-spells' })
     .aggregate({ flights: count(), worst: max((flight: Flight) => flight.delay) })
   return {
     flights,

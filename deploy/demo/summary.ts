@@ -30,6 +30,12 @@ export function summary(results: Results): string {
     quiet => quiet.airport,
     quiet => quiet.flights
   )
+  // A window that took late flights fired again.
+  const rushes = lastOf(
+    results.rush,
+    rush => `${rush.key} ${rush.start}`,
+    rush => rush.flights
+  )
   const routes = lastOf(
     results.routes,
     worst => worst.route,
@@ -49,7 +55,7 @@ export function summary(results: Results): string {
     table(
       'Busiest six hours (sliding windows)',
       ['airport', 'from', 'departures', 'mean delay, min'],
-      most(results.rush, 5, rush => rush.flights).map(rush => [
+      most(rushes, 5, rush => rush.flights).map(rush => [
         rush.key,
         day(rush.start),
         String(rush.flights),

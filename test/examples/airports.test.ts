@@ -74,7 +74,7 @@ void t.test('more than half of the real flights arrive out of order, and four li
 })
 
 /** The demo in a folder of its own, at forty days a second; killed each time that a failpoint is reached. */
-async function demo(t: Test, kills: readonly string[]): Promise<Results> {
+async function demo(t: Test, kills: readonly string[]): Promise<{ results: Results; folder: string }> {
   const cwd = mkdtempSync(join(tmpdir(), 'cairn-demo-'))
   // The job's own file, beside the packages that it imports.
   const beside = mkdtempSync(join(root, 'dist', 'demo-'))
@@ -96,7 +96,7 @@ async function demo(t: Test, kills: readonly string[]): Promise<Results> {
     // A slow disk may leave time for so few checkpoints that the job ends before a later failpoint; never before the first.
     if (n === 0 || kill === undefined) t.equal(code, kill === undefined ? 0 : null, text)
   }
-  return readResults(folder, join(folder, 'out'), nodeClock)
+  return { results: await readResults(folder, join(folder, 'out'), nodeClock), folder }
 }
 
 function run(args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<{ code: number | null; text: string }> {
@@ -109,11 +109,16 @@ function run(args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<{ cod
 }
 
 void t.test('the demo, killed on the way, says exactly what it says undisturbed', async t => {
-  const undisturbed = await demo(t, [])
-  const killed = await demo(t, ['after-decision:2', 'publish:9', 'before-decision:3'])
+  const { results: undisturbed, folder } = await demo(t, [])
+  const { results: killed } = await demo(t, ['after-decision:2', 'publish:9', 'before-decision:3'])
   t.equal(killed.fingerprint, undisturbed.fingerprint)
   t.equal(summary(killed), summary(undisturbed))
   t.equal(undisturbed.deadLetters.length, 4)
   t.ok(undisturbed.late.length > 0)
   t.match(summary(undisturbed), /DFW +1103 .*\n.*ORD +1095/)
+
+  // Planted: one record twice.
+  writeFileSync(join(folder, 'out/late/twice.ndjson'), `${JSON.stringify(undisturbed.late[0])}\n`)
+  const twice = await readResults(folder, join(folder, 'out'), nodeClock)
+  t.not(twice.fingerprint, undisturbed.fingerprint, 'the fingerprint sees a record too many')
 })
