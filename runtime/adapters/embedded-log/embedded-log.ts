@@ -190,8 +190,9 @@ export class EmbeddedLog {
   /** Throws TOPIC_MISSING. */
   find(topic: string): Topic {
     const found = this.byName.get(topic)
-    if (found === undefined) throw new CodedError('TOPIC_MISSING', `topic "${topic}" does not exist`)
-    return found
+    if (found !== undefined) return found
+    const names = [...this.byName.keys()]
+    throw new CodedError('TOPIC_MISSING', `topic "${topic}" does not exist; there are: ${names.join(', ') || 'none'}`)
   }
 
   /** Stages records; returns the offset of the first. Inside a transaction when a producer number is given. */

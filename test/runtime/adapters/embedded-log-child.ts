@@ -23,6 +23,7 @@ async function publishForEver(log: EmbeddedLog, slot: number): Promise<never> {
     const records = Array.from({ length: 1 + (epoch % 40) }, (_, i) => record(i % 2, `${slot} ${epoch} ${i}`))
     const entry = { epoch, chunk: 0, last: true, generation: 1, manifestHash: '', owner: '' }
     const outcome = await producer.publish(records, entry)
+    if (outcome.kind === 'unknown') throw outcome.error
     if (outcome.kind !== 'published') throw new Error(outcome.kind)
     say(`published ${slot} ${epoch}`)
   }

@@ -18,9 +18,18 @@ function folderOf(t: Test): string {
   return join(folder, 'log')
 }
 
-/** Calls back for every line; resolves when the child is gone. */
-function run(folder: string, what: string, onLine: (line: string, child: ChildProcess) => void): Promise<void> {
-  const child = spawn(process.execPath, [script, folder, what], { stdio: ['ignore', 'pipe', 'inherit'] })
+/** Calls back for every line; resolves when the child is gone. `largestFile`: files can grow to so many KiB. */
+function run(
+  folder: string,
+  what: string,
+  onLine: (line: string, child: ChildProcess) => void,
+  largestFile?: number
+): Promise<void> {
+  const command = [process.execPath, script, folder, what]
+  // The signal that a file grows too large is ignored, so that writing fails as on a full disk.
+  const limited = ['bash', '-c', `trap '' XFSZ; ulimit -f ${largestFile}; exec "$@"`, 'bash', ...command]
+  const [program = '', ...args] = largestFile === undefined ? command : limited
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   createInterface({ input: child.stdout }).on('line', line => onLine(line, child))
   return new Promise(resolve => child.on('close', () => resolve()))
 }
@@ -68,6 +77,42 @@ void t.test('what a dead process left open is aborted, and what stood behind it 
   await log.close()
 })
 
+/** Per slot: at least what was acknowledged is in the ledger, and exactly what is in the ledger is seen, in order. */
+async function checkPublished(t: Test, log: EmbeddedLog, acknowledged: ReadonlyMap<number, number>): Promise<void> {
+  const seen = await valuesOf(log, 'out')
+  for (const slot of [0, 1, 2]) {
+    const published = log.ledger(`j.1.s.t.${slot}`)?.epoch ?? 0
+    t.ok(published >= (acknowledged.get(slot) ?? 0))
+    const expected: string[][] = [[], []]
+    for (let epoch = 1; epoch <= published; epoch++)
+      for (let i = 0; i < 1 + (epoch % 40); i++) expected[i % 2]?.push(`${slot} ${epoch} ${i}`)
+    t.same(
+      seen.map(list => list.filter(text => text.startsWith(`${slot} `))),
+      expected,
+      `slot ${slot}, ${published} epochs`
+    )
+  }
+}
+
+void t.test('a disk that is full is said to be, nothing is damaged, and it goes on when there is room', async t => {
+  const folder = folderOf(t)
+  const acknowledged = new Map<number, number>()
+  for (const largestFile of [40, 41, 64]) {
+    let failure = ''
+    const onLine = (line: string): void => {
+      const [what, slot, epoch] = line.split(' ')
+      if (what === 'published') acknowledged.set(Number(slot), Number(epoch))
+      else failure = line
+    }
+    await run(folder, 'publish', onLine, largestFile)
+    t.equal(failure, 'STORAGE_FAILED')
+    const log = await EmbeddedLog.open(folder, nodeClock)
+    await checkPublished(t, log, acknowledged)
+    await log.close()
+  }
+  t.ok(Math.min(...acknowledged.values()) > 3, JSON.stringify([...acknowledged]))
+})
+
 void t.test(
   'killed while it publishes: every publication that was acknowledged is there, every other wholly or not at all',
   async t => {
@@ -85,19 +130,7 @@ void t.test(
         if (--left === 0) child.kill('SIGKILL')
       })
       const log = await EmbeddedLog.open(folder, nodeClock)
-      const seen = await valuesOf(log, 'out')
-      for (const slot of [0, 1, 2]) {
-        const published = log.ledger(`j.1.s.t.${slot}`)?.epoch ?? 0
-        t.ok(published >= (acknowledged.get(slot) ?? 0))
-        const expected: string[][] = [[], []]
-        for (let epoch = 1; epoch <= published; epoch++)
-          for (let i = 0; i < 1 + (epoch % 40); i++) expected[i % 2]?.push(`${slot} ${epoch} ${i}`)
-        t.same(
-          seen.map(list => list.filter(text => text.startsWith(`${slot} `))),
-          expected,
-          `slot ${slot}, ${published} epochs`
-        )
-      }
+      await checkPublished(t, log, acknowledged)
       await log.close()
     }
   }

@@ -50,7 +50,7 @@ void t.test('a topic is made once; its name and number of partitions are checked
     await t.rejects(log.createTopic(name, 1), { code: 'NAME_INVALID' }, name)
   for (const partitions of [0, -1, 1.5, 5000, NaN])
     await t.rejects(log.createTopic('b', partitions), { code: 'OPTION_INVALID' })
-  await t.rejects(log.append('b', 0, []), { code: 'TOPIC_MISSING', message: 'topic "b" does not exist' })
+  await t.rejects(log.append('b', 0, []), { code: 'TOPIC_MISSING', message: 'topic "b" does not exist; there are: a' })
   await t.rejects(log.append('a', 2, []), { code: 'OPTION_INVALID', message: /no partition 2, only 2/ })
   await t.rejects(log.reader('b').partitions(), { code: 'TOPIC_MISSING' })
   await t.rejects(log.publisher('a', { partitions: 5 }).describe(), { code: 'OPTION_INVALID' })
@@ -174,6 +174,19 @@ void t.test('large batches and large records are cut into entries and come back 
     texts.map(text => text.length)
   )
   t.same((await seen(log, 'a', 0, 7777))[0], [7777, '7777'])
+})
+
+void t.test('the records of old writes are given up, and the log still opens', async t => {
+  const folder = folderOf(t)
+  const log = await openLog(t, folder)
+  await log.createTopic('a', 1)
+  const large = { ...record(''), value: new Uint8Array(4 << 20) }
+  for (let i = 0; i < 20; i++) await log.append('a', 0, [large])
+  await log.close()
+  const again = await openLog(t, folder)
+  t.equal(again.partition('a', 0).end, 20)
+  t.equal(await again.append('a', 0, [record('more')]), 20)
+  t.equal((await seen(again, 'a', 0, 18)).length, 3)
 })
 
 type Step =
