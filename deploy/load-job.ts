@@ -1,22 +1,58 @@
 /** Loads a job file: TypeScript through esbuild (ES2022, define semantics), so that what the probe sees is what was written. */
+import { constants } from 'node:fs'
 import { access, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { build } from 'esbuild'
+import { build, type BuildFailure } from 'esbuild'
 import type { Job } from '../actors/stream.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { refusePrivateFields } from './private-fields.ts'
 
 const own = (path: string): string => pathToFileURL(fileURLToPath(new URL(path, import.meta.url))).href
 
-/** Throws JOB_FILE_INVALID; an exception of the file's own code keeps its stack as the cause. */
+export interface CompiledJob {
+  /** Equal for equal source texts. */
+  readonly code: string
+  /** Absolute paths of the job file and of all that it imports, packages apart. */
+  readonly files: readonly string[]
+}
+
 export async function loadJob(path: string): Promise<Job<unknown>> {
+  const { code } = await compileJob(path)
+  return evaluateJob(path, code)
+}
+
+/** A job file that does not compile: which files to look at again. */
+export class CompileError extends CodedError {
+  readonly files: readonly string[]
+
+  constructor(path: string, failure: Partial<BuildFailure> & Error) {
+    super('JOB_FILE_INVALID', `job file "${path}" does not compile: ${failure.message}`)
+    const files = (failure.errors ?? []).flatMap(({ location }) => (location === null ? [] : [resolve(location.file)]))
+    this.files = [resolve(path), ...files]
+  }
+}
+
+/** Throws JOB_FILE_INVALID. */
+export async function compileJob(path: string): Promise<CompiledJob> {
   const entry = resolve(path)
-  await access(entry).catch((cause: unknown) => {
+  await access(entry, constants.R_OK).catch((cause: unknown) => {
     throw new CodedError('JOB_FILE_INVALID', `job file "${path}" cannot be read`, { cause })
   })
-  const code = await bundle(entry, path)
-  const folder = await mkdtemp(join(dirname(entry), '.cairn-job-'))
+  return bundle(entry, path)
+}
+
+/** Throws JOB_FILE_INVALID; an exception of the file's own code keeps its stack as the cause. */
+export async function evaluateJob(path: string, code: string): Promise<Job<unknown>> {
+  const entry = resolve(path)
+  // Beside the job file, so that its packages are found.
+  const folder = await mkdtemp(join(dirname(entry), '.cairn-job-')).catch((cause: NodeJS.ErrnoException) => {
+    throw new CodedError('JOB_FILE_INVALID', `job file "${path}": nothing can be written beside it: ${cause.code}`, {
+      cause,
+      remedy:
+        'A compiled copy is put beside the job file for a moment: make its folder writable, and see that there is space.'
+    })
+  })
   let module: { readonly default?: unknown }
   try {
     const file = join(folder, 'job.mjs')
@@ -39,7 +75,7 @@ export async function loadJob(path: string): Promise<Job<unknown>> {
   return job as Job<unknown>
 }
 
-async function bundle(entry: string, path: string): Promise<string> {
+async function bundle(entry: string, path: string): Promise<CompiledJob> {
   try {
     const built = await build({
       entryPoints: [entry],
@@ -52,6 +88,7 @@ async function bundle(entry: string, path: string): Promise<string> {
       keepNames: true,
       packages: 'external',
       sourcemap: 'inline',
+      metafile: true,
       logLevel: 'silent',
       tsconfigRaw: { compilerOptions: { useDefineForClassFields: true } },
       plugins: [
@@ -63,8 +100,9 @@ async function bundle(entry: string, path: string): Promise<string> {
         }
       ]
     })
-    return built.outputFiles[0]?.text ?? ''
+    const files = Object.keys(built.metafile.inputs).map(file => resolve(file))
+    return { code: built.outputFiles[0]?.text ?? '', files }
   } catch (cause) {
-    throw new CodedError('JOB_FILE_INVALID', `job file "${path}" does not compile: ${(cause as Error).message}`)
+    throw new CompileError(path, cause as BuildFailure)
   }
 }

@@ -1,8 +1,10 @@
 /** The command line. Exit codes: 0 ok, 1 failure, 2 usage, 130 stopped by a second interrupt. */
 import { Command, CommanderError } from 'commander'
 import { isCodedError } from '../runtime/kernel/errors.ts'
+import { explain } from './explain.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
+import { devCommand } from './commands/dev.ts'
 import { logCommand } from './commands/log.ts'
 import { newCommand } from './commands/new.ts'
 import { planCommand } from './commands/plan.ts'
@@ -16,6 +18,7 @@ const program = new Command('cairn').description(
 )
 for (const command of [
   runCommand(),
+  devCommand(),
   newCommand(),
   planCommand(),
   statusCommand(),
@@ -34,14 +37,6 @@ function strict(command: Command): void {
   for (const each of command.commands) strict(each)
 }
 strict(program)
-
-/** What happened, where, what to do; a stack only for an exception of the user's own code. */
-function explain(error: unknown): string {
-  if (!isCodedError(error)) return `cairn: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
-  const own = ['HANDLER_FAILED', 'DECODE_FAILED', 'JOB_FILE_INVALID'].includes(error.code)
-  const stack = own && error.cause instanceof Error && error.cause.stack !== undefined ? `\n\n${error.cause.stack}` : ''
-  return `cairn: ${error.code}: ${error.message}\n  ${error.remedy}${stack}`
-}
 
 // `cairn … | head` is no failure.
 for (const stream of [process.stdout, process.stderr])
