@@ -22,12 +22,15 @@ export interface DurableMapBackend {
   get(mapKey: Uint8Array): Uint8Array | undefined
   set(mapKey: Uint8Array, value: Uint8Array): void
   delete(mapKey: Uint8Array): void
-  /** Ordered pages of entries. */
+  /** Entries with from ≤ key < to in order; more of them from `next` on. */
   entries(
     from: Uint8Array | undefined,
     to: Uint8Array | undefined,
     limit: number
-  ): Promise<readonly (readonly [Uint8Array, Uint8Array])[]>
+  ): Promise<{
+    readonly entries: readonly (readonly [Uint8Array, Uint8Array])[]
+    readonly next: Uint8Array | undefined
+  }>
   /** Wall clock for TTL, ms. */
   now(): number
 }

@@ -3,7 +3,8 @@ import { ByteReader, ByteWriter, equalBytes } from '../runtime/kernel/bytes.ts'
 import { parseDuration } from '../runtime/kernel/durations.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Actor, ActorClass } from './actor.ts'
-import type { ActorDefinition, PreImage, StoredActorSchema } from './definition-types.ts'
+import type { ActorDefinition, DurableMapBackend, PreImage, StoredActorSchema } from './definition-types.ts'
+import { MapField } from './durable-map.ts'
 import { decodeValue, encodeValue } from './state-codec.ts'
 
 /** Rewriting more than this on every change would dominate every checkpoint. */
@@ -44,6 +45,12 @@ function probe(actorClass: ActorClass<Actor>, name: string, problems: string[]):
       continue
     }
     const value = first[field]
+    if (value instanceof MapField) {
+      if (value === second[field])
+        problems.push(`${name}.${field} is one durableMap for all keys; create it in the initialiser`)
+      fields.push({ name: field, kind: 'durableMap' })
+      continue
+    }
     if (typeof value === 'object' && value !== null) {
       if (value === second[field])
         problems.push(`${name}.${field} holds an object shared between all keys; create it in the initialiser`)
@@ -79,7 +86,7 @@ class Definition implements ActorDefinition {
   readonly name: string
   readonly schema: StoredActorSchema
   readonly outputs: readonly string[]
-  readonly durableMaps: readonly string[] = []
+  readonly durableMaps: readonly string[]
   readonly ttl: ActorDefinition['ttl']
   private readonly names: readonly string[]
 
@@ -89,14 +96,24 @@ class Definition implements ActorDefinition {
     this.schema = schema
     this.ttl = ttl
     this.outputs = Object.keys(actorClass.outputs ?? {})
-    this.names = schema.fields.map(field => field.name)
+    const names = (durable: boolean): string[] =>
+      schema.fields.filter(field => (field.kind === 'durableMap') === durable).map(field => field.name)
+    this.names = names(false)
+    this.durableMaps = names(true)
   }
 
   create(): Actor {
     return Object.seal(new this.actorClass())
   }
 
-  bind(): void {}
+  bind(instance: Actor, backendOf: (field: string) => DurableMapBackend): void {
+    for (const name of this.durableMaps) {
+      const field = (instance as unknown as Fields)[name]
+      if (!(field instanceof MapField))
+        throw new TypeError(`${this.name}.${name} is a durableMap and cannot be assigned to`)
+      field.bind(backendOf(name))
+    }
+  }
 
   encode(instance: Actor, into: ByteWriter): void {
     const start = into.length
@@ -122,12 +139,13 @@ class Definition implements ActorDefinition {
   restore(from: ByteReader, stored: StoredActorSchema): Actor {
     const old: Fields = {}
     for (const field of stored.fields)
-      Object.defineProperty(old, field.name, {
-        value: decodeValue(from),
-        writable: true,
-        enumerable: true,
-        configurable: true
-      })
+      if (field.kind !== 'durableMap')
+        Object.defineProperty(old, field.name, {
+          value: decodeValue(from),
+          writable: true,
+          enumerable: true,
+          configurable: true
+        })
     from.expectEnd()
     const instance = new this.actorClass() as unknown as Fields
     let values = old
@@ -147,7 +165,11 @@ class Definition implements ActorDefinition {
     if (migrates) return []
     const drops = this.actorClass.drops ?? []
     return stored.fields
-      .filter(field => !this.names.includes(field.name) && !drops.includes(field.name))
+      .filter(
+        field =>
+          !drops.includes(field.name) &&
+          !(field.kind === 'durableMap' ? this.durableMaps : this.names).includes(field.name)
+      )
       .map(
         field =>
           `${this.name}.${field.name} is stored but not in the class; rename it by \`static migrate\` with a new version, or list it in \`static drops\``

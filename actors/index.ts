@@ -6,6 +6,8 @@ export type { Aggregate } from './aggregates.ts'
 export { bytes, json, text } from './codecs.ts'
 export type { Checked, Codec, StandardSchema } from './codecs.ts'
 export { csv, files, generator, lines, stdout, topic } from './io.ts'
+export { durableMap } from './durable-map.ts'
+export type { DurableMap } from './durable-map.ts'
 export { job } from './job.ts'
 export type { JobOptions, Plan } from './plan.ts'
 export type {

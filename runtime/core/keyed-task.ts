@@ -24,6 +24,7 @@ import { assert, CodedError } from '../kernel/errors.ts'
 import { keyIdentity, keyText, type Key } from '../kernel/keys.ts'
 import type { Channel, ControlElement, RecordColumns } from './channel.ts'
 import { fieldsOfRecord, type Entry } from './entry.ts'
+import type { StoreReader } from './map-state.ts'
 import type { KeyedStage } from './stage-graph.ts'
 import { TaskContext, type EffectTarget } from './task-context.ts'
 import type { TaskOutputs } from './task-outputs.ts'
@@ -42,6 +43,7 @@ export interface KeyedTaskSettings {
   readonly slots: number
   readonly parallelism: number
   readonly cacheBytes: number | undefined
+  readonly reader: StoreReader | undefined
   readonly channels: readonly Channel[]
   readonly outputs: TaskOutputs
   readonly now: () => number
@@ -420,7 +422,7 @@ export class KeyedTask implements EffectTarget {
       return
     }
     if (result === undefined || typeof (result as { then?: unknown }).then !== 'function') {
-      context.commit()
+      this.commit(entry, context)
       return
     }
     this.context = new TaskContext(this)
@@ -440,7 +442,7 @@ export class KeyedTask implements EffectTarget {
       entry.busy = false
       this.inFlight--
       const failure = outcome ?? context.failure
-      if (failure === undefined) context.commit()
+      if (failure === undefined) this.commit(entry, context)
       else this.failed(entry, context, undo, failure.error, argument)
       const mailbox = entry.mailbox
       entry.mailbox = undefined
@@ -458,6 +460,7 @@ export class KeyedTask implements EffectTarget {
         `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`,
         { cause }
       )
+    this.state.maps.discard(entry)
     this.undo(entry, undo)
     this.settings.outputs.slot = context.slot
     this.deadLetters++
@@ -473,6 +476,11 @@ export class KeyedTask implements EffectTarget {
       },
       this.settings.outputs
     )
+  }
+
+  private commit(entry: Entry, context: TaskContext): void {
+    context.commit()
+    if (this.settings.definition.durableMaps.length > 0) this.state.maps.commit(entry)
   }
 
   private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {

@@ -22,6 +22,7 @@ import { ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
 import { assert } from '../kernel/errors.ts'
 import { decodeKey, encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
 import { encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
+import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
 import { timerBefore, timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
 import { TimerQueue, type Timer } from './timer-queue.ts'
 
@@ -33,6 +34,9 @@ export interface TaskStateSettings {
   readonly keyGroups: number
   /** Bytes of hot entries to keep; undefined = everything stays in memory. */
   readonly cacheBytes: number | undefined
+  /** Point reads of the store for durable maps; undefined = everything stays in memory. */
+  readonly reader: StoreReader | undefined
+  readonly now: () => number
 }
 
 interface Sealed {
@@ -101,6 +105,7 @@ export class TaskState {
   readonly timers = new TimerQueue<Entry>()
   readonly alarms = new TimerQueue<Entry>()
   readonly settings: TaskStateSettings
+  readonly maps: MapState
   /** A read of the store is under way. */
   reading = false
   private readonly scratch = new ByteWriter(1024)
@@ -122,6 +127,7 @@ export class TaskState {
 
   constructor(settings: TaskStateSettings) {
     this.settings = settings
+    this.maps = new MapState(settings.reader, settings.now)
   }
 
   get cold(): boolean {
@@ -131,7 +137,8 @@ export class TaskState {
   // ---- entries
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
-    this.bring(keyOfRecord(key).slice(), value)
+    if (isMapRecord(key)) this.maps.restoreRecord(key, value)
+    else this.bring(keyOfRecord(key).slice(), value)
   }
 
   private bring(keyBytes: Uint8Array, value: Uint8Array | undefined): Entry {
@@ -153,11 +160,13 @@ export class TaskState {
   }
 
   hydrate(entry: Entry): Actor {
-    if (entry.stored !== undefined) {
-      entry.instance = this.settings.definition.restore(entry.stored.reader, entry.stored.schema)
-      entry.stored = undefined
-    }
-    return (entry.instance ??= this.settings.definition.create())
+    if (entry.instance !== undefined) return entry.instance
+    const { definition } = this.settings
+    const { stored } = entry
+    entry.instance = stored === undefined ? definition.create() : definition.restore(stored.reader, stored.schema)
+    entry.stored = undefined
+    if (definition.durableMaps.length > 0) definition.bind(entry.instance, field => this.maps.backend(entry, field))
+    return entry.instance
   }
 
   /** It has fields: it was created and not forgotten since. */
@@ -179,6 +188,8 @@ export class TaskState {
     this.alarms.forget(entry)
     entry.instance = undefined
     entry.stored = undefined
+    const { durableMaps } = this.settings.definition
+    if (durableMaps.length > 0) this.maps.clear(entry, durableMaps)
   }
 
   /** Call before anything about an entry changes. */
@@ -290,7 +301,7 @@ export class TaskState {
     return this.sealed !== undefined && !this.sealed.handedOver
   }
   get pendingBytes(): number {
-    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0) + this.unappliedBytes
+    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0) + this.unappliedBytes + this.maps.pendingBytes
   }
 
   seal(epoch: number): void {
@@ -306,6 +317,7 @@ export class TaskState {
       arranged: false,
       handedOver: false
     }
+    this.maps.seal(this.sealed.writer)
     this.dirty = []
     this.dirtyBytes = 0
     this.staleIndex = []
@@ -321,7 +333,8 @@ export class TaskState {
       const entry = sealed.entries[sealed.next] as Entry
       if (entry.encodedSequence !== sealed.sequence) this.encode(entry, sealed)
     }
-    if (sealed.next === sealed.entries.length) sealed.arranged = sealed.writer.arrange(arrangeSlice)
+    if (sealed.next === sealed.entries.length && this.maps.encodeSome(limit))
+      sealed.arranged = sealed.writer.arrange(arrangeSlice)
   }
 
   private encode(entry: Entry, sealed: Sealed): void {
@@ -357,7 +370,7 @@ export class TaskState {
     const sealed = this.sealed
     if (sealed === undefined || !sealed.arranged || sealed.handedOver) return undefined
     sealed.handedOver = true
-    const empty = sealed.entries.length === 0 && sealed.unindexed.length === 0
+    const empty = sealed.writer.records === 0 && sealed.unindexed.length === 0
     return { epoch: sealed.epoch, writer: empty ? undefined : sealed.writer, unindexed: sealed.unindexed }
   }
 
@@ -365,6 +378,7 @@ export class TaskState {
     const sealed = this.sealed
     assert(sealed?.epoch === epoch, `decided epoch ${epoch} is not the sealed one`)
     this.sealed = undefined
+    this.maps.decided(epoch)
     const { sequence, forgotten } = sealed
     if (!this.cold) return this.removeForgotten(forgotten, sequence)
     const bytes = sealed.writer.sizeBytes
@@ -377,6 +391,7 @@ export class TaskState {
     const sealed = this.sealed
     if (sealed === undefined || sealed.epoch > epoch) return
     this.sealed = undefined
+    this.maps.abandon()
     this.staleIndex = [...sealed.unindexed, ...this.staleIndex]
     for (const entry of sealed.entries) {
       if (entry.dirtySequence === this.sequence) continue
@@ -389,6 +404,7 @@ export class TaskState {
   /** The store holds everything up to this epoch. */
   applied(epoch: number): void {
     this.fruitless = 0
+    this.maps.applied(epoch)
     for (let next = this.unapplied[0]; next !== undefined && next.epoch <= epoch; next = this.unapplied[0]) {
       this.unapplied.shift()
       this.appliedSequence = next.sequence
@@ -434,6 +450,7 @@ export class TaskState {
   }
 
   private remove(entry: Entry): void {
+    this.maps.release(entry)
     if (!this.entries.delete(keyIdentity(entry.key))) return
     this.hotBytes -= entry.sizeBytes + entryOverheadBytes
   }

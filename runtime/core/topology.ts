@@ -9,6 +9,7 @@ import { assert } from '../kernel/errors.ts'
 import type { SlotName } from '../ports/publisher.ts'
 import { Channel } from './channel.ts'
 import { KeyedTask, type DeadLetter, type KeyedTaskSettings } from './keyed-task.ts'
+import type { StoreReader } from './map-state.ts'
 import { SlotMachine } from './slot-machine.ts'
 import { SourceTask, type PartitionProgress } from './source-task.ts'
 import type { Stage, StageGraph } from './stage-graph.ts'
@@ -29,6 +30,8 @@ export interface TopologySettings {
   readonly floors: ReadonlyMap<string, { readonly epoch: number; readonly chunk: number }>
   /** Bytes of hot entries each task keeps; undefined = everything stays in memory. */
   readonly cacheBytes: number | undefined
+  /** Point reads of the local store, when there is one. */
+  readonly readerOf?: (stage: number, task: number) => StoreReader
   readonly onTap?: (handle: string, value: unknown) => void
 }
 
@@ -121,6 +124,7 @@ function buildTask(
     slots,
     parallelism,
     cacheBytes: settings.cacheBytes,
+    reader: settings.readerOf?.(stage.index, task),
     channels: incoming,
     outputs,
     deadLetter

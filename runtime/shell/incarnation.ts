@@ -22,7 +22,7 @@ import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher } from '../ports/publisher.ts'
 import { CheckpointWriter, type Probe } from './checkpoint-writer.ts'
 import { sha256 } from './sha256.ts'
-import { recordWrites } from './store-keeper.ts'
+import { recordWrites, storeReader } from './store-keeper.ts'
 import { WorkerShell } from './worker-shell.ts'
 
 export interface Ports {
@@ -84,6 +84,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   const limits = new Map<string, SinkLimits>()
   for (const [sink, publisher] of ports.publishers) limits.set(sink, await publisher.describe())
 
+  const store = plan.cacheBytes === undefined ? undefined : await ports.store()
   const worker = new Worker({
     graph,
     lineage,
@@ -92,6 +93,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     epoch: manifest?.epoch ?? 0,
     intervalMs: plan.intervalMs,
     cacheBytes: cachePerTask(graph),
+    ...(store === undefined ? {} : { readerOf: (stage: number, task: number) => storeReader(store, stage, task) }),
     definitions,
     schemas,
     partitions,
@@ -100,7 +102,6 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     ...ports.limits,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
-  const store = plan.cacheBytes === undefined ? undefined : await ports.store()
   if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)
   const { clock, storage, nonce, publishers, appenders } = ports
   const probe = ports.probe === undefined ? {} : { probe: ports.probe }

@@ -10,6 +10,7 @@ import { prefixDelete, type StateRecord } from '../../checkpoint/state-file.ts'
 import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint/state-store.ts'
 import { isActorRecord, keyOfRecord, recordKey, timersOfRecord } from '../core/entry.ts'
 import type { KeyedTask } from '../core/keyed-task.ts'
+import type { StoreReader } from '../core/map-state.ts'
 import type { LoadedEntry, TimerPage } from '../core/task-state.ts'
 import { timerIndexKey, timerIndexRange, timerOfIndexKey } from '../core/timer-index.ts'
 import type { TaskSnapshot } from '../core/worker.ts'
@@ -124,10 +125,26 @@ type Place = { readonly settings: { readonly stage: { readonly index: number }; 
 const taskPrefixBytes = 4
 
 /** Stage and task before every key, so that each task scans its own. */
-export function storeKey({ settings }: Place, key: Uint8Array): Uint8Array {
+function storeKey({ settings }: Place, key: Uint8Array): Uint8Array {
+  return placed(settings.stage.index, settings.task, key)
+}
+
+function placed(stage: number, task: number, key: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(taskPrefixBytes + key.length)
-  new DataView(bytes.buffer).setUint16(0, settings.stage.index)
-  new DataView(bytes.buffer).setUint16(2, settings.task)
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0, stage)
+  view.setUint16(2, task)
   bytes.set(key, taskPrefixBytes)
   return bytes
+}
+
+/** What a task reads of the store by itself, for its durable maps. */
+export function storeReader(store: StateStore, stage: number, task: number): StoreReader {
+  return {
+    get: key => store.getSync(placed(stage, task, key)),
+    async scan(from, to, limit) {
+      const found = await store.scan(placed(stage, task, from), placed(stage, task, to), limit)
+      return found.map(({ key, value }) => ({ key: key.subarray(taskPrefixBytes), value }))
+    }
+  }
 }

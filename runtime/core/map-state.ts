@@ -1,0 +1,314 @@
+/**
+ * The entries of durable maps in one task, as layers of writes over what is stored.
+ *
+ *   journal (of a handler) ─commit─► dirty ─seal n─► sealed ─decided n─► unapplied ─► the store
+ *                                      ▲                │ abandoned n
+ *                                      └────────────────┘
+ *
+ * Without a store a table of everything takes the place of the store, and writes go through to it at once.
+ * A record's key is kind · actor's key · field · map key, so that an actor's entries lie side by side, in order.
+ *
+ * Invariants
+ * 1. A read sees the newest layer that says something: a value, a deletion, or that everything older was cleared.
+ * 2. Sealing is O(1); the values of a sealed layer never change.
+ */
+import type { DurableMapBackend } from '../../actors/definition-types.ts'
+import { prefixDelete, type StateFileWriter } from '../../checkpoint/state-file.ts'
+import { afterPrefix } from '../../checkpoint/state-store.ts'
+import { ByteWriter, bytesOfLatin1, latin1OfBytes } from '../kernel/bytes.ts'
+import { assert } from '../kernel/errors.ts'
+import { writeEscaped } from '../kernel/ordered-bytes.ts'
+import type { Entry } from './entry.ts'
+
+/** Reads of the local store by a record's key. */
+export interface StoreReader {
+  get(key: Uint8Array): Uint8Array | undefined
+  scan(
+    from: Uint8Array,
+    to: Uint8Array,
+    limit: number
+  ): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
+}
+
+/** Kind byte of map records in state files and stores. */
+const mapKind = 0x6d
+
+/** Byte strings as latin1, which makes them keys of a Map and keeps their order. */
+type Text = string
+
+interface FieldLayer {
+  readonly keyGroup: number
+  /** Everything older is gone. */
+  cleared: boolean
+  readonly values: Map<Text, Uint8Array | undefined>
+}
+/** By the part of a record's key before the map key. */
+type Layer = Map<Text, FieldLayer>
+
+interface Page {
+  readonly found: Map<Text, Uint8Array>
+  readonly last: Text | undefined
+}
+
+interface Sealed {
+  readonly layer: Layer
+  readonly rest: Iterator<() => void>
+  done: boolean
+}
+
+export function isMapRecord(key: Uint8Array): boolean {
+  return key[0] === mapKind
+}
+
+export class MapState {
+  private readonly store: StoreReader | undefined
+  private readonly now: () => number
+  private readonly table = new Map<Text, Map<Text, Uint8Array>>()
+  private dirty: Layer = new Map()
+  private dirtyBytes = 0
+  private sealed: Sealed | undefined
+  private readonly unapplied: { readonly epoch: number; readonly layer: Layer }[] = []
+  private readonly backends = new Map<Entry, Backend[]>()
+  private readonly scratch = new ByteWriter(256)
+
+  constructor(store: StoreReader | undefined, now: () => number) {
+    this.store = store
+    this.now = now
+  }
+
+  // ---- what actors see
+
+  backend(entry: Entry, field: string): DurableMapBackend {
+    const prefix = this.prefixOf(entry, field)
+    const made = new Backend(this, prefix, this.now)
+    const all = this.backends.get(entry)
+    if (all === undefined) this.backends.set(entry, [made])
+    else all.push(made)
+    return made
+  }
+
+  /** The handler succeeded: what it wrote counts. */
+  commit(entry: Entry): void {
+    for (const backend of this.backends.get(entry) ?? []) {
+      if (backend.journal.size === 0) continue
+      for (const [key, value] of backend.journal) this.write(entry, backend.prefix, key, value)
+      backend.journal.clear()
+    }
+  }
+
+  /** The handler failed: it wrote nothing. */
+  discard(entry: Entry): void {
+    for (const backend of this.backends.get(entry) ?? []) backend.journal.clear()
+  }
+
+  /** The actor leaves memory; its entries stay. */
+  release(entry: Entry): void {
+    this.backends.delete(entry)
+  }
+
+  /** The actor is gone: so is everything in its maps. */
+  clear(entry: Entry, fields: readonly string[]): void {
+    this.backends.delete(entry)
+    for (const field of fields) {
+      const prefix = this.prefixOf(entry, field)
+      this.table.delete(prefix)
+      this.dirty.set(prefix, { keyGroup: entry.keyGroup, cleared: true, values: new Map() })
+      this.dirtyBytes += prefix.length
+    }
+  }
+
+  read(prefix: Text, key: Text): Uint8Array | undefined {
+    if (this.store === undefined) return this.table.get(prefix)?.get(key)
+    for (const layer of this.newestFirst()) {
+      const field = layer.get(prefix)
+      if (field?.values.has(key) === true) return field.values.get(key)
+      if (field?.cleared === true) return undefined
+    }
+    return this.store.get(bytesOfLatin1(prefix + key))
+  }
+
+  /** Entries with from ≤ key < to in order, up to `last`; undefined = that is all. */
+  async page(prefix: Text, from: Text, to: Text | undefined, limit: number): Promise<Page> {
+    const within = (key: Text): boolean => key >= from && (to === undefined || key < to)
+    if (this.store === undefined)
+      return { found: new Map([...(this.table.get(prefix) ?? [])].filter(([key]) => within(key))), last: undefined }
+    // Taken before the store is read: what moves into the store meanwhile is then seen at least once.
+    const overlay = new Map<Text, Uint8Array | undefined>()
+    let cleared = false
+    for (const layer of [...this.newestFirst()].reverse()) {
+      const field = layer.get(prefix)
+      if (field === undefined) continue
+      if (field.cleared) {
+        overlay.clear()
+        cleared = true
+      }
+      for (const [key, value] of field.values) if (within(key)) overlay.set(key, value)
+    }
+    const begin = bytesOfLatin1(prefix + from)
+    const end = to === undefined ? afterPrefix(bytesOfLatin1(prefix)) : bytesOfLatin1(prefix + to)
+    const stored = cleared ? [] : await this.store.scan(begin, end, limit)
+    const found = new Map(stored.map(({ key, value }) => [latin1OfBytes(key).slice(prefix.length), value] as const))
+    const last = stored.length < limit ? undefined : [...found.keys()].at(-1)
+    for (const [key, value] of overlay) {
+      if (value === undefined) found.delete(key)
+      else if (last === undefined || key <= last) found.set(key, value)
+    }
+    return { found, last }
+  }
+
+  // ---- records
+
+  restoreRecord(key: Uint8Array, value: Uint8Array): void {
+    const text = latin1OfBytes(key)
+    const prefix = text.slice(0, fieldEnd(key))
+    let values = this.table.get(prefix)
+    if (values === undefined) this.table.set(prefix, (values = new Map()))
+    values.set(text.slice(prefix.length), value.slice())
+  }
+
+  // ---- snapshots
+
+  get pendingBytes(): number {
+    return this.dirtyBytes
+  }
+
+  seal(writer: StateFileWriter): void {
+    assert(this.sealed === undefined, 'one epoch in flight')
+    const layer = this.dirty
+    this.dirty = new Map()
+    this.dirtyBytes = 0
+    this.sealed = { layer, rest: records(layer, writer), done: false }
+  }
+
+  /** Writes up to `limit` sealed records; true when all are written. */
+  encodeSome(limit: number): boolean {
+    const { sealed } = this
+    if (sealed === undefined || sealed.done) return true
+    for (let i = 0; i < limit; i++) {
+      const step = sealed.rest.next()
+      if (step.done === true) return (sealed.done = true)
+      step.value()
+    }
+    return false
+  }
+
+  decided(epoch: number): void {
+    const { sealed } = this
+    this.sealed = undefined
+    if (this.store !== undefined && sealed !== undefined && sealed.layer.size > 0)
+      this.unapplied.push({ epoch, layer: sealed.layer })
+  }
+
+  applied(epoch: number): void {
+    while ((this.unapplied[0]?.epoch ?? Infinity) <= epoch) this.unapplied.shift()
+  }
+
+  abandon(): void {
+    const { sealed } = this
+    this.sealed = undefined
+    for (const [prefix, older] of sealed?.layer ?? []) {
+      const newer = this.dirty.get(prefix)
+      if (newer?.cleared === true) continue
+      for (const [key, value] of newer?.values ?? []) older.values.set(key, value)
+      this.dirty.set(prefix, older)
+    }
+  }
+
+  private *newestFirst(): Generator<Layer> {
+    yield this.dirty
+    if (this.sealed !== undefined) yield this.sealed.layer
+    for (let i = this.unapplied.length - 1; i >= 0; i--) yield (this.unapplied[i] as { layer: Layer }).layer
+  }
+
+  private write(entry: Entry, prefix: Text, key: Text, value: Uint8Array | undefined): void {
+    let field = this.dirty.get(prefix)
+    if (field === undefined)
+      this.dirty.set(prefix, (field = { keyGroup: entry.keyGroup, cleared: false, values: new Map() }))
+    field.values.set(key, value)
+    this.dirtyBytes += prefix.length + key.length + (value?.length ?? 0)
+    if (this.store !== undefined) return
+    let values = this.table.get(prefix)
+    if (values === undefined) this.table.set(prefix, (values = new Map()))
+    if (value === undefined) values.delete(key)
+    else values.set(key, value)
+  }
+
+  private prefixOf(entry: Entry, field: string): Text {
+    this.scratch.reset()
+    this.scratch.u8(mapKind)
+    writeEscaped(entry.keyBytes, this.scratch)
+    writeEscaped(new TextEncoder().encode(field), this.scratch)
+    return latin1OfBytes(this.scratch.view())
+  }
+}
+
+class Backend implements DurableMapBackend {
+  readonly prefix: Text
+  readonly journal = new Map<Text, Uint8Array | undefined>()
+  private readonly state: MapState
+  readonly now: () => number
+
+  constructor(state: MapState, prefix: Text, now: () => number) {
+    this.state = state
+    this.prefix = prefix
+    this.now = now
+  }
+
+  get(mapKey: Uint8Array): Uint8Array | undefined {
+    const key = latin1OfBytes(mapKey)
+    return this.journal.has(key) ? this.journal.get(key) : this.state.read(this.prefix, key)
+  }
+  set(mapKey: Uint8Array, value: Uint8Array): void {
+    this.journal.set(latin1OfBytes(mapKey), value)
+  }
+  delete(mapKey: Uint8Array): void {
+    this.journal.set(latin1OfBytes(mapKey), undefined)
+  }
+  async entries(
+    from: Uint8Array | undefined,
+    to: Uint8Array | undefined,
+    limit: number
+  ): Promise<{
+    readonly entries: readonly (readonly [Uint8Array, Uint8Array])[]
+    readonly next: Uint8Array | undefined
+  }> {
+    const begin = from === undefined ? '' : latin1OfBytes(from)
+    const end = to === undefined ? undefined : latin1OfBytes(to)
+    const { found, last } = await this.state.page(this.prefix, begin, end, limit)
+    for (const [key, value] of this.journal) {
+      if (key < begin || (end !== undefined && key >= end) || (last !== undefined && key > last)) continue
+      if (value === undefined) found.delete(key)
+      else found.set(key, value)
+    }
+    const entries = [...found].sort(([a], [b]) => (a < b ? -1 : 1))
+    return {
+      entries: entries.map(([key, value]) => [bytesOfLatin1(key), value] as const),
+      next: last === undefined ? undefined : bytesOfLatin1(`${last}\u0000`)
+    }
+  }
+}
+
+function* records(layer: Layer, writer: StateFileWriter): Generator<() => void> {
+  for (const [prefix, { keyGroup, cleared, values }] of layer) {
+    if (cleared)
+      yield () => {
+        const prefixBytes = bytesOfLatin1(prefix)
+        const key = new Uint8Array(1 + prefixBytes.length)
+        key[0] = prefixDelete
+        key.set(prefixBytes, 1)
+        writer.add(keyGroup, key, undefined)
+      }
+    for (const [key, value] of values) yield () => writer.add(keyGroup, bytesOfLatin1(prefix + key), value)
+  }
+}
+
+/** Where the map key begins: behind two terminators. */
+function fieldEnd(key: Uint8Array): number {
+  let terminators = 0
+  for (let i = 1; i < key.length - 1; i++) {
+    if (key[i] !== 0) continue
+    i++
+    if (key[i] === 0 && ++terminators === 2) return i + 1
+  }
+  return key.length
+}
