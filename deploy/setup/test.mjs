@@ -31,14 +31,19 @@ for (const test of tests.sort()) {
   const failures = []
   const child = spawn(process.execPath, ['--enable-source-maps', test], {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'inherit']
+    stdio: ['ignore', 'pipe', 'inherit'],
+    // A whole file: tap's own 30 seconds are too short on a busy machine. Tests set their own, shorter ones.
+    env: { TAP_TIMEOUT: '600', ...process.env }
   })
   const exit = new Promise(resolve => child.on('exit', code => resolve(code ?? 1)))
   let count = 0
+  let trouble = false
   for await (const line of createInterface(child.stdout)) {
     if (/^ok /.test(line)) count++
     else if (/^not ok /.test(line)) failures.push(line)
-    if (failures.length > 0) process.stderr.write(`${line}\n`)
+    // Details come before the line that sums up, indented.
+    trouble ||= /^ *not ok /.test(line)
+    if (trouble) process.stderr.write(`${line}\n`)
   }
   const code = await exit
   if (code !== 0 && failures.length === 0) failures.push(`${test} ended with code ${code}`)
