@@ -48,7 +48,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     await unlock()
   }
   try {
-    if (usesLog(plan)) log = await EmbeddedLog.open(join(folder, 'log'), nodeClock)
+    if (usesLog(plan)) log = await openLog(plan, folder, options.fresh)
     if (options.fresh) await setAside(plan, folder, log)
     const begun = await beginIncarnation(plan, bind(plan, folder, log, probe))
     if (begun.kind === 'finished') {
@@ -117,21 +117,40 @@ async function setAside(plan: Plan, folder: string, log: EmbeddedLog | undefined
     if (there) await rename(path, `${path}${suffix}`)
   }
   if (log === undefined) return
-  const read = plan.nodes.flatMap(node =>
-    node.kind === 'source' && node.source.connector === 'log' ? [node.source.topic] : []
-  )
+  const read = topicsRead(plan)
   const written = sinksOf(plan).flatMap(([, sink]) => (sink.connector === 'log' ? [sink.topic] : []))
   for (const topic of new Set(written))
     if (!read.includes(topic) && log.topic(topic) !== undefined) await log.renameTopic(topic, `${topic}${suffix}`)
   await log.forgetLedger()
 }
 
+/** To start over, a damaged log is moved aside whole, unless topics that the job reads are in it. */
+async function openLog(plan: Plan, folder: string, fresh: boolean): Promise<EmbeddedLog> {
+  const path = join(folder, 'log')
+  try {
+    return await EmbeddedLog.open(path, nodeClock)
+  } catch (error) {
+    if (!fresh || !(error instanceof CodedError) || error.code !== 'CORRUPT') throw error
+    const read = topicsRead(plan)
+    if (read.length > 0)
+      throw new CodedError('CORRUPT', `${error.message}; it holds topics that the job reads: ${read.join(', ')}`, {
+        cause: error,
+        remedy: `Restore "${path}" from a copy; or move it away and fill the topics again.`
+      })
+    await rename(path, `${path}.before-${randomBytes(4).toString('hex')}`)
+    return EmbeddedLog.open(path, nodeClock)
+  }
+}
+
+function topicsRead(plan: Plan): string[] {
+  return plan.nodes.flatMap(node =>
+    node.kind === 'source' && node.source.connector === 'log' ? [node.source.topic] : []
+  )
+}
+
 /** Dead letters are written only where a stage asks for it. */
 function usesLog(plan: Plan): boolean {
-  return (
-    plan.nodes.some(node => node.kind === 'source' && node.source.connector === 'log') ||
-    sinksOf(plan).some(([, sink]) => sink.connector === 'log')
-  )
+  return topicsRead(plan).length > 0 || sinksOf(plan).some(([, sink]) => sink.connector === 'log')
 }
 
 function sinksOf(plan: Plan): [string, SinkSpec][] {

@@ -1,11 +1,11 @@
 /** A job that reads one topic and writes another, undisturbed, restarted, started over and killed. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { Actor, job, json, topic, type Context } from '../../actors/index.ts'
+import { Actor, generator, job, json, topic, type Context } from '../../actors/index.ts'
 import { startJob, type Started } from '../../deploy/start-job.ts'
 import type { RunningJob } from '../../deploy/running-job.ts'
 import { EmbeddedLog } from '../../runtime/adapters/embedded-log/embedded-log.ts'
@@ -116,6 +116,40 @@ void t.test('what is appended while the job runs, or while it does not, comes ou
   t.equal((await take(third.log, 'totals', 4)).flat().length, 4, 'started over, from the same input')
   t.equal(third.log.topics().filter(({ name }) => name.startsWith('totals.before-')).length, 1)
   await third.drain()
+})
+
+void t.test('starting over moves a damaged log aside, but not one that holds input', async t => {
+  const folder = folderOf(t)
+  const damage = (name: string): void => writeFileSync(join(folder, name, 'log', 'high-water'), 'x'.repeat(64))
+  const log = await openLog(folder, 'relay')
+  await log.createTopic('hits', 1)
+  await log.close()
+  damage('relay')
+  await t.rejects(startJob(relay, { storage: folder, fresh: true }), {
+    code: 'CORRUPT',
+    message: /high-water.* holds topics that the job reads: hits/,
+    remedy: /move it away/
+  })
+  const numbers = job('numbers', j => ({
+    out: j
+      .source(
+        'n',
+        generator({ count: 10 }, n => n)
+      )
+      .to('out', topic('out', { value: json() }))
+  }))
+  const runToEnd = async (fresh: boolean): Promise<void> => {
+    const started = await startJob(numbers, { storage: folder, fresh })
+    if (started.kind === 'running') t.equal(await started.job.ended, 'finished')
+  }
+  await runToEnd(false)
+  damage('numbers')
+  await t.rejects(runToEnd(false), { code: 'CORRUPT' })
+  await runToEnd(true)
+  t.equal(readdirSync(join(folder, 'numbers')).filter(name => name.startsWith('log.before-')).length, 1)
+  const again = await openLog(folder, 'numbers')
+  t.equal((await take(again, 'out', 10)).flat().length, 10)
+  await again.close()
 })
 
 const jobFile = `

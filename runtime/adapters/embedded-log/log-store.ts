@@ -13,6 +13,7 @@ import { Level } from 'level'
 import { ByteReader, concatBytes } from '../../kernel/bytes.ts'
 import { crc32 } from '../../kernel/checksum.ts'
 import { CodedError } from '../../kernel/errors.ts'
+import { checkLevelFolder } from './level-check.ts'
 import { HighWater, type Mark } from './high-water.ts'
 
 type Database = Level<Uint8Array, Uint8Array>
@@ -59,6 +60,7 @@ export class LogStore {
   static async open(folder: string): Promise<LogStore> {
     const path = join(folder, 'high-water')
     const found = await HighWater.read(path)
+    await checkLevelFolder(join(folder, 'level'))
     const database: Database = new Level<Uint8Array, Uint8Array>(join(folder, 'level'), {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',

@@ -44,7 +44,7 @@ export class TopicReader implements LogReader {
         at = next
       }
       if (this.bounded && at >= partition.visibleEnd) return { kind: 'finished' }
-      if (waited || waitMs <= 0) return { kind: 'caught-up', next: at }
+      if (waited || waitMs <= 0 || this.closed) return { kind: 'caught-up', next: at }
       this.waiting.add(partition)
       await partition.more(this.log.clock, waitMs)
       this.waiting.delete(partition)
