@@ -37,6 +37,8 @@ export interface Life {
   readonly processing: boolean
   readonly bound: number
   readonly parallelism: number
+  /** Small: actors leave memory between two events. */
+  readonly cacheBytes: number
   readonly steps: readonly Step[]
 }
 /** By key: rows in order. `late`: ids in order. */
@@ -76,33 +78,37 @@ const raw = fc.record({
   bound: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 100 })),
   drift: fc.nat(4),
   parallelism: fc.constantFrom(1, 3),
+  cacheBytes: fc.constantFrom(1, 2 ** 28),
   steps: fc.array(rawStep, { maxLength: 60, size: 'max' })
 })
 
-export const eventTimeLife: fc.Arbitrary<Life> = raw.map(({ shape, base, scale, bound, drift, parallelism, steps }) => {
-  const global = shape.kind === 'global'
-  return {
-    window: {
-      ...shape,
-      size: shape.size * scale,
-      every: shape.every * scale,
-      gap: shape.gap * scale,
-      offset: shape.offset * scale,
-      lateness: global ? 0 : shape.lateness * scale,
-      everyNth: global && shape.earlyAfter === undefined ? (shape.everyNth ?? 2) : shape.everyNth,
-      earlyAfter: shape.everyNth === undefined ? shape.earlyAfter : undefined
-    },
-    processing: false,
-    bound: bound * scale,
-    parallelism,
-    steps: steps.map((step, i) =>
-      'at' in step ? { kind: step.kind, key: step.key, time: base + (i * drift + step.at) * scale } : step
-    )
+export const eventTimeLife: fc.Arbitrary<Life> = raw.map(
+  ({ shape, base, scale, bound, drift, parallelism, cacheBytes, steps }) => {
+    const global = shape.kind === 'global'
+    return {
+      window: {
+        ...shape,
+        size: shape.size * scale,
+        every: shape.every * scale,
+        gap: shape.gap * scale,
+        offset: shape.offset * scale,
+        lateness: global ? 0 : shape.lateness * scale,
+        everyNth: global && shape.earlyAfter === undefined ? (shape.everyNth ?? 2) : shape.everyNth,
+        earlyAfter: shape.everyNth === undefined ? shape.earlyAfter : undefined
+      },
+      processing: false,
+      bound: bound * scale,
+      parallelism,
+      cacheBytes,
+      steps: steps.map((step, i) =>
+        'at' in step ? { kind: step.kind, key: step.key, time: base + (i * drift + step.at) * scale } : step
+      )
+    }
   }
-})
+)
 
 /** Times are those of the wall clock, which begins at 0. */
-export const processingTimeLife: fc.Arbitrary<Life> = raw.map(({ shape, parallelism, steps }) => ({
+export const processingTimeLife: fc.Arbitrary<Life> = raw.map(({ shape, parallelism, cacheBytes, steps }) => ({
   window: {
     ...shape,
     kind: shape.kind === 'global' ? 'session' : shape.kind,
@@ -112,6 +118,7 @@ export const processingTimeLife: fc.Arbitrary<Life> = raw.map(({ shape, parallel
   processing: true,
   bound: 0,
   parallelism,
+  cacheBytes,
   steps: steps.map(step => ('at' in step ? { kind: step.kind, key: step.key, time: 0 } : step))
 }))
 
@@ -199,7 +206,7 @@ function aggregatesOf(ids: readonly number[], life: readonly Reading[]): string 
 }
 
 export async function runProduct(life: Life, made: WindowJob = windowJob(life)): Promise<Outcome> {
-  const d = await drive(made)
+  const d = await drive(made, { cacheBytes: life.cacheBytes })
   const readings: Reading[] = []
   for (const step of life.steps) {
     // Of several source tasks, those without a partition end at their leisure: when events are replayed, the watermark may be
