@@ -3,6 +3,7 @@
  * (lineage, sink, stage, slot, epoch, chunk): that name is the ledger entry. Two owners can only ever write equal bytes under one
  * name, and the link fails when the name exists, so the conditional create fences by content.
  */
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { equalBytes } from '../kernel/bytes.ts'
 import { CodedError } from '../kernel/errors.ts'
@@ -29,7 +30,9 @@ export class FilesPublisher implements Publisher {
 
   async initialise(slot: SlotName): Promise<Producer> {
     await this.files.makeFolder(this.folder)
-    return new FilesProducer(this.files, this.folder, slot)
+    const producer = new FilesProducer(this.files, this.folder, slot)
+    await producer.clear()
+    return producer
   }
 
   close(): Promise<void> {
@@ -41,12 +44,20 @@ class FilesProducer implements Producer {
   private readonly files: Files
   private readonly folder: string
   private readonly prefix: string
+  /** Two owners at once must not write one temporary file: a link would show it half written. */
+  private readonly suffix = `.${randomBytes(6).toString('hex')}.tmp`
 
   constructor(files: Files, folder: string, slot: SlotName) {
     this.files = files
     this.folder = folder
     // A name may hold "-" but no dot, so that two slots never share a prefix.
     this.prefix = `${padded(slot.lineage, 3)}.${slot.sink}.${slot.stage}.${padded(slot.slot, 3)}.`
+  }
+
+  /** Removes what a dead owner left half written. One that lives after all finds its file gone: its outcome is unknown. */
+  async clear(): Promise<void> {
+    for (const name of await this.files.list(this.folder))
+      if (name.startsWith(`.${this.prefix}`) && name.endsWith('.tmp')) await this.files.remove(join(this.folder, name))
   }
 
   async readLedger(): Promise<LedgerEntry | undefined> {
@@ -70,7 +81,7 @@ class FilesProducer implements Producer {
   async publish(records: readonly OutputRecord[], entry: LedgerEntry): Promise<PublishOutcome> {
     const name = `${this.prefix}${padded(entry.epoch, 12)}-${padded(entry.chunk, 6)}${entry.last ? '-last' : ''}.ndjson`
     const path = join(this.folder, name)
-    const temporary = join(this.folder, `.${name}.tmp`)
+    const temporary = join(this.folder, `.${name}${this.suffix}`)
     const bytes = linesOf(records)
     try {
       await this.files.writeSynced(temporary, bytes)
