@@ -7,66 +7,37 @@
  *                   └──► seal: dirty set n is swapped for an empty one, then encoded a slice at a time
  *
  * Invariants
- * 1. A key handles one event at a time; while its promise is pending, later events of the key wait in its mailbox.
- * 2. A channel that has delivered barrier n is not read until all have (aligned).
- * 3. A watermark or barrier is handled only when no handler is in flight, and passed on only when all that it set off has
+ * 1. A channel that has delivered barrier n is not read until all have (aligned).
+ * 2. A watermark or barrier is handled only when no handler is in flight, and passed on only when all that it set off has
  *    ended, so nothing overtakes an earlier event.
- * 4. A handler that throws leaves no trace: with `fail` the generation ends, else the pre-image is put back.
- * 5. What is not in memory is read before the first event of a batch that needs it is handled.
+ * 3. What is not in memory is read before the first event of a batch that needs it is handled.
  */
-import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
-import { copyValue } from '../../actors/copy-value.ts'
-import { explainHandlerError } from '../../actors/definition.ts'
-import type { ActorDefinition, PreImage, StoredActorSchema } from '../../actors/definition-types.ts'
+import type { StoredActorSchema } from '../../actors/definition-types.ts'
 import { Aligner } from '../../checkpoint/aligner.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
-import { assert, CodedError } from '../kernel/errors.ts'
-import { keyIdentity, keyText, type Key } from '../kernel/keys.ts'
+import { assert } from '../kernel/errors.ts'
+import { keyIdentity, type Key } from '../kernel/keys.ts'
 import type { Channel, ControlElement, RecordColumns } from './channel.ts'
-import { fieldsOfRecord, type Entry } from './entry.ts'
+import { fieldsOfRecord } from './entry.ts'
+import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
 import type { StoreReader } from './map-state.ts'
-import type { KeyedStage } from './stage-graph.ts'
-import { TaskContext, type EffectTarget } from './task-context.ts'
-import type { TaskOutputs } from './task-outputs.ts'
 import { TaskState, type LoadedEntry, type StateSnapshot, type TimerPage } from './task-state.ts'
 import { MinWatermark } from './watermarks.ts'
 
-export interface KeyedTaskSettings {
-  readonly job: string
-  readonly stage: KeyedStage
+export interface KeyedTaskSettings extends HandlerSettings {
   readonly task: number
-  readonly definition: ActorDefinition
   /** Schemas of stored records; the class's own is among them, at `schemaIndex`. */
   readonly schemas: readonly StoredActorSchema[]
   readonly schemaIndex: number
   readonly keyGroups: number
-  readonly slots: number
   readonly parallelism: number
   readonly cacheBytes: number | undefined
   readonly reader: StoreReader | undefined
   readonly channels: readonly Channel[]
-  readonly outputs: TaskOutputs
-  readonly now: () => number
-  /** Asks the shell to tell when the promise settles. */
-  readonly awaitHandler: (
-    promise: Promise<unknown>,
-    settled: (error: { readonly error: unknown } | undefined) => void
-  ) => void
   /** Asks the shell for records of the store; answered by `loaded`. */
   readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
   /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
   readonly page: (task: KeyedTask, clock: 'event' | 'wall', after: Uint8Array | undefined, upTo: number) => void
-  readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
-}
-
-export interface DeadLetter {
-  readonly stage: string
-  readonly key: string | undefined
-  readonly id: string
-  readonly error: string
-  readonly attempts: number
-  readonly time: number
-  readonly event: unknown
 }
 
 /** A task as it was when it sealed the epoch. */
@@ -77,40 +48,24 @@ interface SealedProgress {
   readonly finished: boolean
 }
 
-/** What puts an entry back as it was before a handler that failed. */
-interface Undo {
-  readonly image: PreImage
-  readonly existed: boolean
-  readonly created: number
-  readonly lastEvent: number
-}
-
-type Handler = 'receive' | 'onTimer' | 'onAlarm'
-
-const ttlTimer = '\u0000ttl'
 /** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
 const encodeSlice = 512
 /** Stored alarms are brought into memory so long before they are due. */
 const alarmHorizonMs = 60_000
 
-export class KeyedTask implements EffectTarget {
+export class KeyedTask {
   readonly stage: string
-  readonly job: string
   readonly settings: KeyedTaskSettings
   readonly state: TaskState
   events = 0
   late = 0
-  deadLetters = 0
   finished = false
+  private readonly handlers: HandlerRunner
   private readonly aligner: Aligner
   private readonly watermarks: MinWatermark
-  private readonly buffered: boolean
-  private readonly outputNames = new Map<unknown, string>()
-  private context: TaskContext
   private sealedEpoch = 0
   /** Of the epoch in flight; its outbox is given back when it is abandoned. */
   private sealed: SealedProgress | undefined
-  private inFlight = 0
   private forwarded = -Infinity
   /** Where slots had got to when tasks were counted anew; undefined = all where `forwarded` is. */
   private floors: Float64Array | undefined
@@ -123,14 +78,10 @@ export class KeyedTask implements EffectTarget {
   constructor(settings: KeyedTaskSettings) {
     this.settings = settings
     this.stage = settings.stage.name
-    this.job = settings.job
     this.state = new TaskState(settings)
     this.aligner = new Aligner(settings.channels.length)
     this.watermarks = new MinWatermark(settings.channels.length)
-    this.buffered = settings.stage.node.onError !== 'fail'
-    for (const [name, output] of Object.entries(settings.stage.node.actor.outputs ?? {}))
-      this.outputNames.set(output, name)
-    this.context = new TaskContext(this)
+    this.handlers = new HandlerRunner(settings, this.state, slot => this.watermarkOf(slot))
   }
 
   // ---- restoring
@@ -182,7 +133,7 @@ export class KeyedTask implements EffectTarget {
       const element = channel.peek()
       assert(element !== undefined, 'an empty channel was read')
       if (element.kind === 'records') return this.batch(channel, index, element, budget)
-      if (this.inFlight > 0) continue
+      if (this.handlers.inFlight > 0) continue
       channel.shift()
       this.control(index, element)
       return true
@@ -234,10 +185,14 @@ export class KeyedTask implements EffectTarget {
     if (this.settings.outputs.blocked || this.finished || this.state.reading) return false
     let fired = false
     for (let due = this.state.popDue('wall', now); due !== undefined; due = this.state.popDue('wall', now)) {
-      this.fire('onAlarm', due.keyId, due.name, due.at, now)
+      this.handlers.fire('onAlarm', due.keyId, due.name, due.at, now)
       fired = true
     }
     return this.page('wall', now + alarmHorizonMs) || fired
+  }
+
+  get deadLetters(): number {
+    return this.handlers.deadLetters
   }
 
   nextAlarmAt(): number | undefined {
@@ -250,7 +205,7 @@ export class KeyedTask implements EffectTarget {
 
   get idle(): boolean {
     return (
-      this.inFlight === 0 &&
+      this.handlers.inFlight === 0 &&
       !this.state.sealing &&
       !this.state.reading &&
       this.advancing === undefined &&
@@ -322,12 +277,12 @@ export class KeyedTask implements EffectTarget {
     for (let fired = 0; fired < budget; fired++) {
       const due = this.state.popDue('event', to)
       if (due !== undefined) {
-        this.fire('onTimer', due.keyId, due.name, due.at, due.at)
+        this.handlers.fire('onTimer', due.keyId, due.name, due.at, due.at)
         continue
       }
       if (this.page('event', to)) return fired > 0
       // What the last timers set off must have ended before anybody hears of the watermark.
-      if (this.inFlight > 0) return fired > 0
+      if (this.handlers.inFlight > 0) return fired > 0
       this.advancing = undefined
       if (to !== Infinity) this.settings.outputs.broadcast({ kind: 'watermark', time: to })
       done()
@@ -345,198 +300,12 @@ export class KeyedTask implements EffectTarget {
     return true
   }
 
-  private fire(handler: 'onTimer' | 'onAlarm', entry: Entry, name: string, at: number, time: number): void {
-    if (name === ttlTimer) return this.expire(entry, handler, time)
-    const origin = `${this.stage}/${keyText(entry.key)}/${name}@`
-    this.run(entry, handler, name, time, origin, at, '')
-  }
-
-  private expire(entry: Entry, handler: 'onTimer' | 'onAlarm', time: number): void {
-    const until = this.expiresAt(entry)
-    this.state.touch(entry)
-    if (until > time) this.state.arm(entry, handler === 'onTimer' ? 'event' : 'wall', ttlTimer, until)
-    else this.forget(entry)
-  }
-
-  private expiresAt(entry: Entry): number {
-    const ttl = this.settings.definition.ttl
-    assert(ttl !== undefined, 'no time to live')
-    return (ttl.since === 'created' ? entry.created : entry.lastEvent) + ttl.afterMs
-  }
-
   private receive(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
     const identity = keyIdentity(key)
     const entry = this.state.entries.get(identity) ?? this.state.add(key, identity)
     if (time < this.watermarkOf(entry.keyGroup % this.settings.slots)) this.late++
     this.events++
-    this.run(entry, 'receive', value, time, origin, offset, path)
-  }
-
-  private track(entry: Entry, time: number): void {
-    const ttl = this.settings.definition.ttl
-    if (ttl === undefined) return
-    const at = ttl.clock === 'wall' ? this.now() : time
-    if (this.state.exists(entry) && this.expiresAt(entry) <= at) this.state.drop(entry)
-    if (!this.state.exists(entry)) {
-      entry.created = at
-      entry.lastEvent = at
-      this.state.arm(entry, ttl.clock, ttlTimer, at + ttl.afterMs)
-    } else entry.lastEvent = Math.max(entry.lastEvent, at)
-  }
-
-  private run(
-    entry: Entry,
-    handler: Handler,
-    argument: unknown,
-    time: number,
-    origin: string,
-    offset: number,
-    path: string
-  ): void {
-    if (entry.busy) {
-      ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path))
-      return
-    }
-    this.state.touch(entry)
-    entry.forgotten = false
-    const existed = this.state.exists(entry)
-    const { created, lastEvent } = entry
-    if (handler === 'receive') this.track(entry, time)
-    const instance = this.state.hydrate(entry)
-    const context = this.context
-    const undo = this.buffered
-      ? { image: this.settings.definition.preImage(instance), existed, created, lastEvent }
-      : undefined
-    const original = this.buffered && typeof argument === 'object' ? copyValue(argument, 'event') : argument
-    context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, this.buffered)
-    let result: unknown
-    try {
-      result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(
-        instance,
-        argument,
-        context
-      )
-      if (context.failure !== undefined) throw context.failure.error
-    } catch (error) {
-      this.failed(entry, context, undo, error, original)
-      return
-    }
-    if (result === undefined || typeof (result as { then?: unknown }).then !== 'function') {
-      this.commit(entry, context)
-      return
-    }
-    this.context = new TaskContext(this)
-    this.suspend(entry, context, undo, result as Promise<unknown>, original)
-  }
-
-  private suspend(
-    entry: Entry,
-    context: TaskContext,
-    undo: Undo | undefined,
-    promise: Promise<unknown>,
-    argument: unknown
-  ): void {
-    entry.busy = true
-    this.inFlight++
-    this.settings.awaitHandler(promise, outcome => {
-      entry.busy = false
-      this.inFlight--
-      const failure = outcome ?? context.failure
-      if (failure === undefined) this.commit(entry, context)
-      else this.failed(entry, context, undo, failure.error, argument)
-      const mailbox = entry.mailbox
-      entry.mailbox = undefined
-      if (mailbox !== undefined) for (const next of mailbox) next()
-    })
-  }
-
-  private failed(entry: Entry, context: TaskContext, undo: Undo | undefined, error: unknown, event: unknown): void {
-    const id = `${context.origin}${context.offset}${context.path}`
-    context.discard()
-    const cause = explainHandlerError(error, this.settings.definition.name)
-    if (this.settings.stage.node.onError === 'fail' || undo === undefined)
-      throw new CodedError(
-        'HANDLER_FAILED',
-        `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`,
-        { cause }
-      )
-    this.state.maps.discard(entry)
-    this.undo(entry, undo)
-    this.settings.outputs.slot = context.slot
-    this.deadLetters++
-    this.settings.deadLetter(
-      {
-        stage: this.stage,
-        key: keyText(entry.key),
-        id,
-        error: messageOf(cause),
-        attempts: 1,
-        time: context.time,
-        event
-      },
-      this.settings.outputs
-    )
-  }
-
-  private commit(entry: Entry, context: TaskContext): void {
-    context.commit()
-    if (this.settings.definition.durableMaps.length > 0) this.state.maps.commit(entry)
-  }
-
-  private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {
-    if (existed) {
-      this.settings.definition.rollback(entry.instance as Actor, image)
-      entry.created = created
-      entry.lastEvent = lastEvent
-      return
-    }
-    this.state.drop(entry)
-    entry.forgotten = true
-  }
-
-  // ---- effects (EffectTarget)
-
-  watermark(context: TaskContext): number {
-    return this.watermarkOf(context.slot)
-  }
-  now(): number {
-    return this.settings.now()
-  }
-  outputName(output: Output<never>): string | undefined {
-    return this.outputNames.get(output)
-  }
-  emit(context: TaskContext, output: string, value: unknown, time: number): void {
-    this.settings.outputs.slot = context.slot
-    const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
-    this.settings.outputs.push(output)?.(value, time, context.origin, context.offset, path)
-  }
-  send(context: TaskContext, to: ActorClass<Actor>, key: Key, message: unknown): void {
-    const edge = this.settings.stage.sends.get(to)
-    if (edge === undefined)
-      throw new CodedError(
-        'SEND_UNDECLARED',
-        `stage "${this.stage}" sends to ${to.name}, which its \`sends\` does not list`
-      )
-    const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
-    this.settings.outputs.send(
-      edge,
-      key,
-      copyValue(message, 'message'),
-      context.time,
-      context.origin,
-      context.offset,
-      path
-    )
-  }
-  arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
-    this.state.arm(entry, clock, name, at)
-  }
-  cancel(entry: Entry, name: string): void {
-    this.state.cancel(entry, name)
-  }
-  forget(entry: Entry): void {
-    this.state.drop(entry)
-    entry.forgotten = true
+    this.handlers.run(entry, 'receive', value, time, origin, offset, path)
   }
 
   // ---- snapshots
@@ -576,8 +345,4 @@ export class KeyedTask implements EffectTarget {
     if (this.sealed?.outbox !== undefined) this.settings.outputs.unseal(this.sealed.outbox)
     this.sealed = undefined
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

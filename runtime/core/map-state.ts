@@ -131,7 +131,10 @@ export class MapState {
   async page(prefix: Text, from: Text, to: Text | undefined, limit: number): Promise<Page> {
     const within = (key: Text): boolean => key >= from && (to === undefined || key < to)
     if (this.store === undefined)
-      return { found: new Map([...(this.table.get(prefix) ?? [])].filter(([key]) => within(key))), last: undefined }
+      return {
+        found: new Map([...(this.table.get(prefix) ?? new Map<Text, Uint8Array>())].filter(([key]) => within(key))),
+        last: undefined
+      }
     // Taken before the store is read: what moves into the store meanwhile is then seen at least once.
     const overlay = new Map<Text, Uint8Array | undefined>()
     let cleared = false
@@ -147,7 +150,9 @@ export class MapState {
     const begin = bytesOfLatin1(prefix + from)
     const end = to === undefined ? afterPrefix(bytesOfLatin1(prefix)) : bytesOfLatin1(prefix + to)
     const stored = cleared ? [] : await this.store.scan(begin, end, limit)
-    const found = new Map(stored.map(({ key, value }) => [latin1OfBytes(key).slice(prefix.length), value] as const))
+    const found = new Map<Text, Uint8Array>(
+      stored.map(({ key, value }) => [latin1OfBytes(key).slice(prefix.length), value] as const)
+    )
     const last = stored.length < limit ? undefined : [...found.keys()].at(-1)
     for (const [key, value] of overlay) {
       if (value === undefined) found.delete(key)
@@ -162,7 +167,7 @@ export class MapState {
     const text = latin1OfBytes(key)
     const prefix = text.slice(0, fieldEnd(key))
     let values = this.table.get(prefix)
-    if (values === undefined) this.table.set(prefix, (values = new Map()))
+    if (values === undefined) this.table.set(prefix, (values = new Map<Text, Uint8Array>()))
     values.set(text.slice(prefix.length), value.slice())
   }
 
@@ -209,7 +214,7 @@ export class MapState {
     for (const [prefix, older] of sealed?.layer ?? []) {
       const newer = this.dirty.get(prefix)
       if (newer?.cleared === true) continue
-      for (const [key, value] of newer?.values ?? []) older.values.set(key, value)
+      for (const [key, value] of newer?.values ?? new Map<Text, Uint8Array>()) older.values.set(key, value)
       this.dirty.set(prefix, older)
     }
   }
@@ -228,7 +233,7 @@ export class MapState {
     this.dirtyBytes += prefix.length + key.length + (value?.length ?? 0)
     if (this.store !== undefined) return
     let values = this.table.get(prefix)
-    if (values === undefined) this.table.set(prefix, (values = new Map()))
+    if (values === undefined) this.table.set(prefix, (values = new Map<Text, Uint8Array>()))
     if (value === undefined) values.delete(key)
     else values.set(key, value)
   }

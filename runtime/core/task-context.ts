@@ -1,13 +1,13 @@
 /**
- * The context a handler sees. Direct while handlers return synchronously and a failure ends the job; otherwise effects are
- * buffered (values copied at the call) and carried out once the handler has succeeded.
+ * The context a handler sees. Where a failure ends the job, effects happen at the call; otherwise timers are buffered and outputs
+ * staged (taken at the call: encoded or copied) until the handler has succeeded.
  */
 import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
-import { copyValue } from '../../actors/copy-value.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { checkKey, keyText, type Key } from '../kernel/keys.ts'
 import { Prng } from '../kernel/prng.ts'
 import type { Entry } from './entry.ts'
+import type { StagedOutput } from './task-outputs.ts'
 
 /** What a handler's effects act upon: the task. */
 export interface EffectTarget {
@@ -24,8 +24,6 @@ export interface EffectTarget {
 }
 
 type Effect =
-  | { readonly kind: 'emit'; readonly output: string; readonly value: unknown; readonly time: number }
-  | { readonly kind: 'send'; readonly to: ActorClass<Actor>; readonly key: Key; readonly message: unknown }
   | { readonly kind: 'arm'; readonly clock: 'event' | 'wall'; readonly name: string; readonly at: number }
   | { readonly kind: 'cancel'; readonly name: string }
   | { readonly kind: 'forget' }
@@ -44,6 +42,8 @@ export class TaskContext {
   private readonly target: EffectTarget
   private entry: Entry | undefined
   private buffer: Effect[] | undefined
+  /** What it gave away so far, held back until it has succeeded; undefined = nothing is held back. */
+  staged: StagedOutput[] | undefined
   private randomness: Prng | undefined
   /** A step behind `emit` threw; the handler may have caught it, the job must not. */
   failure: { readonly error: unknown } | undefined
@@ -72,6 +72,7 @@ export class TaskContext {
     this.randomness = undefined
     this.failure = undefined
     this.buffer = buffered ? [] : undefined
+    this.staged = buffered ? [] : undefined
   }
 
   /** Ends a handler that succeeded: buffered effects happen now. */
@@ -112,23 +113,23 @@ export class TaskContext {
 
   /** `at`: event time of the emission; default: the time of the event being handled. Windows emit at their last instant. */
   emit(value: unknown, at: number = this.time): void {
-    this.perform(this.live(), { kind: 'emit', output: 'main', value, time: at })
+    this.output('main', value, at)
   }
 
   emitTo(output: Output<never>, value: unknown): void {
-    const entry = this.live()
+    this.live()
     const name = this.target.outputName(output)
     if (name === undefined)
       throw new TypeError(`emitTo: stage "${this.target.stage}" has no such output; list it in \`static outputs\``)
-    this.perform(entry, { kind: 'emit', output: name, value, time: this.time })
+    this.output(name, value, this.time)
   }
 
   send(to: ActorClass<Actor>, key: Key, message: unknown, options?: { after?: unknown }): void {
-    const entry = this.live()
+    this.live()
     if (options?.after !== undefined)
       throw new TypeError('send: { after } is not supported yet; arm a timer and send from it')
     checkKey(key)
-    this.perform(entry, { kind: 'send', to, key, message })
+    this.target.send(this, to, key, message)
   }
 
   timer(name: string, at: number | Date): void {
@@ -150,24 +151,22 @@ export class TaskContext {
     return this.entry
   }
 
+  private output(name: string, value: unknown, time: number): void {
+    this.live()
+    try {
+      this.target.emit(this, name, value, time)
+    } catch (error) {
+      this.failure ??= { error }
+      throw error
+    }
+  }
+
   private perform(entry: Entry, effect: Effect): void {
     if (this.buffer !== undefined) {
-      if (effect.kind === 'emit') this.buffer.push({ ...effect, value: copyValue(effect.value, 'emitted') })
-      else if (effect.kind === 'send') this.buffer.push({ ...effect, message: copyValue(effect.message, 'message') })
-      else this.buffer.push(effect)
+      this.buffer.push(effect)
       return
     }
     switch (effect.kind) {
-      case 'emit':
-        try {
-          this.target.emit(this, effect.output, effect.value, effect.time)
-        } catch (error) {
-          this.failure ??= { error }
-          throw error
-        }
-        return
-      case 'send':
-        return this.target.send(this, effect.to, effect.key, effect.message)
       case 'arm':
         return this.target.arm(entry, effect.clock, effect.name, effect.at)
       case 'cancel':

@@ -36,11 +36,28 @@ export interface OutputSettings {
   readonly onTap: ((handle: string, value: unknown) => void) | undefined
 }
 
+/** An output of a handler that may still fail: final, and given away only when it has succeeded. */
+export type StagedOutput =
+  | { readonly kind: 'sink'; readonly sink: SinkNode; readonly slot: number; readonly record: OutputRecord }
+  | { readonly kind: 'tap'; readonly handle: string; readonly value: unknown }
+  | {
+      readonly kind: 'exchange'
+      readonly channel: Channel
+      readonly key: Key
+      readonly value: unknown
+      readonly time: number
+      readonly origin: string
+      readonly offset: number
+      readonly path: string
+    }
+
 const text = new TextEncoder()
 
 export class TaskOutputs {
   /** Slot of the event being handled; set by the task before it pushes. */
   slot = 0
+  /** Set while a handler gives something away that may have to be taken back. */
+  staged: StagedOutput[] | undefined
   outbox = new OutboxFileWriter()
   /** Records of at-least-once sinks not handed to the worker yet. */
   loose = new Map<string, OutputRecord[]>()
@@ -102,8 +119,31 @@ export class TaskOutputs {
 
   write(sink: SinkNode, value: unknown, time: number): void {
     const record = this.encode(sink, value, time)
+    if (this.staged === undefined) this.deliver(sink, this.slot, record)
+    else this.staged.push({ kind: 'sink', sink, slot: this.slot, record })
+  }
+
+  private tap(handle: string, value: unknown): void {
+    if (this.settings.onTap === undefined) return
+    const copy = copyValue(value, handle)
+    if (this.staged === undefined) this.settings.onTap(handle, copy)
+    else this.staged.push({ kind: 'tap', handle, value: copy })
+  }
+
+  /** The handler has succeeded: what it staged is given away, in its order. */
+  release(staged: readonly StagedOutput[]): void {
+    for (const output of staged)
+      if (output.kind === 'sink') this.deliver(output.sink, output.slot, output.record)
+      else if (output.kind === 'tap') this.settings.onTap?.(output.handle, output.value)
+      else {
+        const { channel, key, value, time, origin, offset, path } = output
+        channel.push(key, value, time, origin, offset, path)
+      }
+  }
+
+  private deliver(sink: SinkNode, slot: number, record: OutputRecord): void {
     if (sink.delivery === 'exactly-once') {
-      this.outbox.append(sink.name, this.slot, record)
+      this.outbox.append(sink.name, slot, record)
       this.outboxUsed = true
       return
     }
@@ -137,13 +177,13 @@ export class TaskOutputs {
     path: string
   ): void {
     const channels = this.settings.channels.get(edge) as readonly Channel[]
-    if (channels.length === 1) {
-      ;(channels[0] as Channel).push(key, value, time, origin, offset, path)
-      return
-    }
-    const group = keyGroupOf(encodeKey(key), this.settings.keyGroups)
-    const task = taskOfKeyGroup(group, this.settings.slots, channels.length)
-    ;(channels[task] as Channel).push(key, value, time, origin, offset, path)
+    const channel = channels.length === 1 ? channels[0] : channels[this.taskOf(key, channels.length)]
+    if (this.staged === undefined) (channel as Channel).push(key, value, time, origin, offset, path)
+    else this.staged.push({ kind: 'exchange', channel: channel as Channel, key, value, time, origin, offset, path })
+  }
+
+  private taskOf(key: Key, tasks: number): number {
+    return taskOfKeyGroup(keyGroupOf(encodeKey(key), this.settings.keyGroups), this.settings.slots, tasks)
   }
 
   private compileAll(steps: readonly Step[], fresh: boolean): Push {
@@ -182,7 +222,7 @@ export class TaskOutputs {
       case 'sink':
         return (value, time) => this.write(step.sink, value, time)
       case 'tap':
-        return value => this.settings.onTap?.(step.handle, copyValue(value, step.handle))
+        return value => this.tap(step.handle, value)
     }
   }
 }

@@ -1,0 +1,274 @@
+/**
+ * Runs the handlers of one task's actors: one event of a key at a time, pre-images, failures, time to live, and what a handler's
+ * context does.
+ *
+ * Invariants
+ * 1. A key handles one event at a time; while its promise is pending, later events of the key wait in its mailbox.
+ * 2. A handler that throws leaves no trace: with `fail` the generation ends, else the pre-image is put back and what it gave away
+ *    was only staged.
+ */
+import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
+import { copyValue } from '../../actors/copy-value.ts'
+import { explainHandlerError } from '../../actors/definition.ts'
+import type { ActorDefinition, PreImage } from '../../actors/definition-types.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
+import { keyText, type Key } from '../kernel/keys.ts'
+import type { Entry } from './entry.ts'
+import type { KeyedStage } from './stage-graph.ts'
+import { TaskContext, type EffectTarget } from './task-context.ts'
+import type { TaskOutputs } from './task-outputs.ts'
+import type { TaskState } from './task-state.ts'
+
+export interface HandlerSettings {
+  readonly job: string
+  readonly stage: KeyedStage
+  readonly definition: ActorDefinition
+  readonly slots: number
+  readonly outputs: TaskOutputs
+  readonly now: () => number
+  /** Asks the shell to tell when the promise settles. */
+  readonly awaitHandler: (
+    promise: Promise<unknown>,
+    settled: (error: { readonly error: unknown } | undefined) => void
+  ) => void
+  readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
+}
+
+export interface DeadLetter {
+  readonly stage: string
+  readonly key: string | undefined
+  readonly id: string
+  readonly error: string
+  readonly attempts: number
+  readonly time: number
+  readonly event: unknown
+}
+
+/** What puts an entry back as it was before a handler that failed. */
+interface Undo {
+  readonly image: PreImage
+  readonly existed: boolean
+  readonly created: number
+  readonly lastEvent: number
+}
+
+type Handler = 'receive' | 'onTimer' | 'onAlarm'
+
+const ttlTimer = '\u0000ttl'
+
+export class HandlerRunner implements EffectTarget {
+  readonly stage: string
+  readonly job: string
+  deadLetters = 0
+  /** Handlers whose promise is pending. */
+  inFlight = 0
+  private readonly settings: HandlerSettings
+  private readonly state: TaskState
+  private readonly watermarkOf: (slot: number) => number
+  private readonly buffered: boolean
+  private readonly outputNames = new Map<unknown, string>()
+  private context: TaskContext
+
+  constructor(settings: HandlerSettings, state: TaskState, watermarkOf: (slot: number) => number) {
+    this.settings = settings
+    this.state = state
+    this.watermarkOf = watermarkOf
+    this.stage = settings.stage.name
+    this.job = settings.job
+    this.buffered = settings.stage.node.onError !== 'fail'
+    for (const [name, output] of Object.entries(settings.stage.node.actor.outputs ?? {}))
+      this.outputNames.set(output, name)
+    this.context = new TaskContext(this)
+  }
+
+  fire(handler: 'onTimer' | 'onAlarm', entry: Entry, name: string, at: number, time: number): void {
+    if (name === ttlTimer) return this.expire(entry, handler, time)
+    const origin = `${this.stage}/${keyText(entry.key)}/${name}@`
+    this.run(entry, handler, name, time, origin, at, '')
+  }
+
+  run(
+    entry: Entry,
+    handler: Handler,
+    argument: unknown,
+    time: number,
+    origin: string,
+    offset: number,
+    path: string
+  ): void {
+    if (entry.busy) {
+      ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path))
+      return
+    }
+    this.state.touch(entry)
+    entry.forgotten = false
+    const existed = this.state.exists(entry)
+    const { created, lastEvent } = entry
+    if (handler === 'receive') this.track(entry, time)
+    const instance = this.state.hydrate(entry)
+    const context = this.context
+    const undo = this.buffered
+      ? { image: this.settings.definition.preImage(instance), existed, created, lastEvent }
+      : undefined
+    const original = this.buffered && typeof argument === 'object' ? copyValue(argument, 'event') : argument
+    context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, this.buffered)
+    let result: unknown
+    try {
+      result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(
+        instance,
+        argument,
+        context
+      )
+      if (context.failure !== undefined) throw context.failure.error
+    } catch (error) {
+      this.failed(entry, context, undo, error, original)
+      return
+    }
+    if (result === undefined || typeof (result as { then?: unknown }).then !== 'function') {
+      this.commit(entry, context)
+      return
+    }
+    this.context = new TaskContext(this)
+    this.suspend(entry, context, undo, result as Promise<unknown>, original)
+  }
+
+  private suspend(
+    entry: Entry,
+    context: TaskContext,
+    undo: Undo | undefined,
+    promise: Promise<unknown>,
+    argument: unknown
+  ): void {
+    entry.busy = true
+    this.inFlight++
+    this.settings.awaitHandler(promise, outcome => {
+      entry.busy = false
+      this.inFlight--
+      const failure = outcome ?? context.failure
+      if (failure === undefined) this.commit(entry, context)
+      else this.failed(entry, context, undo, failure.error, argument)
+      const mailbox = entry.mailbox
+      entry.mailbox = undefined
+      if (mailbox !== undefined) for (const next of mailbox) next()
+    })
+  }
+
+  private failed(entry: Entry, context: TaskContext, undo: Undo | undefined, error: unknown, event: unknown): void {
+    const id = `${context.origin}${context.offset}${context.path}`
+    context.discard()
+    this.settings.outputs.staged = undefined
+    const cause = explainHandlerError(error, this.settings.definition.name)
+    if (this.settings.stage.node.onError === 'fail' || undo === undefined)
+      throw new CodedError(
+        'HANDLER_FAILED',
+        `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`,
+        { cause }
+      )
+    this.state.maps.discard(entry)
+    this.undo(entry, undo)
+    this.settings.outputs.slot = context.slot
+    this.deadLetters++
+    this.settings.deadLetter(
+      {
+        stage: this.stage,
+        key: keyText(entry.key),
+        id,
+        error: messageOf(cause),
+        attempts: 1,
+        time: context.time,
+        event
+      },
+      this.settings.outputs
+    )
+  }
+
+  private commit(entry: Entry, context: TaskContext): void {
+    const { staged } = context
+    context.commit()
+    if (staged !== undefined) this.settings.outputs.release(staged)
+    if (this.settings.definition.durableMaps.length > 0) this.state.maps.commit(entry)
+  }
+
+  private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {
+    if (existed) {
+      this.settings.definition.rollback(entry.instance as Actor, image)
+      entry.created = created
+      entry.lastEvent = lastEvent
+      return
+    }
+    this.state.drop(entry)
+    entry.forgotten = true
+  }
+
+  private expire(entry: Entry, handler: 'onTimer' | 'onAlarm', time: number): void {
+    const until = this.expiresAt(entry)
+    this.state.touch(entry)
+    if (until > time) this.state.arm(entry, handler === 'onTimer' ? 'event' : 'wall', ttlTimer, until)
+    else this.forget(entry)
+  }
+
+  private expiresAt(entry: Entry): number {
+    const ttl = this.settings.definition.ttl
+    assert(ttl !== undefined, 'no time to live')
+    return (ttl.since === 'created' ? entry.created : entry.lastEvent) + ttl.afterMs
+  }
+
+  private track(entry: Entry, time: number): void {
+    const ttl = this.settings.definition.ttl
+    if (ttl === undefined) return
+    const at = ttl.clock === 'wall' ? this.now() : time
+    if (this.state.exists(entry) && this.expiresAt(entry) <= at) this.state.drop(entry)
+    if (!this.state.exists(entry)) {
+      entry.created = at
+      entry.lastEvent = at
+      this.state.arm(entry, ttl.clock, ttlTimer, at + ttl.afterMs)
+    } else entry.lastEvent = Math.max(entry.lastEvent, at)
+  }
+
+  // ---- effects (EffectTarget)
+
+  watermark(context: TaskContext): number {
+    return this.watermarkOf(context.slot)
+  }
+  now(): number {
+    return this.settings.now()
+  }
+  outputName(output: Output<never>): string | undefined {
+    return this.outputNames.get(output)
+  }
+  emit(context: TaskContext, output: string, value: unknown, time: number): void {
+    const { outputs } = this.settings
+    outputs.slot = context.slot
+    outputs.staged = context.staged
+    const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
+    outputs.push(output)?.(value, time, context.origin, context.offset, path)
+    outputs.staged = undefined
+  }
+  send(context: TaskContext, to: ActorClass<Actor>, key: Key, message: unknown): void {
+    const edge = this.settings.stage.sends.get(to)
+    if (edge === undefined)
+      throw new CodedError(
+        'SEND_UNDECLARED',
+        `stage "${this.stage}" sends to ${to.name}, which its \`sends\` does not list`
+      )
+    const { outputs } = this.settings
+    outputs.staged = context.staged
+    const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
+    outputs.send(edge, key, copyValue(message, 'message'), context.time, context.origin, context.offset, path)
+    outputs.staged = undefined
+  }
+  arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
+    this.state.arm(entry, clock, name, at)
+  }
+  cancel(entry: Entry, name: string): void {
+    this.state.cancel(entry, name)
+  }
+  forget(entry: Entry): void {
+    this.state.drop(entry)
+    entry.forgotten = true
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
