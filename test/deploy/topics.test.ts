@@ -23,6 +23,8 @@ interface Total {
   readonly count: number
 }
 
+t.setTimeout(120_000)
+
 class Page extends Actor {
   count = 0
   receive(_hit: Hit, ctx: Context<Total>): void {

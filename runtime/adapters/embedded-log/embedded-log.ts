@@ -4,7 +4,8 @@
  *
  * What it guarantees: what was acknowledged is there after a crash of the process or the machine, wholly or (for a transaction that
  * was not acknowledged) not at all. A record that is damaged, missing in the middle or lost at the end is noticed and named when the
- * log is opened or read; opening reads the whole log once for that, about a gigabyte a second. Only one loss can pass unseen: the very last write together with its place in the file "high-water".
+ * log is opened or read; opening reads the whole log once for that, about a gigabyte a second. Only one loss can pass unseen: the
+ * very last write together with its place in the file "high-water".
  */
 import type { Clock } from '../../ports/clock.ts'
 import type { Appender, LogReader, OutputRecord } from '../../ports/log.ts'

@@ -75,7 +75,10 @@ interface Damage {
   readonly to: (path: string) => void
 }
 
-function damages(size: number, random: Prng): Damage[] {
+/** A slow machine that does other things too needs several times the usual ten seconds. */
+t.setTimeout(120_000)
+
+function damages(size: number, matters: boolean, random: Prng): Damage[] {
   const cut = (length: number): Damage => ({ what: `cut to ${length}`, to: path => truncateSync(path, length) })
   const flip = (at: number, bit: number): Damage => ({
     what: `bit ${bit} of byte ${at} flipped`,
@@ -89,7 +92,8 @@ function damages(size: number, random: Prng): Damage[] {
   if (size === 0) return list
   if (size <= 64) for (let i = 0; i < size; i++) list.push(cut(i), flip(i, random.int(8)))
   list.push(cut(0), cut(size - 1), flip(0, 0), flip(size - 1, 7))
-  for (let i = 0; i < 14; i++) list.push(cut(random.int(size)), flip(random.int(size), random.int(8)))
+  if (!matters) return list
+  for (let i = 0; i < 8; i++) list.push(cut(random.int(size)), flip(random.int(size), random.int(8)))
   return list
 }
 
@@ -118,7 +122,7 @@ void t.test(
     )
     t.ok(files.some(name => name.endsWith('.log')) && files.some(name => name.endsWith('.ldb')), files.join(' '))
     for (const name of files)
-      for (const { what, to } of damages(statSync(join(good, name)).size, random)) {
+      for (const { what, to } of damages(statSync(join(good, name)).size, !/LOCK|LOG/.test(name), random)) {
         rmSync(bad, { recursive: true, force: true })
         cpSync(good, bad, { recursive: true })
         to(join(bad, name))

@@ -12,6 +12,8 @@ import { Prng } from '../../../runtime/kernel/prng.ts'
 
 const script = fileURLToPath(new URL('./embedded-log-child.js', import.meta.url))
 
+t.setTimeout(120_000)
+
 function folderOf(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-log-kill-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))

@@ -9,6 +9,8 @@ import type { TransactionalProducer } from '../../../runtime/adapters/embedded-l
 import { nodeClock } from '../../../runtime/adapters/node-clock.ts'
 import type { OutputRecord } from '../../../runtime/ports/log.ts'
 
+t.setTimeout(120_000)
+
 const record = (text: string, partition = 0): OutputRecord => ({
   partition,
   timestamp: text.length,
