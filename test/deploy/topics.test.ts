@@ -9,6 +9,7 @@ import { Actor, generator, job, json, topic, type Context } from '../../actors/i
 import { startJob, type Started } from '../../deploy/start-job.ts'
 import type { RunningJob } from '../../deploy/running-job.ts'
 import { EmbeddedLog } from '../../runtime/adapters/embedded-log/embedded-log.ts'
+import { drive } from '../../simulations/driver/index.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 
 const root = (function find(folder: string): string {
@@ -34,13 +35,14 @@ class Page extends Actor {
 
 const relay = job(
   'relay',
-  j => ({
-    totals: j
-      .source('hits', topic('hits', { value: json<Hit>() }), { onError: 'dead-letter' })
-      .keyBy(hit => hit.page)
-      .actor(Page)
-      .to('totals', topic('totals', { value: json<Total>(), key: total => total.page, partitions: 2 }))
-  }),
+  j => {
+    const hits = j.source('hits', topic('hits', { value: json<Hit>() }), { onError: 'dead-letter' })
+    const totals = hits.keyBy(hit => hit.page).actor(Page)
+    return {
+      hits,
+      totals: totals.to('totals', topic('totals', { value: json<Total>(), key: total => total.page, partitions: 2 }))
+    }
+  },
   { interval: '10ms' }
 )
 
@@ -118,6 +120,43 @@ void t.test('what is appended while the job runs, or while it does not, comes ou
   t.equal((await take(third.log, 'totals', 4)).flat().length, 4, 'started over, from the same input')
   t.equal(third.log.topics().filter(({ name }) => name.startsWith('totals.before-')).length, 1)
   await third.drain()
+})
+
+void t.test('the driver stands in for topics', async t => {
+  const driven = await drive(relay)
+  driven.hits.push({ page: 'a' }, { page: 'b' }, { page: 'a' })
+  await driven.settle()
+  await driven.crash()
+  await driven.settle()
+  t.same(
+    driven.totals.take().sort((x, y) => x.page.localeCompare(y.page) || x.count - y.count),
+    [
+      { page: 'a', count: 1 },
+      { page: 'a', count: 2 },
+      { page: 'b', count: 1 }
+    ]
+  )
+})
+
+void t.test('a topic can be written at least once, too', async t => {
+  const folder = folderOf(t)
+  const loose = job('loose', j => {
+    const numbers = j.source(
+      'n',
+      generator({ count: 5000 }, n => n)
+    )
+    const key = (n: number): string => String(n)
+    return {
+      out: numbers.to('out', topic('out', { value: json<number>(), key, partitions: 3 }), { delivery: 'at-least-once' })
+    }
+  })
+  const started = await startJob(loose, { storage: folder, fresh: false })
+  if (started.kind === 'running') await started.job.ended
+  const log = await openLog(folder, 'loose')
+  const values = await take(log, 'out', 5000)
+  await log.close()
+  t.equal(new Set(values.flat()).size, 5000)
+  t.ok(values.every(list => list.length > 1000))
 })
 
 void t.test('starting over moves a damaged log aside, but not one that holds input', async t => {

@@ -3,7 +3,19 @@
  * One mistake per line, each on the smallest job that shows it.
  */
 import { z } from 'zod'
-import { Actor, files, generator, job, json, lines, output, stdout, type Context } from '../../actors/index.ts'
+import {
+  Actor,
+  csv,
+  files,
+  generator,
+  job,
+  json,
+  lines,
+  output,
+  stdout,
+  topic,
+  type Context
+} from '../../actors/index.ts'
 import { drive } from '../../simulations/driver/index.ts'
 
 interface Order {
@@ -96,6 +108,24 @@ export const refused = job('refused', j => {
   paid.to('d', stdout(), { delivery: 'at-most-once' })
   // @ts-expect-error a sink is no source
   j.source('e', stdout())
+
+  // topics and tables
+  // @ts-expect-error the topic takes receipts, the stream carries orders
+  source.to('i', topic('i', { value: receipts }))
+  // @ts-expect-error no such field in what the topic holds
+  topic('i', { value: receipts, key: receipt => String(receipt.id) })
+  // @ts-expect-error a key is a string
+  paid.to('k', topic('k', { value: receipts, key: receipt => receipt.paid }))
+  // @ts-expect-error a topic of receipts gives receipts
+  j.source('l', topic('l', { value: receipts })).map(receipt => void receipt.total)
+  // @ts-expect-error a topic has a codec
+  topic('m', {})
+  // @ts-expect-error a table is no sink
+  source.to('n', csv('n.csv'))
+  // @ts-expect-error without a schema every column is text
+  j.source('o', csv('o.csv')).map(row => row['n'] + 1 * row['m'])
+  // @ts-expect-error the schema makes a number
+  j.source('p', csv('p.csv', z.object({ n: z.coerce.number() }))).map(row => void row.n.toUpperCase())
 
   // output
   // @ts-expect-error no such side output
