@@ -60,7 +60,7 @@ export interface Context<Out = never, K extends Key = string> {
   /** Wall clock. */
   alarm(name: string, at: number | Date): void
   cancel(name: string): void
-  /** Deletes this key: fields, timers, alarms. */
+  /** Deletes this key when the handler has ended: fields, timers, alarms, those set or armed after this call too. */
   forget(): void
 }
 

@@ -34,6 +34,8 @@ export class Entry {
   busy = false
   forgotten = false
   mailbox: (() => void)[] | undefined = undefined
+  /** Timers and alarms that fell due while it was busy. */
+  due: IndexedTimer[] | undefined = undefined
 
   constructor(key: Key, keyBytes: Uint8Array, keyGroup: number) {
     this.key = key

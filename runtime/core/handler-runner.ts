@@ -3,7 +3,8 @@
  * context does.
  *
  * Invariants
- * 1. A key handles one event at a time; while its promise is pending, later events of the key wait in its mailbox.
+ * 1. A key handles one event at a time; while its promise is pending, later events of the key wait in its mailbox, and its timers
+ *    that fall due where the handler can still cancel them.
  * 2. A handler that throws leaves no trace: with `fail` the generation ends, else the pre-image is put back and what it gave away
  *    was only staged.
  */
@@ -82,6 +83,10 @@ export class HandlerRunner implements EffectTarget {
   }
 
   fire(handler: 'onTimer' | 'onAlarm', entry: Entry, name: string, at: number, time: number): void {
+    if (entry.busy) {
+      ;(entry.due ??= []).push({ clock: handler === 'onTimer' ? 'event' : 'wall', name, at })
+      return
+    }
     if (name === ttlTimer) return this.expire(entry, handler, time)
     const origin = `${this.stage}/${keyText(entry.key)}/${name}@`
     this.run(entry, handler, name, time, origin, at, '')
@@ -147,10 +152,23 @@ export class HandlerRunner implements EffectTarget {
       const failure = outcome ?? context.failure
       if (failure === undefined) this.commit(entry, context)
       else this.failed(entry, context, undo, failure.error, argument)
+      this.fireDue(entry)
       const mailbox = entry.mailbox
       entry.mailbox = undefined
       if (mailbox !== undefined) for (const next of mailbox) next()
     })
+  }
+
+  /** Event timers go back to the queue, among those armed meanwhile; alarms go before the events that wait. */
+  private fireDue(entry: Entry): void {
+    for (const { name, at } of entry.due?.filter(timer => timer.clock === 'event') ?? [])
+      this.state.arm(entry, 'event', name, at)
+    entry.due = entry.due?.filter(timer => timer.clock === 'wall')
+    while (!entry.busy && entry.due !== undefined) {
+      const next = entry.due.shift()
+      if (next === undefined) entry.due = undefined
+      else this.fire('onAlarm', entry, next.name, next.at, this.now())
+    }
   }
 
   private failed(entry: Entry, context: TaskContext, undo: Undo | undefined, error: unknown, event: unknown): void {
@@ -258,12 +276,15 @@ export class HandlerRunner implements EffectTarget {
     outputs.staged = undefined
   }
   arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
+    entry.due = entry.due?.filter(timer => timer.clock !== clock || timer.name !== name)
     this.state.arm(entry, clock, name, at)
   }
   cancel(entry: Entry, name: string): void {
+    entry.due = entry.due?.filter(timer => timer.name !== name)
     this.state.cancel(entry, name)
   }
   forget(entry: Entry): void {
+    entry.due = undefined
     this.state.drop(entry)
     entry.forgotten = true
   }

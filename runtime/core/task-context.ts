@@ -26,7 +26,6 @@ export interface EffectTarget {
 type Effect =
   | { readonly kind: 'arm'; readonly clock: 'event' | 'wall'; readonly name: string; readonly at: number }
   | { readonly kind: 'cancel'; readonly name: string }
-  | { readonly kind: 'forget' }
 
 const nameLimit = 255
 
@@ -45,6 +44,7 @@ export class TaskContext {
   /** What it gave away so far, held back until it has succeeded; undefined = nothing is held back. */
   staged: StagedOutput[] | undefined
   private randomness: Prng | undefined
+  private forgetting = false
   /** A step behind `emit` threw; the handler may have caught it, the job must not. */
   failure: { readonly error: unknown } | undefined
 
@@ -71,6 +71,7 @@ export class TaskContext {
     this.emitted = 0
     this.randomness = undefined
     this.failure = undefined
+    this.forgetting = false
     this.buffer = buffered ? [] : undefined
     this.staged = buffered ? [] : undefined
   }
@@ -81,6 +82,7 @@ export class TaskContext {
     const buffer = this.buffer
     this.buffer = undefined
     if (buffer !== undefined) for (const effect of buffer) this.perform(entry, effect)
+    if (this.forgetting) this.target.forget(entry)
     this.entry = undefined
   }
 
@@ -142,7 +144,8 @@ export class TaskContext {
     this.perform(this.live(), { kind: 'cancel', name })
   }
   forget(): void {
-    this.perform(this.live(), { kind: 'forget' })
+    this.live()
+    this.forgetting = true
   }
 
   private live(): Entry {
@@ -171,8 +174,6 @@ export class TaskContext {
         return this.target.arm(entry, effect.clock, effect.name, effect.at)
       case 'cancel':
         return this.target.cancel(entry, effect.name)
-      case 'forget':
-        return this.target.forget(entry)
     }
   }
 }
