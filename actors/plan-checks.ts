@@ -1,6 +1,7 @@
 /** Everything that can be wrong with a plan before it runs; all of it at once. */
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { defineActor } from './definition.ts'
+import { checkInputsAndOutputs } from './io-checks.ts'
 import type { ActorNode, Plan } from './plan.ts'
 
 const nameRule = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
@@ -10,6 +11,7 @@ export function checkPlan(plan: Plan): string[] {
   const problems: string[] = []
   checkNames(plan, problems)
   checkNumbers(plan, problems)
+  checkInputsAndOutputs(plan, problems)
   const stages = plan.nodes.filter(node => node.kind === 'actor')
   for (const stage of stages) checkStage(stage, stages, problems)
   const cycle = findCycle(plan, stages)

@@ -124,8 +124,8 @@ export class LogStore {
   }
 
   async close(): Promise<void> {
-    await this.flushing
     this.failure ??= new CodedError('NOT_RUNNING', `the log in "${this.folder}" is closed`)
+    await this.flushing
     await this.database.close()
     await this.highWater?.close()
   }

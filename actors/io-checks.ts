@@ -1,0 +1,67 @@
+/** What can be wrong with the inputs and outputs that a plan names, before anything is opened. */
+import type { SinkSpec, SourceSpec } from './connectors.ts'
+import type { Plan } from './plan.ts'
+
+const topicRule = /^[A-Za-z][A-Za-z0-9_-]{0,254}$/
+/** The embedded log's limit: every partition is a record that is read when it is opened. */
+const partitionLimit = 1024
+/** The name under which a job's dead letters have their slots. */
+const deadLetters = 'dead-letters'
+
+export function checkInputsAndOutputs(plan: Plan, problems: string[]): void {
+  const sizes = new Map<string, { readonly partitions: number; readonly what: string }>()
+  const checkSink = (what: string, sink: SinkSpec): void => {
+    if (sink.connector === 'files' && sink.folder === '') problems.push(`${what}: its folder has no name`)
+    if (sink.connector !== 'log') return
+    checkTopic(what, sink.topic, problems)
+    const { partitions, topic } = sink
+    if (partitions === undefined) return
+    if (!Number.isSafeInteger(partitions) || partitions < 1 || partitions > partitionLimit)
+      problems.push(`${what}: partitions is ${partitions}; it must be a whole number from 1 to ${partitionLimit}`)
+    const other = sizes.get(topic)
+    if (other !== undefined && other.partitions !== partitions)
+      problems.push(
+        `${what}: topic "${topic}" with ${partitions} partitions, but ${other.what} gives it ${other.partitions}`
+      )
+    sizes.set(topic, { partitions, what })
+  }
+  for (const node of plan.nodes) {
+    if (node.kind === 'source') checkSource(`source "${node.name}"`, node.source, problems)
+    if (node.kind !== 'sink') continue
+    checkSink(`sink "${node.name}"`, node.sink)
+    if (node.name.toLowerCase() === deadLetters)
+      problems.push(`sink "${node.name}" has the name of the job's own dead letters; give it another name`)
+  }
+  checkSink('deadLetters', plan.deadLetters)
+}
+
+function checkSource(what: string, source: SourceSpec, problems: string[]): void {
+  switch (source.connector) {
+    case 'lines':
+    case 'csv': {
+      if (source.paths.length === 0) problems.push(`${what}: it names no file`)
+      const twice = source.paths.find((path, i) => source.paths.indexOf(path) !== i)
+      if (twice !== undefined) problems.push(`${what}: it names "${twice}" twice`)
+      return
+    }
+    case 'log':
+      checkTopic(what, source.topic, problems)
+      if (!['earliest', 'latest'].includes(source.from))
+        problems.push(`${what}: from is ${JSON.stringify(source.from)}; it is 'earliest' or 'latest'`)
+      return
+    case 'generator':
+      for (const [name, value, least] of [
+        ['count', source.count, 0],
+        ['partitions', source.partitions, 1]
+      ] as const)
+        if (!Number.isSafeInteger(value) || value < least)
+          problems.push(`${what}: ${name} is ${value}; it must be a whole number from ${least}`)
+      return
+    case 'kafka':
+      return
+  }
+}
+
+function checkTopic(what: string, topic: string, problems: string[]): void {
+  if (!topicRule.test(topic)) problems.push(`${what}: topic ${JSON.stringify(topic)} must match ${topicRule.source}`)
+}
