@@ -52,7 +52,13 @@ async function listen(server: Server, path: string): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', cause =>
-        reject(new CodedError('STORAGE_FAILED', `the control socket "${path}" cannot be opened`, { cause }))
+        reject(
+          new CodedError(
+            'STORAGE_FAILED',
+            `the control socket "${path}" cannot be opened: ${(cause as NodeJS.ErrnoException).code}`,
+            { cause }
+          )
+        )
       )
       server.listen(path, resolve)
       process.umask(mask)

@@ -25,7 +25,7 @@ import { beginIncarnation, type Ports } from '../runtime/shell/incarnation.ts'
 import { openControl } from './control-server.ts'
 import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
-import { lockFolder } from './job-lock.ts'
+import { lockFolder, makeJobFolder } from './job-lock.ts'
 
 export type Started =
   | { readonly kind: 'running'; readonly job: RunningJob; readonly wasFinal: boolean }
@@ -40,7 +40,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     cacheBytes: options.cacheBytes ?? job.plan.cacheBytes
   }
   const folder = resolve(options.storage, plan.job)
-  await nodeFiles.makeFolder(folder)
+  await makeJobFolder(folder)
   const unlock = await lockFolder(folder)
   let log: EmbeddedLog | undefined
   const release = async (): Promise<void> => {

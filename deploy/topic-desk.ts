@@ -2,13 +2,12 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Plan } from '../actors/plan.ts'
-import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { murmur2 } from '../runtime/kernel/murmur2.ts'
 import type { OutputRecord, RecordBatch } from '../runtime/ports/log.ts'
-import { lockFolder } from './job-lock.ts'
+import { lockFolder, makeJobFolder } from './job-lock.ts'
 
 export interface TopicLine {
   readonly topic: string
@@ -63,7 +62,7 @@ export async function withStoredLog<T>(
   work: (log: EmbeddedLog) => Promise<T>
 ): Promise<T | undefined> {
   const path = join(folder, 'log')
-  if (make) await nodeFiles.makeFolder(folder)
+  if (make) await makeJobFolder(folder)
   else if (
     !(await stat(path).then(
       () => true,

@@ -31,10 +31,16 @@ export class CairnFolder {
     return readFileSync(join(this.path, name), 'utf8')
   }
 
+  /** Put in front of the command, to run it elsewhere. */
+  prefix: readonly string[] = []
+
   cairn(...args: string[]): Ended {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+    const [command = '', ...rest] = [...this.prefix, process.execPath, bin, ...args]
+    const { status, stdout, stderr } = spawnSync(command, rest, {
       cwd: this.path,
       encoding: 'utf8',
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
       env: environment()
     })
     return { code: status, stdout, stderr }
@@ -42,7 +48,8 @@ export class CairnFolder {
 
   /** Starts it and goes on; `until` resolves when standard error or output matches, `ended` with everything. */
   start(...args: string[]): { child: ChildProcess; until(pattern: RegExp): Promise<string>; ended: Promise<Ended> } {
-    const child = spawn(process.execPath, [bin, ...args], { cwd: this.path, env: environment() })
+    const [command = '', ...rest] = [...this.prefix, process.execPath, bin, ...args]
+    const child = spawn(command, rest, { cwd: this.path, env: environment() })
     this.children.push(child)
     let stdout = ''
     let stderr = ''
