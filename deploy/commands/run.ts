@@ -1,10 +1,14 @@
 import { Command } from 'commander'
+import type { Job } from '../../actors/stream.ts'
+import { nodeClock } from '../../runtime/adapters/node-clock.ts'
+import { isCodedError, type CodedError } from '../../runtime/kernel/errors.ts'
 import type { Probe } from '../../runtime/shell/checkpoint-writer.ts'
 import { onInterrupts } from '../interrupts.ts'
 import { loadJob } from '../load-job.ts'
 import { Progress, stderrScreen } from '../progress.ts'
 import { startOptions, withRunFlags, writesToStdout, type RunFlags } from '../run-flags.ts'
-import { startJob } from '../start-job.ts'
+import type { RunningJob } from '../running-job.ts'
+import { startJob, type Started } from '../start-job.ts'
 
 export function runCommand(): Command {
   return withRunFlags(new Command('run'))
@@ -19,34 +23,102 @@ Examples:
 
 Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.`
     )
-    .action(run)
+    .action(async (path: string, flags: RunFlags) => new RunSession(await loadJob(path), flags).run())
 }
 
-async function run(path: string, flags: RunFlags): Promise<void> {
-  const job = await loadJob(path)
-  const started = await startJob(job, startOptions(flags), killProbe(process.env['CAIRN_TEST_KILL_AT']))
-  if (started.kind === 'finished') {
-    process.stderr.write(`${finishedText(job.name, started.epoch)}\n`)
-    return
+/** Between two attempts to begin anew after a full disk or the like; it doubles up to the second one. */
+const [firstRetryMs, lastRetryMs] = [1000, 30_000]
+
+class RunSession {
+  private readonly job: Job<unknown>
+  private readonly flags: RunFlags
+  private readonly probe = killProbe(process.env['CAIRN_TEST_KILL_AT'])
+  private running: RunningJob | undefined
+  private progress: Progress | undefined
+  private interrupted = false
+  private wake: (() => void) | undefined
+
+  constructor(job: Job<unknown>, flags: RunFlags) {
+    this.job = job
+    this.flags = flags
   }
-  const running = started.job
-  const progress = new Progress(stderrScreen(writesToStdout(job.plan)), () => running.status())
-  const release = onInterrupts(() => {
-    progress.say('draining; interrupt again to stop at once')
-    running.drain().catch(() => undefined)
-  })
-  let ending = ''
-  try {
-    const how = await running.ended
-    ending =
-      how === 'finished'
-        ? finishedText(job.name, running.status().checkpoint?.epoch)
-        : `job "${job.name}" ${how}; started again, it goes on from here`
-  } finally {
-    progress.close()
-    release()
+
+  async run(): Promise<void> {
+    const release = onInterrupts(() => {
+      this.interrupted = true
+      this.say('draining; interrupt again to stop at once')
+      this.running?.drain().catch(() => undefined)
+      this.wake?.()
+    })
+    try {
+      let started = await startJob(this.job, startOptions(this.flags), this.probe)
+      for (;;) {
+        const failure = await this.follow(started)
+        if (failure === undefined) return
+        started = await this.restart(failure)
+      }
+    } finally {
+      release()
+    }
   }
-  process.stderr.write(`${ending}\n`)
+
+  /** Until the job ends; returns a failure after which it may begin anew from its last checkpoint. */
+  private async follow(started: Started): Promise<CodedError | undefined> {
+    const { name, plan } = this.job
+    if (started.kind === 'finished') {
+      this.say(finishedText(name, started.epoch))
+      return undefined
+    }
+    const running = (this.running = started.job)
+    this.progress = new Progress(stderrScreen(writesToStdout(plan)), () => running.status())
+    // The interrupt may have come while it began.
+    if (this.interrupted) running.drain().catch(() => undefined)
+    let ending: string
+    try {
+      const how = await running.ended
+      ending =
+        how === 'finished'
+          ? finishedText(name, running.status().checkpoint?.epoch)
+          : `job "${name}" ${how}; started again, it goes on from here`
+    } catch (error) {
+      if (isCodedError(error) && error.retriable && !this.interrupted) return error
+      throw error
+    } finally {
+      this.progress.close()
+      this.progress = undefined
+      this.running = undefined
+    }
+    this.say(ending)
+    return undefined
+  }
+
+  /** A new generation, as soon as one can begin. */
+  private async restart(failure: CodedError): Promise<Started> {
+    const { fresh: _first, ...flags } = this.flags
+    let last = failure
+    for (let waitMs = firstRetryMs; ; waitMs = Math.min(2 * waitMs, lastRetryMs)) {
+      this.say(`${last.code}: ${last.message}; beginning anew from the last checkpoint in ${waitMs / 1000} s`)
+      await new Promise<void>(resolve => {
+        const cancel = nodeClock.after(waitMs, resolve)
+        this.wake = () => {
+          cancel()
+          resolve()
+        }
+      })
+      if (this.interrupted) throw last
+      try {
+        return await startJob(this.job, startOptions(flags), this.probe)
+      } catch (error) {
+        if (!isCodedError(error) || !error.retriable) throw error
+        last = error
+      }
+    }
+  }
+
+  private say(text: string): void {
+    if (this.progress !== undefined) this.progress.say(text)
+    else process.stderr.write(`${text}\n`)
+  }
 }
 
 export function finishedText(job: string, epoch: number | undefined): string {

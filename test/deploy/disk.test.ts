@@ -66,13 +66,13 @@ for (const trouble of ['a full disk', 'a read-only disk'] as const)
     await running.until(/checkpoint \d+/)
     if (trouble === 'a full disk') disk.fill()
     else disk.readOnly(true)
+    // Where it hits: a checkpoint is given up and tried again, an output makes the job begin anew from its last checkpoint.
     const code = trouble === 'a full disk' ? 'ENOSPC' : 'EROFS'
-    const before = checkpointOf(await running.until(new RegExp(`no checkpoint completes: .*${code}`)))
+    const hit = `(no checkpoint completes: |STORAGE_FAILED: )[^\\n]*${code}`
+    const before = checkpointOf(await running.until(new RegExp(hit)))
     if (trouble === 'a full disk') disk.free()
     else disk.readOnly(false)
-    await running.until(
-      new RegExp(`no checkpoint completes: .*${code}[^]*counting: [^\\n]*checkpoint (?!${before} )[^\\n:]*\\n`)
-    )
+    await running.until(new RegExp(`${hit}[^]*counting: [^\\n]*checkpoint (?!${before} )\\d[^\\n:]*\\n`))
     running.child.kill('SIGINT')
     t.match(await running.ended, { code: 0, stderr: /drained/ })
     t.match(folder.cairn('checkpoint', 'verify', 'counting'), { code: 0, stdout: /problems +0/ })
@@ -86,7 +86,7 @@ void t.test('a job killed on a full disk resumes; started on one, it says so and
   const running = folder.start('run', 'counting.ts')
   await running.until(/checkpoint \d+/)
   disk.fill()
-  await running.until(/no checkpoint completes: .*ENOSPC/)
+  await running.until(/(no checkpoint completes|STORAGE_FAILED): .*ENOSPC/)
   folder.prefix = []
   running.child.kill('SIGKILL')
   await running.ended
