@@ -126,12 +126,20 @@ export function finishedText(job: string, epoch: number | undefined): string {
   return `job "${job}" has finished${checkpoint}; start over with --fresh`
 }
 
-/** Failpoint of the kill tests: `point:count` ends the process as SIGKILL would, the count-th time the point is reached. */
+/**
+ * Failpoints of the kill tests: `point:count` ends the process as SIGKILL would, the count-th time the point is reached. Several,
+ * comma-separated, are counted one after the other; the last one ends the process.
+ */
 function killProbe(spec: string | undefined): Probe | undefined {
   if (spec === undefined) return undefined
-  const [point, count] = spec.split(':')
-  let left = Number(count)
+  const steps = spec.split(',').map(step => {
+    const [point, count] = step.split(':')
+    return { point, left: Number(count) }
+  })
   return reached => {
-    if (reached === point && --left === 0) process.kill(process.pid, 'SIGKILL')
+    const [step] = steps
+    if (step?.point !== reached || --step.left > 0) return
+    steps.shift()
+    if (steps.length === 0) process.kill(process.pid, 'SIGKILL')
   }
 }
