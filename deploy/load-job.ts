@@ -81,6 +81,8 @@ async function bundle(entry: string, path: string): Promise<CompiledJob> {
       entryPoints: [entry],
       bundle: true,
       write: false,
+      // Where the code will lie while it is loaded: so the source map leads to the files that the user wrote.
+      outfile: join(dirname(entry), '.cairn-job', 'job.mjs'),
       format: 'esm',
       platform: 'node',
       target: 'es2022',

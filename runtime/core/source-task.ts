@@ -303,8 +303,22 @@ export class SourceTask {
       return
     }
     const advanced = partition.watermark.observe(time)
-    this.main?.(value, time, partition.origin, offset, '')
+    try {
+      this.main?.(value, time, partition.origin, offset, '')
+    } catch (error) {
+      throw this.placed(error, partition, offset)
+    }
     if (advanced !== undefined) this.minimum.set(index, advanced)
+  }
+
+  /** What map, filter, flatMap or keyBy threw, with the place of the record. */
+  private placed(error: unknown, partition: Partition, offset: number): CodedError {
+    const message = error instanceof Error ? error.message : String(error)
+    return new CodedError(
+      error instanceof CodedError ? error.code : 'HANDLER_FAILED',
+      `source "${this.settings.stage.name}", partition "${partition.name}", position ${offset}: ${message}`,
+      error instanceof CodedError ? { cause: error.cause, remedy: error.remedy } : { cause: error }
+    )
   }
 
   private decode(bytes: Uint8Array | undefined): unknown {

@@ -13,10 +13,16 @@ const tupleTag = 2
 const stringTag = 3
 /** A larger key would not fit the file formats' index, and is a mistake. */
 const keyLimitBytes = 64 * 1024
+/** So many UTF-16 units are within the limit whatever they are. */
+const surelyShort = keyLimitBytes / 3 - 8
 const scratch = new ByteWriter(256)
 
+/** Throws KEY_INVALID: also for what is too long. */
 export function checkKey(key: unknown): asserts key is Key {
-  if (typeof key === 'string') return
+  if (typeof key === 'string') {
+    if (key.length > surelyShort) encodeKey(key)
+    return
+  }
   if (typeof key === 'number') {
     if (Number.isSafeInteger(key)) return
     throw new CodedError('KEY_INVALID', `a key is ${key}; numbers must be safe integers`)
@@ -29,6 +35,9 @@ export function checkKey(key: unknown): asserts key is Key {
         'KEY_INVALID',
         `a part of a tuple key is ${String(part)}; parts are strings or safe integers`
       )
+  const parts = key as (string | number)[]
+  if (parts.reduce<number>((sum, part) => sum + (typeof part === 'string' ? part.length : 3) + 3, 0) > surelyShort)
+    encodeKey(parts)
 }
 
 export function encodeKey(key: Key): Uint8Array {

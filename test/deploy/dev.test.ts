@@ -2,6 +2,8 @@
 import t from 'tap'
 import { CairnFolder } from './cairn-cli.ts'
 
+// Each line starts a process or more.
+t.setTimeout(150_000)
 const folder = new CairnFolder()
 t.teardown(() => folder.remove())
 

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { CairnFolder, root } from './cairn-cli.ts'
 
+// Each line starts a process or more.
+t.setTimeout(150_000)
 const folder = new CairnFolder()
 t.teardown(() => folder.remove())
 const file = folder.file(
