@@ -5,7 +5,7 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Actor, ActorClass } from './actor.ts'
 import type { ActorDefinition, DurableMapBackend, PreImage, StoredActorSchema } from './definition-types.ts'
 import { MapField } from './durable-map.ts'
-import { decodeValue, encodeValue } from './state-codec.ts'
+import { decodeValue, encodePrimitive, encodeValue } from './state-codec.ts'
 
 /** Rewriting more than this on every change would dominate every checkpoint. */
 const stateLimitBytes = 4 * 1024 * 1024
@@ -117,9 +117,11 @@ class Definition implements ActorDefinition {
 
   encode(instance: Actor, into: ByteWriter): void {
     const start = into.length
-    const objects = new Map<unknown, string>()
+    let objects: Map<unknown, string> | undefined
     for (const name of this.names) {
       const value = (instance as unknown as Fields)[name]
+      if (encodePrimitive(value, into)) continue
+      objects ??= new Map()
       const path = `${this.name}.${name}`
       if (typeof value === 'object' && value !== null) {
         const other = objects.get(value)

@@ -29,33 +29,42 @@ const tag = {
 const depthLimit = 64
 
 export function encodeValue(value: unknown, writer: ByteWriter, path: string): void {
-  encode(value, writer, path, [])
+  if (!encodePrimitive(value, writer)) encode(value, writer, path, [], new Set())
+}
+
+/** Writes it and answers true, unless it is an object or cannot be stored. */
+export function encodePrimitive(value: unknown, w: ByteWriter): boolean {
+  switch (typeof value) {
+    case 'number':
+      encodeNumber(value, w)
+      return true
+    case 'string':
+      w.u8(tag.string)
+      w.string(value)
+      return true
+    case 'boolean':
+      w.u8(value ? tag.true : tag.false)
+      return true
+    case 'undefined':
+      w.u8(tag.undefined)
+      return true
+    case 'bigint':
+      w.u8(tag.bigint)
+      w.string(value.toString(16))
+      return true
+    default:
+      return false
+  }
 }
 
 function refuse(path: string, what: string): never {
   throw new CodedError('VALUE_NOT_STORABLE', `${path} holds ${what}, which cannot be stored`)
 }
 
-function encode(value: unknown, w: ByteWriter, path: string, parents: object[], seen = new Set<object>()): void {
-  switch (typeof value) {
-    case 'undefined':
-      return w.u8(tag.undefined)
-    case 'boolean':
-      return w.u8(value ? tag.true : tag.false)
-    case 'string':
-      w.u8(tag.string)
-      return w.string(value)
-    case 'number':
-      return encodeNumber(value, w)
-    case 'bigint':
-      w.u8(tag.bigint)
-      return w.string(value.toString(16))
-    case 'object':
-      if (value === null) return w.u8(tag.null)
-      break
-    default:
-      refuse(path, `a ${typeof value}`)
-  }
+function encode(value: unknown, w: ByteWriter, path: string, parents: object[], seen: Set<object>): void {
+  if (encodePrimitive(value, w)) return
+  if (value === null) return w.u8(tag.null)
+  if (typeof value !== 'object') refuse(path, `a ${typeof value}`)
   if (parents.length >= depthLimit) refuse(path, `a value more than ${depthLimit} levels deep`)
   if (seen.has(value))
     refuse(path, parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')

@@ -26,49 +26,55 @@ interface OpenSection {
 }
 
 export class OutboxFileWriter {
-  private readonly sections = new Map<string, OpenSection>()
+  /** By sink, then slot. */
+  private readonly sections = new Map<string, (OpenSection | undefined)[]>()
 
   /** What was written, about. */
   sizeBytes = 0
 
   /** Puts the records of a later writer behind those of this one: an abandoned epoch's outputs come before the next one's. */
   absorb(later: OutboxFileWriter): void {
-    for (const [id, section] of later.sections) {
+    for (const section of later.all()) {
       closeChunk(section)
-      const own = this.sections.get(id)
-      if (own === undefined) this.sections.set(id, section)
-      else {
-        closeChunk(own)
-        own.chunks.push(...section.chunks)
-      }
+      const own = this.section(section.sink, section.slot)
+      closeChunk(own)
+      own.chunks.push(...section.chunks)
     }
     this.sizeBytes += later.sizeBytes
   }
 
-  append(sink: string, slot: number, record: OutboxRecord): void {
-    const id = `${slot}/${sink}`
-    let section = this.sections.get(id)
-    if (section === undefined) {
-      section = { sink, slot, chunks: [], writer: new ByteWriter(), records: 0 }
-      this.sections.set(id, section)
-    }
+  append(
+    sink: string,
+    slot: number,
+    partition: number,
+    timestamp: number,
+    key: Uint8Array | undefined,
+    value: Uint8Array | undefined
+  ): void {
+    const section = this.section(sink, slot)
     const { writer } = section
-    this.sizeBytes += (record.key?.length ?? 0) + (record.value?.length ?? 0) + 12
-    writer.varuint(record.partition)
-    writer.f64(record.timestamp)
-    for (const part of [record.key, record.value])
-      if (part === undefined) writer.varuint(0)
-      else {
-        writer.varuint(part.length + 1)
-        writer.bytes(part)
-      }
+    this.sizeBytes += (key?.length ?? 0) + (value?.length ?? 0) + 12
+    writer.varuint(partition)
+    writer.f64(timestamp)
+    writePart(writer, key)
+    writePart(writer, value)
     section.records++
     if (writer.length >= chunkLimitBytes) closeChunk(section)
   }
 
+  private section(sink: string, slot: number): OpenSection {
+    let slots = this.sections.get(sink)
+    if (slots === undefined) this.sections.set(sink, (slots = []))
+    return (slots[slot] ??= { sink, slot, chunks: [], writer: new ByteWriter(), records: 0 })
+  }
+
+  private *all(): Generator<OpenSection> {
+    for (const slots of this.sections.values()) for (const section of slots) if (section !== undefined) yield section
+  }
+
   finish(): { readonly bytes: Uint8Array; readonly sections: readonly OutboxSection[] } {
     const file = new ByteWriter(64 * 1024)
-    const sections = [...this.sections.values()].map((section): OutboxSection => {
+    const sections = [...this.all()].map((section): OutboxSection => {
       closeChunk(section)
       const chunks = section.chunks.map((chunk, i): OutboxChunk => {
         const offset = file.length
@@ -79,6 +85,12 @@ export class OutboxFileWriter {
     })
     return { bytes: file.take(), sections }
   }
+}
+
+function writePart(writer: ByteWriter, part: Uint8Array | undefined): void {
+  if (part === undefined) return writer.varuint(0)
+  writer.varuint(part.length + 1)
+  writer.bytes(part)
 }
 
 function closeChunk(section: OpenSection): void {

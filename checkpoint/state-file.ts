@@ -72,6 +72,20 @@ export class StateFileWriter {
     if (value !== undefined) this.body.block(value)
   }
 
+  /** The same for a key of a kind byte and the rest, and a value that lies in `value` up to `length`. */
+  addParts(keyGroup: number, kind: number, key: Uint8Array, value: Uint8Array, length: number): void {
+    assert(this.sorted === undefined, 'a record added to a state file that is being finished')
+    const { body } = this
+    this.groups.push(keyGroup)
+    this.starts.push(body.length)
+    body.varuint(key.length + 1)
+    body.u8(kind)
+    body.copy(key, 0, key.length)
+    body.u8(1)
+    body.varuint(length)
+    body.copy(value, 0, length)
+  }
+
   /** What was added, in that order. */
   *added(): Generator<StateRecord> {
     const reader = new ByteReader(this.body.view())
@@ -85,6 +99,7 @@ export class StateFileWriter {
   arrange(limit: number): boolean {
     this.sorted ??= { order: countingSort(this.groups), file: newFile(this.body.length), blocks: [], next: 0 }
     const { order, file, blocks } = this.sorted
+    const body = this.body.view()
     let placed = 0
     while (this.sorted.next < order.length && placed < limit) {
       const group = this.groups[order[this.sorted.next] as number] as number
@@ -93,7 +108,7 @@ export class StateFileWriter {
       for (; this.sorted.next < order.length; this.sorted.next++, records++) {
         const i = order[this.sorted.next] as number
         if (this.groups[i] !== group) break
-        file.bytes(this.body.view().subarray(this.starts[i], this.starts[i + 1] ?? this.body.length))
+        file.copy(body, this.starts[i] as number, this.starts[i + 1] ?? body.length)
       }
       const crc = crc32(file.view().subarray(offset))
       blocks.push({ keyGroup: group, offset, length: file.length - offset, records, crc })

@@ -13,8 +13,7 @@ export class Entry {
   readonly key: Key
   readonly keyBytes: Uint8Array
   readonly keyGroup: number
-  /** Breaks ties between timers of one instant, the same way in every run. */
-  readonly orderKey: string
+  private order: string | undefined = undefined
   instance: Actor | undefined = undefined
   /** Encoded fields not decoded yet. */
   stored: { readonly reader: ByteReader; readonly schema: StoredActorSchema } | undefined = undefined
@@ -41,7 +40,11 @@ export class Entry {
     this.key = key
     this.keyBytes = keyBytes
     this.keyGroup = keyGroup
-    this.orderKey = latin1OfBytes(keyBytes)
+  }
+
+  /** Breaks ties between timers of one instant, the same way in every run. */
+  get orderKey(): string {
+    return (this.order ??= latin1OfBytes(this.keyBytes))
   }
 }
 
@@ -52,7 +55,7 @@ export interface IndexedTimer {
 }
 
 /** Kind byte of actor records in state files and stores. */
-const actorKind = 0x61
+export const actorKind = 0x61
 
 export function recordKey(keyBytes: Uint8Array): Uint8Array {
   const key = new Uint8Array(keyBytes.length + 1)
@@ -83,18 +86,22 @@ export function encodeEntry(
   into.varuint(schemaIndex)
   into.f64(entry.created)
   into.f64(entry.lastEvent)
-  for (const queue of [timers, alarms]) {
-    const armed = queue.timersOf(entry)
-    into.varuint(armed.length)
-    for (const timer of armed) {
-      into.string(timer.name)
-      into.f64(timer.at)
-    }
-  }
+  encodeTimers(timers, entry, into)
+  encodeTimers(alarms, entry, into)
   if (entry.instance !== undefined) definition.encode(entry.instance, into)
   else if (entry.stored !== undefined) {
     const reader = entry.stored.reader
     into.bytes(new ByteReader(reader.source, reader.offset).bytes(reader.remaining))
+  }
+}
+
+function encodeTimers(queue: Timers, entry: Entry, into: ByteWriter): void {
+  if (!queue.hasTimers(entry)) return into.varuint(0)
+  const armed = queue.timersOf(entry)
+  into.varuint(armed.length)
+  for (const timer of armed) {
+    into.string(timer.name)
+    into.f64(timer.at)
   }
 }
 

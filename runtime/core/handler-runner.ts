@@ -17,7 +17,7 @@ import { keyText, type Key } from '../kernel/keys.ts'
 import type { Entry } from './entry.ts'
 import type { KeyedStage } from './stage-graph.ts'
 import { TaskContext, type EffectTarget } from './task-context.ts'
-import type { TaskOutputs } from './task-outputs.ts'
+import type { Push, TaskOutputs } from './task-outputs.ts'
 import type { TaskState } from './task-state.ts'
 
 export interface HandlerSettings {
@@ -57,6 +57,11 @@ type Handler = 'receive' | 'onTimer' | 'onAlarm'
 
 const ttlTimer = '\u0000ttl'
 
+interface OutputPort {
+  readonly push: Push | undefined
+  readonly tracksIds: boolean
+}
+
 export class HandlerRunner implements EffectTarget {
   readonly stage: string
   readonly job: string
@@ -68,6 +73,7 @@ export class HandlerRunner implements EffectTarget {
   private readonly watermarkOf: (slot: number) => number
   private readonly buffered: boolean
   private readonly outputNames = new Map<unknown, string>()
+  private readonly main: OutputPort
   private context: TaskContext
 
   constructor(settings: HandlerSettings, state: TaskState, watermarkOf: (slot: number) => number) {
@@ -79,7 +85,13 @@ export class HandlerRunner implements EffectTarget {
     this.buffered = settings.stage.node.onError !== 'fail'
     for (const [name, output] of Object.entries(settings.stage.node.actor.outputs ?? {}))
       this.outputNames.set(output, name)
+    this.main = this.portOf('main')
     this.context = new TaskContext(this)
+  }
+
+  private portOf(output: string): OutputPort {
+    const { outputs } = this.settings
+    return { push: outputs.push(output), tracksIds: outputs.tracksIds(output) }
   }
 
   fire(handler: 'onTimer' | 'onAlarm', entry: Entry, name: string, at: number, time: number): void {
@@ -258,8 +270,9 @@ export class HandlerRunner implements EffectTarget {
     const { outputs } = this.settings
     outputs.slot = context.slot
     outputs.staged = context.staged
-    const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
-    outputs.push(output)?.(value, time, context.origin, context.offset, path)
+    const port = output === 'main' ? this.main : this.portOf(output)
+    const path = port.tracksIds ? `${context.path}/${this.settings.stage.index}.${context.emitted++}` : ''
+    port.push?.(value, time, context.origin, context.offset, path)
     outputs.staged = undefined
   }
   send(context: TaskContext, to: ActorClass<Actor>, key: Key, message: unknown): void {

@@ -169,7 +169,6 @@ export class SourceTask {
       if (partition.batch === undefined || this.stopped) continue
       if (!this.read(partition, index, budget)) continue
       this.nextPartition = (index + 1) % this.partitions.length
-      this.forward()
       return true
     }
     if (!this.stopped && this.partitions.every(partition => partition.finished)) {
@@ -268,10 +267,7 @@ export class SourceTask {
       const due = node.paceMsPerSecond === undefined ? undefined : this.due(timestamp)
       if (due !== undefined && due > this.settings.now()) break
       this.record(partition, index, batch, i, timestamp)
-      if (this.minimum.value > this.forwarded) {
-        i++
-        break
-      }
+      if (this.minimum.value > this.forwarded) this.forward()
     }
     if (i === from) return false
     this.changed = true

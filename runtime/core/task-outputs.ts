@@ -75,6 +75,11 @@ export class TaskOutputs {
     }
   }
 
+  /** Whether anything behind the output asks where a value came from; sinks do not. */
+  tracksIds(output: string): boolean {
+    return hasExchange(this.settings.stage.outputs.get(output) ?? [])
+  }
+
   push(output: string): Push | undefined {
     return this.pushes.get(output)
   }
@@ -143,7 +148,7 @@ export class TaskOutputs {
 
   private deliver(sink: SinkNode, slot: number, record: OutputRecord): void {
     if (sink.delivery === 'exactly-once') {
-      this.outbox.append(sink.name, slot, record)
+      this.outbox.append(sink.name, slot, record.partition, record.timestamp, record.key, record.value)
       this.outboxUsed = true
       return
     }
@@ -225,6 +230,10 @@ export class TaskOutputs {
         return value => this.tap(step.handle, value)
     }
   }
+}
+
+function hasExchange(steps: readonly Step[]): boolean {
+  return steps.some(step => step.kind === 'exchange' || ('next' in step && hasExchange(step.next)))
 }
 
 function countLeaves(steps: readonly Step[]): number {

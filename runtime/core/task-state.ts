@@ -21,7 +21,7 @@ import { StateFileWriter } from '../../checkpoint/state-file.ts'
 import { ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
 import { assert } from '../kernel/errors.ts'
 import { decodeKey, encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
-import { encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
+import { actorKind, encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
 import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
 import { timerBefore, timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
 import { TimerQueue, type Timer } from './timer-queue.ts'
@@ -352,7 +352,7 @@ export class TaskState {
     encodeEntry(entry, definition, schemaIndex, this.timers, this.alarms, this.scratch)
     this.hotBytes += this.scratch.length - entry.sizeBytes
     entry.sizeBytes = this.scratch.length
-    sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), this.scratch.view())
+    sealed.writer.addParts(entry.keyGroup, actorKind, entry.keyBytes, this.scratch.raw, this.scratch.length)
     if (!this.cold) return
     const now = this.armed(entry)
     if (before !== undefined) this.unindex(entry, before, now, sealed)

@@ -105,6 +105,14 @@ export class ByteWriter {
     this.buffer.set(b, this.length)
     this.length += b.length
   }
+  /** A part of other bytes, without an object for it. */
+  copy(from: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    this.reserve(length)
+    if (length > 128) this.buffer.set(from.subarray(start, end), this.length)
+    else for (let i = 0; i < length; i++) this.buffer[this.length + i] = from[start + i] as number
+    this.length += length
+  }
   /** Length and bytes. */
   block(b: Uint8Array): void {
     this.varuint(b.length)
@@ -138,6 +146,10 @@ export class ByteWriter {
   }
   reset(): void {
     this.length = 0
+  }
+  /** What is written lies in its first `length` bytes; valid until the next write. */
+  get raw(): Uint8Array {
+    return this.buffer
   }
   /** Valid until the next write. */
   view(): Uint8Array {
@@ -250,8 +262,7 @@ export function bytesOfLatin1(text: string): Uint8Array {
   return bytes
 }
 
+/** One character a byte: a key of a Map that keeps the order of the bytes. */
 export function latin1OfBytes(bytes: Uint8Array): string {
-  let text = ''
-  for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096))
-  return text
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 }

@@ -48,7 +48,7 @@ void t.test('a state file that was cut or changed anywhere is never read as stat
 
 void t.test('an outbox chunk that was cut or changed anywhere is never published', t => {
   const writer = new OutboxFileWriter()
-  writer.append('s', 3, { partition: 1, timestamp: 5, key: bytesOf('k'), value: bytesOf('v') })
+  writer.append('s', 3, 1, 5, bytesOf('k'), bytesOf('v'))
   const { bytes, sections } = writer.finish()
   t.match(sections, [{ sink: 's', slot: 3, chunks: [{ records: 1, last: true }] }])
   t.equal(decodeChunk(bytes, 'f').length, 1)

@@ -1,0 +1,108 @@
+/** The real engine around a job: real checkpoint storage in a temporary folder, events from memory, outputs counted and dropped. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Job } from '../actors/stream.ts'
+import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
+import { LevelStore } from '../checkpoint/adapters/level-store.ts'
+import { MemoryStore } from '../checkpoint/adapters/memory-store.ts'
+import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
+import type { CheckpointStorage } from '../checkpoint/storage.ts'
+import { nodeClock } from '../runtime/adapters/node-clock.ts'
+import { deadLettersName } from '../runtime/core/topology.ts'
+import type { Worker } from '../runtime/core/worker.ts'
+import type { LogReader } from '../runtime/ports/log.ts'
+import type { LedgerEntry, Publisher, SlotName } from '../runtime/ports/publisher.ts'
+import { beginIncarnation } from '../runtime/shell/incarnation.ts'
+import type { WorkerShell } from '../runtime/shell/worker-shell.ts'
+
+class CountingPublisher implements Publisher {
+  published = 0
+  private readonly ledger = new Map<string, LedgerEntry>()
+
+  describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
+    return Promise.resolve({ partitions: 1, maxRecordBytes: 1024 * 1024 })
+  }
+  initialise({ stage, slot }: SlotName) {
+    const name = `${stage}/${slot}`
+    return Promise.resolve({
+      readLedger: () => Promise.resolve(this.ledger.get(name)),
+      publish: (records: readonly unknown[], entry: LedgerEntry) => {
+        this.published += records.length
+        this.ledger.set(name, entry)
+        return Promise.resolve({ kind: 'published' } as const)
+      },
+      close: () => Promise.resolve()
+    })
+  }
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+export interface Engine {
+  readonly worker: Worker
+  readonly shell: WorkerShell
+  readonly storage: MeasuredStorage
+  readonly published: () => number
+  /** Ends the run and deletes its folder. */
+  close(): Promise<void>
+}
+
+/** Counts what is written. */
+export class MeasuredStorage implements CheckpointStorage {
+  bytes = 0
+  files = 0
+  private readonly inner: CheckpointStorage
+
+  constructor(inner: CheckpointStorage) {
+    this.inner = inner
+  }
+  create(name: string, bytes: Uint8Array): Promise<'created' | 'exists'> {
+    this.bytes += bytes.length
+    this.files++
+    return this.inner.create(name, bytes)
+  }
+  read(name: string): Promise<Uint8Array | undefined> {
+    return this.inner.read(name)
+  }
+  readRange(name: string, offset: number, length: number): Promise<Uint8Array> {
+    return this.inner.readRange(name, offset, length)
+  }
+  list(folder: string): Promise<readonly string[]> {
+    return this.inner.list(folder)
+  }
+  remove(name: string): Promise<void> {
+    return this.inner.remove(name)
+  }
+}
+
+export async function startEngine(job: Job<unknown>, reader: LogReader): Promise<Engine> {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-'))
+  const publisher = new CountingPublisher()
+  const storage = new MeasuredStorage(new DirectoryStorage(nodeFiles, join(folder, 'checkpoints')))
+  let nonces = 0
+  const { plan } = job
+  const sinks = plan.nodes.flatMap(node => (node.kind === 'sink' ? [node.name] : []))
+  const begun = await beginIncarnation(plan, {
+    clock: nodeClock,
+    storage,
+    reader: () => reader,
+    publishers: new Map([...sinks, deadLettersName].map(name => [name, publisher])),
+    appenders: new Map(),
+    nonce: () => `n${nonces++}`,
+    store: () =>
+      plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore())
+  })
+  if (begun.kind !== 'running') throw new Error('a new job had finished')
+  return {
+    worker: begun.worker,
+    shell: begun.shell,
+    storage,
+    published: () => publisher.published,
+    async close() {
+      await begun.shell.stop()
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/** Plans of merging and deleting, against what they must never do. */
+import fc from 'fast-check'
+import t from 'tap'
+import { planCompaction } from '../../checkpoint/compaction.ts'
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import { objectNames } from '../../checkpoint/object-names.ts'
+import { filesOf, planRetention } from '../../checkpoint/retention.ts'
+import { LiveRecords, prefixDelete, type StateRecord } from '../../checkpoint/state-file.ts'
+
+interface File {
+  readonly sizeBytes: number
+  readonly base: boolean
+}
+
+void t.test(
+  'merging: a base only from the first file on, runs contiguous, and the number of files stays bounded',
+  t => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 300_000 }), { maxLength: 400 }), sizes => {
+        let files: File[] = []
+        let written = 0
+        let rewritten = 0
+        for (const sizeBytes of sizes) {
+          files = [...files, { sizeBytes, base: false }]
+          written += sizeBytes
+          const run = planCompaction(files, 32)
+          if (run === undefined) continue
+          if (run.base && run.from !== 0) throw new Error('a base that does not begin at the first file')
+          if (!run.base && files.slice(run.from, run.to).some(file => file.base))
+            throw new Error('a base merged into a delta')
+          if (run.to - run.from < 2) throw new Error('a merge of one file')
+          const merged = files.slice(run.from, run.to).reduce((sum, file) => sum + file.sizeBytes, 0)
+          rewritten += merged
+          // Half of what is merged survives: keys repeat.
+          files = files.toSpliced(run.from, run.to - run.from, { sizeBytes: Math.ceil(merged / 2), base: run.base })
+        }
+        if (files.length > 40) throw new Error(`${files.length} files`)
+        if (rewritten > 12 * written) throw new Error(`${written} bytes were rewritten as ${rewritten}`)
+      }),
+      { numRuns: 500 }
+    )
+    t.end()
+  }
+)
+
+void t.test('a base cut into several files counts as one base', t => {
+  const parts = Array.from({ length: 40 }, () => ({ sizeBytes: 32_000_000, base: true }))
+  t.equal(planCompaction(parts, 32), undefined)
+  t.equal(planCompaction([...parts, { sizeBytes: 10, base: false }], 32), undefined)
+  t.end()
+})
+
+const manifest = (epoch: number, files: readonly string[]): Manifest =>
+  ({ epoch, stages: [{ files: files.map(name => ({ name })) }], outboxes: [] }) as unknown as Manifest
+
+void t.test('deleting: nothing a retained manifest names, nothing of an undecided epoch, everything else', t => {
+  const name = fc.record({ epoch: fc.integer({ min: 1, max: 9 }), nonce: fc.constantFrom('a', 'b', 'c') })
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ epoch: fc.integer({ min: 1, max: 6 }), files: fc.array(name, { maxLength: 5 }) }), {
+        maxLength: 4
+      }),
+      fc.array(name, { maxLength: 20 }),
+      (kept, stray) => {
+        const retained = kept.map(({ epoch, files }) => ({
+          name: objectNames.manifest(epoch, 'm'),
+          manifest: manifest(
+            epoch,
+            files.map(file => objectNames.delta(file.epoch, 's', 0, file.nonce))
+          )
+        }))
+        const needed = new Set(retained.flatMap(each => [each.name, ...filesOf(each.manifest)]))
+        const stored = [
+          ...new Set([...needed, ...stray.map(file => objectNames.delta(file.epoch, 's', 0, file.nonce))])
+        ]
+        const files = stored.filter(each => each.startsWith('deltas/'))
+        const manifests = [...stored.filter(each => each.startsWith('manifests/')), objectNames.manifest(1, 'old')]
+        const plan = planRetention(retained, { files, manifests }, objectNames.epochOf)
+        const head = Math.max(0, ...retained.map(each => each.manifest.epoch))
+        for (const gone of [...plan.files, ...plan.manifests]) {
+          if (needed.has(gone)) throw new Error(`${gone} is needed`)
+          if ((objectNames.epochOf(gone) ?? 0) > head) throw new Error(`${gone} may belong to a decision under way`)
+        }
+        const left = files.filter(each => !plan.files.includes(each))
+        for (const each of left)
+          if (!needed.has(each) && (objectNames.epochOf(each) ?? 0) <= head) throw new Error(`${each} stays for ever`)
+      }
+    ),
+    { numRuns: 2000 }
+  )
+  t.end()
+})
+
+void t.test('applying records file by file equals applying their merge, deletions of prefixes included', t => {
+  const key = fc.uint8Array({ minLength: 1, maxLength: 3, max: 2 }).map(bytes => Uint8Array.from([0x6d, ...bytes]))
+  const record: fc.Arbitrary<StateRecord> = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ keyGroup: fc.constant(1), key, value: fc.uint8Array({ maxLength: 3 }) }) },
+    { weight: 2, arbitrary: key.map(key => ({ keyGroup: 1, key, value: undefined })) },
+    {
+      weight: 1,
+      arbitrary: key.map(key => ({ keyGroup: 1, key: Uint8Array.from([prefixDelete, ...key]), value: undefined }))
+    }
+  )
+  const live = (records: Iterable<StateRecord>, tombstones: boolean): StateRecord[] => {
+    const merged = new LiveRecords(tombstones)
+    for (const each of records) merged.apply(each)
+    return [...merged.values()]
+  }
+  const text = (records: readonly StateRecord[]): string =>
+    records
+      .map(({ key, value }) => `${Buffer.from(key).toString('hex')}=${Buffer.from(value ?? []).toString('hex')}`)
+      .sort()
+      .join()
+  fc.assert(
+    fc.property(fc.array(record, { maxLength: 40 }), fc.nat(40), fc.nat(40), (records, a, b) => {
+      const [from, to] = [Math.min(a, b), Math.max(a, b)]
+      const merged = [...records.slice(0, from), ...live(records.slice(from, to), true), ...records.slice(to)]
+      const [whole, parts] = [text(live(records, false)), text(live(merged, false))]
+      if (whole !== parts) throw new Error(`${whole}\n${parts}`)
+    }),
+    { numRuns: 5000 }
+  )
+  t.end()
+})
