@@ -83,7 +83,10 @@ export function accounts(options: { store?: 'memory' | 'level'; cache?: number; 
 }
 
 async function cairn(events: EventBytes, spec: ThroughputSpec): Promise<number> {
-  const engine = await startEngine(accounts(spec.store === undefined ? {} : { store: spec.store }), new EventReader(events))
+  const engine = await startEngine(
+    accounts(spec.store === undefined ? {} : { store: spec.store }),
+    new EventReader(events)
+  )
   engine.shell.start()
   await engine.shell.ended
   const { epoch = 0 } = engine.shell.lastCheckpoint ?? {}
