@@ -119,6 +119,7 @@ export class HandlerRunner implements EffectTarget {
     }
     this.state.touch(entry)
     entry.forgotten = false
+    if (handler === 'receive') this.dropExpired(entry, time)
     const existed = this.state.exists(entry)
     const { created, lastEvent } = entry
     if (handler === 'receive') this.track(entry, time)
@@ -243,11 +244,17 @@ export class HandlerRunner implements EffectTarget {
     return (ttl.since === 'created' ? entry.created : entry.lastEvent) + ttl.afterMs
   }
 
+  /** What an event finds expired is gone, though no timer has fired yet, and whether or not its handler fails. */
+  private dropExpired(entry: Entry, time: number): void {
+    const ttl = this.settings.definition.ttl
+    if (ttl === undefined || !this.state.exists(entry)) return
+    if (this.expiresAt(entry) <= (ttl.clock === 'wall' ? this.now() : time)) this.state.drop(entry)
+  }
+
   private track(entry: Entry, time: number): void {
     const ttl = this.settings.definition.ttl
     if (ttl === undefined) return
     const at = ttl.clock === 'wall' ? this.now() : time
-    if (this.state.exists(entry) && this.expiresAt(entry) <= at) this.state.drop(entry)
     if (!this.state.exists(entry)) {
       entry.created = at
       entry.lastEvent = at

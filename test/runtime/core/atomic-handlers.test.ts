@@ -215,7 +215,10 @@ async function run(
       (error: unknown) => (error as { code: string }).code
     )
   }
-  const rows = [...d.rows.take(), ...d.side.take(), ...d.echoes.take()].map(({ key, what }) => `${key} ${what}`)
+  const rows = [...d.rows.take(), ...d.side.take(), ...d.echoes.take()]
+    // Keys have no order among each other.
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ key, what }) => `${key} ${what}`)
   return { rows, letters: d.deadLetters().length, again }
 }
 
