@@ -31,6 +31,8 @@ export class CairnFolder {
     return readFileSync(join(this.path, name), 'utf8')
   }
 
+  /** Set besides the caller's. */
+  env: Readonly<Record<string, string>> = {}
   /** Put in front of the command, to run it elsewhere. */
   prefix: readonly string[] = []
 
@@ -41,7 +43,7 @@ export class CairnFolder {
       encoding: 'utf8',
       timeout: 60_000,
       killSignal: 'SIGKILL',
-      env: environment()
+      env: { ...environment(), ...this.env }
     })
     return { code: status, stdout, stderr }
   }
@@ -49,7 +51,7 @@ export class CairnFolder {
   /** Starts it and goes on; `until` resolves when standard error or output matches, `ended` with everything. */
   start(...args: string[]): { child: ChildProcess; until(pattern: RegExp): Promise<string>; ended: Promise<Ended> } {
     const [command = '', ...rest] = [...this.prefix, process.execPath, bin, ...args]
-    const child = spawn(command, rest, { cwd: this.path, env: environment() })
+    const child = spawn(command, rest, { cwd: this.path, env: { ...environment(), ...this.env } })
     this.children.push(child)
     let stdout = ''
     let stderr = ''

@@ -80,6 +80,19 @@ void t.test('checkpoints are listed, inspected and verified; a damaged file is n
   t.end()
 })
 
+void t.test('a flag goes before the environment, which goes before the default', t => {
+  folder.env = { CAIRN_STORAGE: 'nowhere', CAIRN_OUTPUT: 'json' }
+  t.match(folder.cairn('state', 'get', 'count', 'Count', 'a'), { code: 1, stderr: /storage "nowhere" holds no job/ })
+  const inspected = folder.cairn('checkpoint', 'inspect', 'count', '--storage', '.cairn')
+  t.match(JSON.parse(inspected.stdout), { job: 'count' })
+  const table = folder.cairn('checkpoint', 'list', 'count', '--storage', '.cairn', '--output', 'table')
+  t.match(table.stdout, /^epoch +generation/)
+  folder.env = { CAIRN_OUTPUT: 'xml' }
+  t.match(folder.cairn('checkpoint', 'list', 'count'), { code: 2, stderr: /CAIRN_OUTPUT.*table, json, jsonl/ })
+  folder.env = {}
+  t.end()
+})
+
 void t.test('a plan is printed as text, Mermaid and JSON', t => {
   t.match(folder.cairn('plan', file), { code: 0, stdout: /stage Count · actor Count[^]*sink out \(exactly-once\)/ })
   t.match(folder.cairn('plan', file, '--format', 'mermaid'), { stdout: /^flowchart LR\n[^]*n0 -->\|"keyBy"\| n1/ })
