@@ -1,5 +1,5 @@
 /** A log on a disk of its own that is full: the job names it, begins anew when space returns, and nothing is lost or doubled. */
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { EmbeddedLog } from '../../runtime/adapters/embedded-log/embedded-log.ts'

@@ -93,7 +93,7 @@ function damages(size: number, matters: boolean, random: Prng): Damage[] {
   if (size <= 64) for (let i = 0; i < size; i++) list.push(cut(i), flip(i, random.int(8)))
   list.push(cut(0), cut(size - 1), flip(0, 0), flip(size - 1, 7))
   if (!matters) return list
-  for (let i = 0; i < 8; i++) list.push(cut(random.int(size)), flip(random.int(size), random.int(8)))
+  for (let i = 0; i < 16; i++) list.push(cut(random.int(size)), flip(random.int(size), random.int(8)))
   return list
 }
 
