@@ -9,6 +9,7 @@ import { DecisionLog, type Completed } from '../checkpoint/decision-log.ts'
 import { decodeManifest, type FileRef, type Manifest } from '../checkpoint/manifest.ts'
 import { decodeChunk } from '../checkpoint/outbox-file.ts'
 import { readHead, stageRecords } from '../checkpoint/recovery.ts'
+import { retainedCheckpoints } from '../runtime/shell/checkpoint-writer.ts'
 import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
@@ -19,6 +20,9 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { encodeKey, keyGroupOf, keyText, type Key } from '../runtime/kernel/keys.ts'
 
 const nonce = (): string => randomBytes(8).toString('hex')
+
+/** Newest checkpoints that were tried, one after the other, where a job drops them faster than they can be read. */
+const verifyAttempts = 5
 
 export interface CheckpointLine {
   readonly epoch: number
@@ -104,11 +108,12 @@ export class StoredJob {
       if (head === undefined) throw new CodedError('NOT_FOUND', `job "${this.job}" has no completed checkpoint`)
       return head
     }
-    const log = await DecisionLog.open(this.storage, nonce)
-    const decision = log.entries.find(entry => entry.kind === 'completed' && entry.epoch === epoch)
-    if (decision?.kind !== 'completed')
+    const { log, head } = await readHead(this.storage, this.job, nonce)
+    // The log is pruned, and a savepoint outlives its decision.
+    const known = [...log.completed(Infinity), ...(head?.manifest.savepoints ?? [])].find(each => each.epoch === epoch)
+    if (known === undefined)
       throw new CodedError('NOT_FOUND', `job "${this.job}" has no checkpoint ${epoch}; see \`cairn checkpoint list\``)
-    const { name, hash } = decision.manifest
+    const { name, hash } = known.manifest
     const bytes = await this.storage.read(name)
     if (bytes === undefined) throw new CodedError('NOT_FOUND', `the manifest "${name}" of checkpoint ${epoch} is gone`)
     return { manifest: decodeManifest(bytes, hash, name), hash }
@@ -116,7 +121,25 @@ export class StoredJob {
 
   /** Reads every file of a checkpoint and decodes every record. One problem per damaged file; [] = all is there. */
   async verify(epoch?: number): Promise<Verified> {
-    const { manifest } = await this.manifest(epoch)
+    for (let left = verifyAttempts; ; left--) {
+      const { manifest } = await this.manifest(epoch)
+      const verified = await this.verifyFiles(manifest)
+      // What is missing may have been dropped meanwhile, by the job that runs.
+      if (verified.problems.length === 0 || (await this.isRetained(manifest.epoch))) return verified
+      if (epoch !== undefined || left === 1)
+        throw new CodedError('NOT_FOUND', `checkpoint ${manifest.epoch} was dropped while it was read`, {
+          remedy: 'Verify it when the job does not run, or verify a savepoint, which is kept.'
+        })
+    }
+  }
+
+  private async isRetained(epoch: number): Promise<boolean> {
+    const { log, head } = await readHead(this.storage, this.job, nonce)
+    const kept = [...log.completed(retainedCheckpoints), ...(head?.manifest.savepoints ?? [])]
+    return kept.some(each => each.epoch === epoch)
+  }
+
+  private async verifyFiles(manifest: Manifest): Promise<Verified> {
     const problems: string[] = []
     let files = 0
     let records = 0

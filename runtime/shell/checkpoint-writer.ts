@@ -61,7 +61,7 @@ export interface CheckpointWriterSettings {
 /** More state files per stage and task would make a restore read too many. */
 const filesPerTask = 32
 /** Checkpoints kept besides savepoints: an older one serves when the newest turns out to be damaged. */
-const retainedCheckpoints = 3
+export const retainedCheckpoints = 3
 /** Decisions between two prunings of the log. */
 const pruneEvery = 100
 const firstRetryMs = 100

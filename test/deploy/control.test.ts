@@ -125,3 +125,23 @@ void t.test('what is no request is answered with what is wrong, and the job goes
   t.match(await answer('x'.repeat(requestLimitBytes + 1)), { error: { message: /of more than 4194304 bytes/ } })
   await running.stop()
 })
+
+void t.test('a checkpoint that the job drops while it is verified is no damage; a file that is missing is', async t => {
+  const { running, reference } = await started(t, 100_000_000)
+  const verify = (epoch?: number) =>
+    askJob<'checkpoint-verify'>(reference, { kind: 'checkpoint-verify', ...(epoch === undefined ? {} : { epoch }) })
+  const { epoch: old } = await askJob<'checkpoint-create'>(reference, { kind: 'checkpoint-create' })
+  for (let i = 0; i < 20; i++) {
+    t.same((await verify()).problems, [])
+    await askJob<'checkpoint-create'>(reference, { kind: 'checkpoint-create' })
+  }
+  await t.rejects(verify(old), { code: 'NOT_FOUND' })
+  const { epoch } = await askJob<'savepoint-create'>(reference, { kind: 'savepoint-create', name: 'kept' })
+  for (let i = 0; i < 5; i++) await askJob<'checkpoint-create'>(reference, { kind: 'checkpoint-create' })
+  t.same((await verify(epoch)).problems, [], 'a savepoint stays')
+  await running.stop()
+  const { stages } = await askJob<'checkpoint-inspect'>(reference, { kind: 'checkpoint-inspect', epoch })
+  const file = stages.flatMap(stage => stage.files)[0]?.name ?? ''
+  rmSync(join(reference.folder, 'lineages/1', file))
+  t.match((await verify(epoch)).problems, [/RECOVERY_HALTED: file ".*" of epoch \d+ is missing/])
+})
