@@ -125,6 +125,7 @@ export class KeyedTask {
 
   private advance(budget: number): boolean {
     if (this.advancing !== undefined) return this.fireTimers(budget)
+    if (this.handlers.inFlight === 0 && this.takeEnd()) return true
     const channels = this.settings.channels
     for (let tried = 0; tried < channels.length; tried++) {
       const index = (this.nextChannel + tried) % channels.length
@@ -139,6 +140,20 @@ export class KeyedTask {
       return true
     }
     return false
+  }
+
+  /**
+   * Ends go before records, so that a source task without a partition never holds the watermark back: with one partition, what is
+   * late depends on its records alone, after a crash too.
+   */
+  private takeEnd(): boolean {
+    const index = this.settings.channels.findIndex(
+      (channel, index) => channel.peek()?.kind === 'end' && !this.aligner.isHeld(index)
+    )
+    if (index === -1) return false
+    this.settings.channels[index]?.shift()
+    this.control(index, { kind: 'end' })
+    return true
   }
 
   /** A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own. */

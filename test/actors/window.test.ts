@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  Actor,
   count,
   distinctCount,
   first,
@@ -153,4 +154,29 @@ void t.test('a global window fires by its trigger and at the end of the input', 
     d.rows.take().map(row => `${row.firing} ${row.sales}`),
     ['early 2', 'on-time 3']
   )
+})
+
+void t.test('a key with no window left is gone; late events and those between windows leave none behind', async t => {
+  abstract class Stage extends Actor {
+    static readonly actorName = 'sales-window'
+    armed = 0
+  }
+  const kept = (d: { state(actor: never, key: never): unknown }, ...keys: string[]) =>
+    keys.filter(key => d.state(Stage as never, key as never) !== undefined)
+  for (const window of [tumbling(10), sliding(10, 5), session(10)]) {
+    const d = await drive(sales(window, { lateness: 5 }))
+    d.sales.push(sale(0), sale(3, 1, 'b'), sale(12, 1, 'c'))
+    await d.settle()
+    t.same(kept(d, 'a', 'b', 'c'), ['a', 'b', 'c'])
+    d.sales.push(sale(24, 1, 'd'), sale(2, 1, 'e'))
+    await d.settle()
+    t.same(kept(d, 'a', 'b', 'c', 'd', 'e'), ['c', 'd'])
+    t.same(d.late.take(), [sale(2, 1, 'e')])
+  }
+  const gaps = await drive(sales(sliding(2, 10)))
+  gaps.sales.push(sale(1), sale(5, 1, 'b'))
+  await gaps.settle()
+  t.same(kept(gaps, 'a', 'b'), [])
+  t.same(gaps.rows.take().map(rowOf), ['0-2 on-time 1'])
+  t.same(gaps.late.take(), [])
 })

@@ -209,9 +209,7 @@ export async function runProduct(life: Life, made: WindowJob = windowJob(life)):
   const d = await drive(made, { cacheBytes: life.cacheBytes })
   const readings: Reading[] = []
   for (const step of life.steps) {
-    // Of several source tasks, those without a partition end at their leisure: when events are replayed, the watermark may be
-    // behind what it was, and less is late. That loses no promise (nothing of it was published), but the oracle cannot know.
-    if (step.kind === 'settle' || (step.kind === 'crash' && life.parallelism > 1)) await d.settle()
+    if (step.kind === 'settle') await d.settle()
     if (step.kind === 'crash') await d.crash()
     if (step.kind === 'clock') await d.advance(step.ms)
     if (step.kind === 'event' || step.kind === 'tick') {

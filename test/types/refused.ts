@@ -5,15 +5,18 @@
 import { z } from 'zod'
 import {
   Actor,
+  count,
   csv,
   files,
   generator,
   job,
   json,
   lines,
+  mean,
   output,
   stdout,
   topic,
+  tumbling,
   type Context
 } from '../../actors/index.ts'
 import { drive } from '../../simulations/driver/index.ts'
@@ -61,6 +64,24 @@ const receipts = json<Receipt>()
 export const refused = job('refused', j => {
   const source = j.source('orders', orders)
   const byId = source.keyBy(order => order.id)
+  // window
+  const hours = byId.window(tumbling('1h'))
+  // @ts-expect-error an aggregate of something else
+  hours.aggregate({ late: mean((receipt: Receipt) => Number(receipt.paid)) })
+  // @ts-expect-error not a field of an order
+  hours.aggregate({ late: mean(order => order.late) })
+  // @ts-expect-error no such aggregate in the rows
+  hours.aggregate({ n: count() }).map(row => row.m)
+  // @ts-expect-error the key is a string
+  hours.collect((_, window) => window.key.toFixed())
+  // @ts-expect-error what was collected is not to be changed
+  hours.collect(orders => orders.push({ id: '', total: 1 }))
+  // @ts-expect-error a size has a unit
+  tumbling('1 hour')
+  // @ts-expect-error no such option
+  byId.window(tumbling('1h'), { latness: '1m' })
+  // @ts-expect-error not a field of an order
+  source.dedupe({ id: order => order.name, within: '1h' })
   const paid = byId.actor(Payments)
   const pairs = source.keyBy(order => [order.id, order.total] as const).actor(Pair)
 
