@@ -68,14 +68,14 @@ export class DecisionLog {
       .map(name => objectNames.sequenceOf(name))
       .filter(sequence => sequence !== undefined)
     const highest = Math.max(-1, ...listed)
-    log.oldest = listed.length === 0 ? 0 : Math.min(...listed)
-    // Pruning begins only once there are many: what is missing before that was lost.
-    if (log.oldest > 0 && highest < 2 * keptEntries)
-      throw new CodedError('CORRUPT', `decision ${log.oldest - 1} is missing, though decision ${highest} is there`)
+    // Pruning begins only once there are many: what is missing before that was lost. A crash may undo any of its removals, so below
+    // what it leaves there may be gaps.
+    const unpruned = Math.max(0, highest - 2 * keptEntries + 1)
     const there = new Set(listed)
-    for (let sequence = highest; sequence > log.oldest; sequence--)
-      if (!there.has(sequence - 1))
-        throw new CodedError('CORRUPT', `decision ${sequence - 1} is missing, though decision ${highest} is there`)
+    log.oldest = highest + 1
+    while (there.has(log.oldest - 1)) log.oldest--
+    if (log.oldest > unpruned)
+      throw new CodedError('CORRUPT', `decision ${log.oldest - 1} is missing, though decision ${highest} is there`)
     let from = highest + 1
     const newest: Decision[] = []
     const enough = (): boolean => highest - from + 1 >= readBack && newest.some(entry => entry.kind === 'completed')

@@ -28,6 +28,8 @@ export class DirectoryStorage implements CheckpointStorage {
         await this.files.link(temporary, path)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+        // Whoever made it may not have lived to sync its name, and the caller is about to rely on it.
+        await this.files.syncFolder(dirname(path))
         return 'exists'
       } finally {
         await this.files.remove(temporary)

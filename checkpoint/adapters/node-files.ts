@@ -1,6 +1,6 @@
 /** The file layer on `node:fs`. */
 import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { Files } from '../../runtime/ports/files.ts'
 
 const absent = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
@@ -39,9 +39,16 @@ export const nodeFiles: Files = {
   remove: path => rm(path, { force: true }),
   syncFolder,
   async makeFolder(path) {
-    const first = await mkdir(path, { recursive: true, mode: 0o700 })
-    if (first === undefined) return
-    for (let folder = path; folder.length >= first.length; folder = dirname(folder)) await syncFolder(dirname(folder))
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    for (let folder = resolve(path); folder !== dirname(folder); folder = dirname(folder)) {
+      try {
+        await syncFolder(dirname(folder))
+      } catch (error) {
+        // What this user may not even read, somebody else made, long ago.
+        if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+        return
+      }
+    }
   },
   async list(path) {
     try {

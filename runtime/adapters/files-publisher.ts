@@ -32,6 +32,8 @@ export class FilesPublisher implements Publisher {
     await this.files.makeFolder(this.folder)
     const producer = new FilesProducer(this.files, this.folder, slot)
     await producer.clear()
+    // A dead owner may have linked what it did not live to sync; the ledger that is read next must last.
+    await this.files.syncFolder(this.folder)
     return producer
   }
 

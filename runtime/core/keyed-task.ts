@@ -211,7 +211,7 @@ export class KeyedTask {
   }
 
   nextAlarmAt(): number | undefined {
-    return this.state.nextAlarmAt()
+    return this.finished ? undefined : this.state.nextAlarmAt()
   }
 
   get changed(): boolean {

@@ -16,7 +16,7 @@ export interface Files {
   remove(path: string): Promise<void>
   /** Makes names created in, removed from or renamed within the folder durable. */
   syncFolder(path: string): Promise<void>
-  /** Recursive; syncs every parent that it extended. */
+  /** Recursive. The folder and its parents are durable then, also those that somebody else made and did not live to sync. */
   makeFolder(path: string): Promise<void>
   /** Names (not paths) in a folder, sorted; [] when the folder is not there. */
   list(path: string): Promise<readonly string[]>
