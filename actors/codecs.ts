@@ -39,6 +39,12 @@ export function validated(schema: StandardSchema, value: unknown): unknown {
   throw new TypeError(sentences.join('; '))
 }
 
+function jsonText(value: unknown): string {
+  const text = JSON.stringify(value) as string | undefined
+  if (text === undefined) throw new TypeError(`json: a ${typeof value} has no JSON`)
+  return text
+}
+
 /** JSON, unchecked: what is read is taken for a `T`. */
 export function json<T>(): Codec<T>
 /** JSON, checked by the schema when read. */
@@ -50,11 +56,9 @@ export function json(schema?: StandardSchema): Codec<unknown> {
       const value: unknown = JSON.parse(decoder.decode(bytes))
       return schema === undefined ? value : validated(schema, value)
     },
-    encode(value) {
-      const text = JSON.stringify(value) as string | undefined
-      if (text === undefined) throw new TypeError(`json: a ${typeof value} has no JSON`)
-      return encoder.encode(text)
-    }
+    encode: value => encoder.encode(jsonText(value)),
+    // JSON.stringify escapes lone surrogates, so its text is well formed.
+    encodeText: jsonText
   }
 }
 

@@ -7,6 +7,8 @@ export interface ValueCodec {
   readonly name: string
   decode(bytes: Uint8Array): unknown
   encode(value: unknown): Uint8Array
+  /** Where the encoding is well-formed text: the same as UTF-16, which spares a copy for each record. */
+  readonly encodeText?: (value: unknown) => string
 }
 
 export type SourceSpec =

@@ -52,14 +52,38 @@ export class OutboxFileWriter {
     value: Uint8Array | undefined
   ): void {
     const section = this.section(sink, slot)
+    begin(section.writer, partition, timestamp, key)
+    writePart(section.writer, value)
+    this.added(section, (key?.length ?? 0) + (value?.length ?? 0))
+  }
+
+  /** The same for a value that is well-formed text. False: it takes more than `limitBytes` and was not added. */
+  appendText(
+    sink: string,
+    slot: number,
+    partition: number,
+    timestamp: number,
+    key: Uint8Array | undefined,
+    value: string,
+    limitBytes: number
+  ): boolean {
+    const section = this.section(sink, slot)
     const { writer } = section
-    this.sizeBytes += (key?.length ?? 0) + (value?.length ?? 0) + 12
-    writer.varuint(partition)
-    writer.f64(timestamp)
-    writePart(writer, key)
-    writePart(writer, value)
+    const start = writer.length
+    begin(writer, partition, timestamp, key)
+    const bytes = writer.textPlusOne(value)
+    if (bytes > limitBytes) {
+      writer.truncate(start)
+      return false
+    }
+    this.added(section, (key?.length ?? 0) + bytes)
+    return true
+  }
+
+  private added(section: OpenSection, bytes: number): void {
+    this.sizeBytes += bytes + 12
     section.records++
-    if (writer.length >= chunkLimitBytes) closeChunk(section)
+    if (section.writer.length >= chunkLimitBytes) closeChunk(section)
   }
 
   private section(sink: string, slot: number): OpenSection {
@@ -85,6 +109,12 @@ export class OutboxFileWriter {
     })
     return { bytes: file.take(), sections }
   }
+}
+
+function begin(writer: ByteWriter, partition: number, timestamp: number, key: Uint8Array | undefined): void {
+  writer.varuint(partition)
+  writer.f64(timestamp)
+  writePart(writer, key)
 }
 
 function writePart(writer: ByteWriter, part: Uint8Array | undefined): void {

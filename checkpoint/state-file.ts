@@ -72,18 +72,17 @@ export class StateFileWriter {
     if (value !== undefined) this.body.block(value)
   }
 
-  /** The same for a key of a kind byte and the rest, and a value that lies in `value` up to `length`. */
-  addParts(keyGroup: number, kind: number, key: Uint8Array, value: Uint8Array, length: number): void {
+  /** The same from what two writers hold. */
+  addFrom(keyGroup: number, key: ByteWriter, value: ByteWriter): void {
     assert(this.sorted === undefined, 'a record added to a state file that is being finished')
     const { body } = this
     this.groups.push(keyGroup)
     this.starts.push(body.length)
-    body.varuint(key.length + 1)
-    body.u8(kind)
-    body.copy(key, 0, key.length)
+    body.varuint(key.length)
+    body.copy(key.raw, 0, key.length)
     body.u8(1)
-    body.varuint(length)
-    body.copy(value, 0, length)
+    body.varuint(value.length)
+    body.copy(value.raw, 0, value.length)
   }
 
   /** What was added, in that order. */

@@ -192,7 +192,7 @@ export class StoredJob {
     for (const stage of stages)
       for await (const record of stageRecords(this.storage, manifest, stage, keyGroup))
         if (record.value !== undefined && equalBytes(record.key, wanted)) {
-          const entry = new Entry(key, keyBytes, keyGroup)
+          const entry = new Entry(key, keyGroup)
           restoreEntry(entry, record.value, schemasOf(stage), new TimerQueue(), new TimerQueue())
           return { fields: fieldsOf(entry, stage.name), epoch: manifest.epoch }
         }

@@ -6,12 +6,11 @@ import type { Actor } from '../../actors/actor.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
 import { ByteReader, type ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
 import { CodedError } from '../kernel/errors.ts'
-import type { Key } from '../kernel/keys.ts'
+import { encodeKey, type Key } from '../kernel/keys.ts'
 import type { TimerQueue } from './timer-queue.ts'
 
 export class Entry {
   readonly key: Key
-  readonly keyBytes: Uint8Array
   readonly keyGroup: number
   private order: string | undefined = undefined
   instance: Actor | undefined = undefined
@@ -36,10 +35,14 @@ export class Entry {
   /** Timers and alarms that fell due while it was busy. */
   due: IndexedTimer[] | undefined = undefined
 
-  constructor(key: Key, keyBytes: Uint8Array, keyGroup: number) {
+  constructor(key: Key, keyGroup: number) {
     this.key = key
-    this.keyBytes = keyBytes
     this.keyGroup = keyGroup
+  }
+
+  /** Made anew at each call: kept, they would cost more memory than many an actor. */
+  get keyBytes(): Uint8Array {
+    return encodeKey(this.key)
   }
 
   /** Breaks ties between timers of one instant, the same way in every run. */

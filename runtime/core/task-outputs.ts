@@ -123,9 +123,25 @@ export class TaskOutputs {
   }
 
   write(sink: SinkNode, value: unknown, time: number): void {
+    const { encodeText } = sink.sink.codec
+    if (encodeText !== undefined && this.staged === undefined && sink.delivery === 'exactly-once') {
+      this.writeText(sink, value, encodeText(value), time)
+      return
+    }
     const record = this.encode(sink, value, time)
     if (this.staged === undefined) this.deliver(sink, this.slot, record)
     else this.staged.push({ kind: 'sink', sink, slot: this.slot, record })
+  }
+
+  private writeText(sink: SinkNode, value: unknown, encoded: string, time: number): void {
+    const limits = this.limitsOf(sink)
+    const key = keyOf(sink, value)
+    const { slot } = this
+    const partition = partitionOf(key, slot, limits.partitions)
+    const limit = limits.maxRecordBytes
+    if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, limit))
+      throw tooLarge(sink, text.encode(encoded).length, limit)
+    this.outboxUsed = true
   }
 
   private tap(handle: string, value: unknown): void {
@@ -158,18 +174,16 @@ export class TaskOutputs {
   }
 
   private encode(sink: SinkNode, value: unknown, time: number): OutputRecord {
-    const limits = this.settings.limits.get(sink.name) ?? { partitions: 1, maxRecordBytes: Infinity }
-    const keyOf = 'key' in sink.sink ? (sink.sink.key as ((value: unknown) => string) | undefined) : undefined
+    const limits = this.limitsOf(sink)
     const bytes = sink.sink.codec.encode(value)
-    const key = keyOf === undefined ? undefined : text.encode(keyOf(value))
-    if (bytes.length > limits.maxRecordBytes)
-      throw new CodedError(
-        'RECORD_REFUSED',
-        `a record of ${bytes.length} bytes for sink "${sink.name}", which takes at most ${limits.maxRecordBytes}`
-      )
-    const partition =
-      key === undefined ? this.slot % limits.partitions : (murmur2(key) & 0x7fffffff) % limits.partitions
-    return { partition, timestamp: Number.isFinite(time) ? Math.max(0, time) : 0, key, value: bytes }
+    const key = keyOf(sink, value)
+    if (bytes.length > limits.maxRecordBytes) throw tooLarge(sink, bytes.length, limits.maxRecordBytes)
+    const partition = partitionOf(key, this.slot, limits.partitions)
+    return { partition, timestamp: timestampOf(time), key, value: bytes }
+  }
+
+  private limitsOf(sink: SinkNode): SinkLimits {
+    return this.settings.limits.get(sink.name) ?? unlimited
   }
 
   private route(
@@ -230,6 +244,29 @@ export class TaskOutputs {
         return value => this.tap(step.handle, value)
     }
   }
+}
+
+const unlimited: SinkLimits = { partitions: 1, maxRecordBytes: Infinity }
+
+function keyOf({ sink }: SinkNode, value: unknown): Uint8Array | undefined {
+  const of = 'key' in sink ? (sink.key as ((value: unknown) => string) | undefined) : undefined
+  return of === undefined ? undefined : text.encode(of(value))
+}
+
+/** Kafka's default partitioning; records without a key stay together by slot. */
+function partitionOf(key: Uint8Array | undefined, slot: number, partitions: number): number {
+  return key === undefined ? slot % partitions : (murmur2(key) & 0x7fffffff) % partitions
+}
+
+function timestampOf(time: number): number {
+  return Number.isFinite(time) ? Math.max(0, time) : 0
+}
+
+function tooLarge(sink: SinkNode, bytes: number, limit: number): CodedError {
+  return new CodedError(
+    'RECORD_REFUSED',
+    `a record of ${bytes} bytes for sink "${sink.name}", which takes at most ${limit}`
+  )
 }
 
 function hasExchange(steps: readonly Step[]): boolean {

@@ -20,7 +20,7 @@ import type { ActorDefinition, StoredActorSchema } from '../../actors/definition
 import { StateFileWriter } from '../../checkpoint/state-file.ts'
 import { ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
 import { assert } from '../kernel/errors.ts'
-import { decodeKey, encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
+import { decodeKey, encodeKey, keyGroupOf, keyIdentity, writeKey, type Key } from '../kernel/keys.ts'
 import { actorKind, encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
 import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
 import { timerBefore, timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
@@ -109,6 +109,7 @@ export class TaskState {
   /** A read of the store is under way. */
   reading = false
   private readonly scratch = new ByteWriter(1024)
+  private readonly keyScratch = new ByteWriter(256)
   /** Counts seals; what entries remember instead of epochs, so that sealing touches none of them. */
   private sequence = 1
   private appliedSequence = 0
@@ -138,12 +139,12 @@ export class TaskState {
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
     if (isMapRecord(key)) this.maps.restoreRecord(key, value)
-    else this.bring(keyOfRecord(key).slice(), value)
+    else this.bring(keyOfRecord(key), value)
   }
 
   private bring(keyBytes: Uint8Array, value: Uint8Array | undefined): Entry {
     const decoded = decodeKey(keyBytes)
-    const entry = new Entry(decoded, keyBytes, keyGroupOf(keyBytes, this.settings.keyGroups))
+    const entry = new Entry(decoded, keyGroupOf(keyBytes, this.settings.keyGroups))
     if (value !== undefined) restoreEntry(entry, value, this.settings.schemas, this.timers, this.alarms)
     this.hotBytes += entry.sizeBytes + entryOverheadBytes
     if (this.cold) entry.indexed = this.armed(entry)
@@ -152,8 +153,7 @@ export class TaskState {
   }
 
   add(key: Key, identity: string | number): Entry {
-    const keyBytes = encodeKey(key)
-    const entry = new Entry(key, keyBytes, keyGroupOf(keyBytes, this.settings.keyGroups))
+    const entry = new Entry(key, keyGroupOf(encodeKey(key), this.settings.keyGroups))
     this.hotBytes += entryOverheadBytes
     this.entries.set(identity, entry)
     return entry
@@ -222,7 +222,7 @@ export class TaskState {
   loaded(entries: readonly LoadedEntry[]): void {
     this.reading = false
     for (const { keyBytes, value } of entries)
-      if (!this.entries.has(keyIdentity(decodeKey(keyBytes)))) this.bring(keyBytes.slice(), value)
+      if (!this.entries.has(keyIdentity(decodeKey(keyBytes)))) this.bring(keyBytes, value)
   }
 
   /** Where to go on reading stored timers, undefined when all that are due at `upTo` are in memory. */
@@ -352,7 +352,10 @@ export class TaskState {
     encodeEntry(entry, definition, schemaIndex, this.timers, this.alarms, this.scratch)
     this.hotBytes += this.scratch.length - entry.sizeBytes
     entry.sizeBytes = this.scratch.length
-    sealed.writer.addParts(entry.keyGroup, actorKind, entry.keyBytes, this.scratch.raw, this.scratch.length)
+    this.keyScratch.reset()
+    this.keyScratch.u8(actorKind)
+    writeKey(entry.key, this.keyScratch)
+    sealed.writer.addFrom(entry.keyGroup, this.keyScratch, this.scratch)
     if (!this.cold) return
     const now = this.armed(entry)
     if (before !== undefined) this.unindex(entry, before, now, sealed)

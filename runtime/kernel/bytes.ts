@@ -52,6 +52,8 @@ function readText(source: Uint8Array, from: number, end: number): string {
   return text + String.fromCharCode(...units)
 }
 
+const utf8 = new TextEncoder()
+
 export class ByteWriter {
   private buffer: Uint8Array
   private floats: DataView
@@ -132,6 +134,26 @@ export class ByteWriter {
     }
     const scratch = new Uint8Array(s.length * 3)
     this.block(scratch.subarray(0, writeText(scratch, 0, s)))
+  }
+  /** Byte length plus one, and UTF-8 of well-formed text. Answers the byte length. */
+  textPlusOne(s: string): number {
+    this.reserve(s.length * 3 + 16)
+    const start = this.length
+    this.varuint(s.length + 1)
+    const at = this.length
+    let end = at
+    if (s.length <= 64) end = writeText(this.buffer, at, s)
+    else end += utf8.encodeInto(s, this.buffer.subarray(at)).written
+    const bytes = end - at
+    this.length = end
+    if (bytes !== s.length) {
+      // Not ASCII: the length before it may take another size.
+      const body = this.buffer.slice(at, end)
+      this.length = start
+      this.varuint(bytes + 1)
+      this.bytes(body)
+    }
+    return bytes
   }
   /** WTF-8 without a length. */
   text(s: string): void {

@@ -42,28 +42,31 @@ export function checkKey(key: unknown): asserts key is Key {
 
 export function encodeKey(key: Key): Uint8Array {
   scratch.reset()
-  if (typeof key === 'string') scratch.text(key)
-  else {
-    scratch.u8(0xff)
-    if (typeof key === 'number') {
-      scratch.u8(numberTag)
-      scratch.f64(key + 0)
-    } else {
-      scratch.u8(tupleTag)
-      scratch.varuint(key.length)
-      for (const part of key)
-        if (typeof part === 'string') {
-          scratch.u8(stringTag)
-          scratch.string(part)
-        } else {
-          scratch.u8(numberTag)
-          scratch.f64(part + 0)
-        }
-    }
-  }
+  writeKey(key, scratch)
   if (scratch.length > keyLimitBytes)
     throw new CodedError('KEY_INVALID', `a key of ${scratch.length} bytes; the limit is ${keyLimitBytes}`)
   return scratch.take()
+}
+
+/** The bytes of a key that was encoded before, so is known to be within the limits. */
+export function writeKey(key: Key, into: ByteWriter): void {
+  if (typeof key === 'string') return into.text(key)
+  into.u8(0xff)
+  if (typeof key === 'number') {
+    into.u8(numberTag)
+    into.f64(key + 0)
+    return
+  }
+  into.u8(tupleTag)
+  into.varuint(key.length)
+  for (const part of key)
+    if (typeof part === 'string') {
+      into.u8(stringTag)
+      into.string(part)
+    } else {
+      into.u8(numberTag)
+      into.f64(part + 0)
+    }
 }
 
 export function decodeKey(bytes: Uint8Array): Key {
