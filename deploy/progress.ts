@@ -71,26 +71,29 @@ export class Progress {
   }
 }
 
-/** @param perSecond events a second; undefined = not known yet */
+/**
+ * What matters most comes first: a narrow terminal cuts the end.
+ * @param perSecond events a second; undefined = not known yet
+ */
 export function progressLine(status: JobStatus, perSecond: number | undefined, wallMs: number): string {
-  const parts = [`${status.recordsRead} read`, `${status.events} events`]
+  const parts: string[] = []
   if (perSecond !== undefined) parts.push(`${Math.round(perSecond)} events/s`)
-  parts.push(`${status.keys} keys`)
+  if (status.trouble !== undefined) parts.push(`no checkpoint completes: ${status.trouble}`)
   if (status.lag !== undefined) parts.push(`lag ${status.lag}`)
-  if (status.watermark !== undefined) parts.push(`watermark ${timeText(status.watermark)}`)
   if (status.checkpoint !== undefined) {
     const { epoch, completedAt } = status.checkpoint
     parts.push(`checkpoint ${epoch} (${(Math.max(0, wallMs - completedAt) / 1000).toFixed(1)} s ago)`)
   }
+  if (status.watermark !== undefined) parts.push(`watermark ${timeText(status.watermark)}`)
+  parts.push(`${status.recordsRead} read`, `${status.events} events`, `${status.keys} keys`)
   if (status.late > 0) parts.push(`${status.late} late`)
   if (status.deadLetters > 0) parts.push(`${status.deadLetters} dead letters`)
   for (const sink of status.sinks) parts.push(`${sink.name} ${sink.published}`)
-  if (status.trouble !== undefined) parts.push(`no checkpoint completes: ${status.trouble}`)
   return `${status.job}: ${parts.join(' · ')}`
 }
 
 /** Event times may lie outside what a Date can hold. */
 function timeText(ms: number): string {
   const date = new Date(ms)
-  return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString()
+  return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString().replace('.000Z', 'Z')
 }

@@ -33,7 +33,7 @@ class Recorded implements Screen {
 void t.test('a line names events a second, lag, watermark and the last checkpoint', t => {
   t.equal(
     progressLine(status, 1234.5, 12_500),
-    'shop: 10 read · 0 events · 1235 events/s · 2 keys · lag 5 · watermark 1970-01-01T00:00:00.000Z · checkpoint 7 (2.5 s ago) · out 4'
+    'shop: 1235 events/s · lag 5 · checkpoint 7 (2.5 s ago) · watermark 1970-01-01T00:00:00Z · 10 read · 0 events · 2 keys · out 4'
   )
   t.match(
     progressLine({ ...status, watermark: 9e15, late: 3, deadLetters: 1 }, undefined, 0),
@@ -41,7 +41,7 @@ void t.test('a line names events a second, lag, watermark and the last checkpoin
   )
   t.match(
     progressLine({ ...status, trouble: 'the disk is full' }, undefined, 0),
-    / · no checkpoint completes: the disk is full$/
+    /^shop: no checkpoint completes: the disk is full · lag 5/
   )
   t.end()
 })
@@ -67,7 +67,7 @@ void t.test('on a terminal one line is rewritten and never wraps; in a pipe ever
       t.equal(screen.text.split('\r\u001b[K')[1]?.length, 39)
     } else {
       t.notMatch(screen.text, '\u001b')
-      t.match(screen.text.split('\n'), [/500 events · 250 events\/s/, 'draining', /500 events · 2 keys/, ''])
+      t.match(screen.text.split('\n'), [/250 events\/s .* 500 events/, 'draining', /500 events · 2 keys/, ''])
     }
   }
   t.end()
