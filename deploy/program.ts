@@ -1,0 +1,40 @@
+import { Command } from 'commander'
+import { checkpointCommand } from './commands/checkpoint.ts'
+import { deadLettersCommand } from './commands/dead-letters.ts'
+import { devCommand } from './commands/dev.ts'
+import { logCommand } from './commands/log.ts'
+import { newCommand } from './commands/new.ts'
+import { planCommand } from './commands/plan.ts'
+import { runCommand } from './commands/run.ts'
+import { savepointCommand } from './commands/savepoint.ts'
+import { stateCommand } from './commands/state.ts'
+import { statusCommand, stopCommand } from './commands/status.ts'
+
+/** Every command. */
+export function cairnProgram(): Command {
+  const program = new Command('cairn').description(
+    'Actors with durable state and exactly-once output, from one TypeScript file.'
+  )
+  for (const command of [
+    runCommand(),
+    devCommand(),
+    newCommand(),
+    planCommand(),
+    statusCommand(),
+    stopCommand(),
+    stateCommand(),
+    checkpointCommand(),
+    deadLettersCommand(),
+    savepointCommand(),
+    logCommand()
+  ])
+    program.addCommand(command)
+  strict(program)
+  return program
+}
+
+/** Settings are not inherited by commands that were made apart. */
+function strict(command: Command): void {
+  command.exitOverride().showHelpAfterError('(add --help for the options and examples)').showSuggestionAfterError()
+  for (const each of command.commands) strict(each)
+}
