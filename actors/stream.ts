@@ -45,6 +45,7 @@ export interface KeyedStream<out T, K extends Key> {
   actor<C extends ActorClass>(actor: C & Fits<C, T, K>, options?: StageOptions): ActorStage<C>
   window(window: Window, options?: WindowOptions): WindowedStream<T, K>
 }
+/** The event time of a result is the last ms of its window; of a global window, the greatest time in it. */
 export interface WindowedStream<out T, K extends Key> {
   /** One row per firing: the window and the result of each aggregate, by its name in `spec`. */
   aggregate<S extends AggregatesOf<T>>(spec: S): WindowStage<T, AggregateRow<K, S>>

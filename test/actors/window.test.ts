@@ -180,3 +180,44 @@ void t.test('a key with no window left is gone; late events and those between wi
   t.same(gaps.rows.take().map(rowOf), ['0-2 on-time 1'])
   t.same(gaps.late.take(), [])
 })
+
+void t.test('windows of windows: a result belongs to the last ms of its window, and none is late', async t => {
+  for (const parallelism of [1, 3]) {
+    const made = job(
+      'totals',
+      j => {
+        const source = j.source(
+          'sales',
+          generator<Sale>({ count: 0 }, () => ({ at: 0, shop: '', euros: 0 })),
+          { time: sale => sale.at }
+        )
+        const totals = source
+          .keyBy(sale => sale.shop)
+          .window(tumbling(10))
+          .aggregate({ n: count() })
+          .keyBy(() => 'all')
+          .window(tumbling(20), { name: 'totals' })
+          .aggregate({ shops: count(), n: sum(row => row.n) })
+        return {
+          sales: source,
+          totals: totals.to('all', files('all', json<{ start: number; shops: number; n: number }>())),
+          late: totals.late.to('late', files('late', json<unknown>()))
+        }
+      },
+      { parallelism }
+    )
+    const d = await drive(made)
+    d.sales.push(sale(0), sale(5, 1, 'b'), sale(9), sale(10), sale(19, 1, 'c'))
+    await d.crash()
+    d.sales.push(sale(20), sale(39, 1, 'b'), sale(40))
+    await d.settle()
+    t.same(
+      d.totals.take().map(({ start, shops, n }) => [start, shops, n]),
+      [
+        [0, 4, 5],
+        [20, 2, 2]
+      ]
+    )
+    t.same(d.late.take(), [])
+  }
+})
