@@ -8,11 +8,13 @@ import type { ActorClass, Fields, KeyOf } from '../../actors/actor.ts'
 import type { Delivered, Job, Origin, Stream } from '../../actors/stream.ts'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
 import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
-import type { Key } from '../../runtime/kernel/keys.ts'
+import { recordKey } from '../../runtime/core/entry.ts'
+import { encodeKey, type Key } from '../../runtime/kernel/keys.ts'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
+import { storeReader } from '../../runtime/shell/store-keeper.ts'
 import { MemoryFiles } from '../memory-files.ts'
 import { MemoryPublisher } from '../memory-publisher.ts'
 import { VirtualClock } from '../virtual-clock.ts'
@@ -25,8 +27,8 @@ export interface Driver {
   settle(): Promise<void>
   /** The same as `settle`. */
   checkpoint(): Promise<void>
-  /** The worker dies at once, losing what no checkpoint holds, and a new one begins from the last. */
-  crash(): Promise<void>
+  /** The worker dies at once, losing what no checkpoint holds, and a new one begins from the last; with other options from now on when they are given. */
+  crash(options?: DriveOptions): Promise<void>
   /** A copy of one actor's fields, undefined when there is none. */
   state<C extends ActorClass>(actor: C, key: KeyOf<C>): Readonly<Fields<InstanceType<C>>> | undefined
   /** Dead letters published since the last call. */
@@ -66,7 +68,7 @@ export async function drive<H>(job: Job<H>, options: DriveOptions = {}): Promise
     advance: by => world.advance(parseDuration(by, 'advance')),
     settle: () => world.settle(),
     checkpoint: () => world.settle(),
-    crash: () => world.crash(),
+    crash: (options = {}) => world.crash(options),
     state: (actor, key) => world.state(actor.actorName ?? actor.name, key as Key) as never,
     deadLetters: () => world.take(deadLettersName)
   }
@@ -74,7 +76,7 @@ export async function drive<H>(job: Job<H>, options: DriveOptions = {}): Promise
 }
 
 class World {
-  private readonly job: Job<unknown>
+  private job: Job<unknown>
   private readonly clock = new VirtualClock()
   private readonly storage = new DirectoryStorage(new MemoryFiles(), '/checkpoints')
   private readonly readers = new Map<string, DrivenReader>()
@@ -82,6 +84,7 @@ class World {
   private readonly taken = new Map<string, number>()
   private readonly tapped = new Map<string, unknown[]>()
   private incarnation: Incarnation | undefined
+  private store: MemoryStore | undefined
   private nonces = 0
 
   constructor(job: Job<unknown>) {
@@ -94,10 +97,11 @@ class World {
   }
 
   async begin(): Promise<void> {
+    this.store = undefined
     this.incarnation = await beginIncarnation(this.job.plan, {
       clock: this.clock,
       storage: this.storage,
-      store: () => Promise.resolve(new MemoryStore()),
+      store: () => Promise.resolve((this.store = new MemoryStore())),
       reader: node => this.readers.get(node.name) as DrivenReader,
       publishers: this.publishers,
       appenders: new Map(
@@ -147,14 +151,25 @@ class World {
     await this.settle()
   }
 
-  async crash(): Promise<void> {
+  async crash(options: DriveOptions): Promise<void> {
     if (this.incarnation?.kind === 'running') await this.incarnation.shell.stop()
+    this.job = { ...this.job, plan: { ...this.job.plan, ...options } }
     await this.begin()
   }
 
   state(stage: string, key: Key): Record<string, unknown> | undefined {
     if (this.incarnation?.kind !== 'running') return undefined
-    return this.incarnation.worker.stateOf(stage, key)
+    const { worker } = this.incarnation
+    const live = worker.stateOf(stage, key)
+    if (live !== undefined || this.store === undefined) return live
+    // It may have left memory.
+    for (const task of worker.tasksOf(stage)) {
+      const { settings } = task
+      const value = storeReader(this.store, settings.stage.index, settings.task).get(recordKey(encodeKey(key)))
+      const state = value === undefined ? undefined : task.stateOfRecord(value)
+      if (state !== undefined) return state
+    }
+    return undefined
   }
 
   take(sink: string): unknown[] {

@@ -76,6 +76,20 @@ for (const parallelism of [1, 3])
     t.same(d.reports.take(), [], 'nothing is published twice')
   })
 
+void t.test('a crash may change parallelism and memory, and what has left memory can be looked at', async t => {
+  const d = await drive(visits('fail', 2))
+  for (const user of ['ann', 'bob', 'eve']) d.visits.push({ user, at: 0 }, { user, at: 5 })
+  await d.crash({ parallelism: 3, cacheBytes: 1 })
+  await d.settle()
+  d.visits.push({ user: 'ann', at: 10 })
+  await d.settle()
+  t.same(d.state(Visitor, 'ann'), { visits: 3, seen: [0, 5, 10] })
+  t.same(d.state(Visitor, 'bob'), { visits: 2, seen: [0, 5] })
+  t.equal(d.state(Visitor, 'nobody'), undefined)
+  await d.crash()
+  t.same(d.state(Visitor, 'eve'), { visits: 2, seen: [0, 5] })
+})
+
 void t.test('a handler that throws leaves no trace but its dead letter', async t => {
   const d = await drive(visits('dead-letter'))
   d.visits.push({ user: 'ann', at: 0 }, { user: 'ann', at: 5, bad: true }, { user: 'ann', at: 10 })

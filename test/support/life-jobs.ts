@@ -113,8 +113,8 @@ class Fleeting extends Actor {
 }
 
 const severalSources = job('several-sources', j => {
-  const events = j.source('events', source, byTime)
-  const others = j.source('others', source, { ...byTime, idleAfter: 1_000_000 })
+  const events = j.source('events', source, { ...byTime, idleAfter: 50 })
+  const others = j.source('others', source, { ...byTime, idleAfter: 100 })
   const both = events.union(others.map(event => ({ ...event, key: `${event.key}*` })))
   const keyed = both.keyBy(keyOf)
   return {
@@ -126,7 +126,10 @@ const severalSources = job('several-sources', j => {
       .window(sliding(50, 25), { name: 'counted' })
       .aggregate({ events: count() })
       .to('counts', sink('counts')),
-    once: events.dedupe({ id: event => `${event.key}/${event.n % 10}`, within: 100_000 }).to('once', sink('once'))
+    once: events
+      .map(event => ({ ...event, key: `${event.key}/${event.n % 10}` }))
+      .dedupe({ id: keyOf, within: 100_000 })
+      .to('once', sink('once'))
   }
 })
 
