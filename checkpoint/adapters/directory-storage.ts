@@ -1,4 +1,7 @@
-/** Checkpoint storage in a directory: conditional create = hard link of a synced temporary file, then the folder synced. */
+/**
+ * Checkpoint storage in a directory: conditional create = hard link of a synced temporary file, then the folder synced. What a
+ * killed process left of these is listed under the object's name and a suffix, and collected with what else nobody names.
+ */
 import { posix } from 'node:path'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { Files } from '../../runtime/ports/files.ts'
@@ -64,7 +67,7 @@ export class DirectoryStorage implements CheckpointStorage {
 
   async list(folder: string): Promise<readonly string[]> {
     const path = this.path(folder)
-    return this.guarded(path, async () => (await this.files.list(path)).filter(name => !name.includes('.tmp')))
+    return this.guarded(path, () => this.files.list(path))
   }
 
   async remove(name: string): Promise<void> {

@@ -2,6 +2,8 @@
 import t from 'tap'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
 import { DecisionLog } from '../../checkpoint/decision-log.ts'
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import { collect } from '../../checkpoint/recovery.ts'
 import { FilesPublisher } from '../../runtime/adapters/files-publisher.ts'
 import { Prng } from '../../runtime/kernel/prng.ts'
 import { ForgetfulFiles } from '../../simulations/forgetful-files.ts'
@@ -72,6 +74,19 @@ void t.test(
     }
   }
 )
+
+void t.test('what a killed process left half made is collected, like all that no checkpoint names', async t => {
+  for (const at of [3, 4]) {
+    const before = new ForgetfulFiles()
+    const name = 'deltas/000000000001-stage.tmp-0-nonce'
+    const files = await killedAt(at, before, () => new DirectoryStorage(before, '/s').create(name, bytes('a')))
+    const storage = new DirectoryStorage(files, '/s')
+    t.ok((await storage.list('deltas')).length > 0)
+    const manifest = { epoch: 1, stages: [], outboxes: [] } as unknown as Manifest
+    await collect(storage, [{ name: 'manifests/000000000001-nonce', manifest }])
+    t.same(await storage.list('deltas'), [])
+  }
+})
 
 void t.test('removals of old decisions that a crash undoes leave gaps that are no damage; a newer gap is', async t => {
   const decisions = 2020
