@@ -59,7 +59,7 @@ export function answersOf(
 ): (request: ControlRequest) => Promise<unknown> {
   const reference: JobReference = { name: plan.job, folder, plan }
   const stages = plan.nodes.flatMap(node =>
-    node.kind === 'actor' ? [{ name: node.name, actor: defineActor(node.actor, node.name).name }] : []
+    node.kind === 'actor' ? [{ stage: node.name, definition: defineActor(node.actor, node.name) }] : []
   )
   const withLog: WithLog = async (_make, work) => (running.log === undefined ? undefined : work(running.log))
   return async request => {
@@ -68,12 +68,18 @@ export function answersOf(
         return running.status()
       case 'state': {
         const { stage, key } = request
-        if (!stages.some(each => each.name === stage || each.actor === stage))
+        const found = stages.filter(each => each.stage === stage || each.definition.name === stage)
+        if (found.length === 0)
           throw unknownStage(
             stage,
-            stages.map(each => each.name)
+            stages.map(each => each.stage)
           )
-        return stateAnswer(await running.state(stage, key), null)
+        const fields = await running.state(stage, key)
+        if (fields === undefined || found.every(({ definition }) => definition.durableMaps.length === 0))
+          return stateAnswer(fields, null)
+        // Durable maps are shown as of the newest checkpoint: they need not be in memory.
+        const stored = await new StoredJob(plan.job, folder).state(stage, key)
+        return stateAnswer({ ...stored.fields, ...fields }, null)
       }
       case 'checkpoint-create':
         return { epoch: await running.checkpoint() }

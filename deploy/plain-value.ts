@@ -2,6 +2,8 @@
  * Durable values as JSON for people and programs: what JSON has not is tagged, so that nothing is silently another value
  * (`{"$number":"NaN"}`, `{"$map":[[key,value],…]}`). Objects made here may own a field named `__proto__`; none is ever set.
  */
+import { MapView } from './stored-maps.ts'
+
 export function plainValue(value: unknown): unknown {
   switch (typeof value) {
     case 'number':
@@ -26,6 +28,11 @@ function plainObject(value: object): unknown {
   if (Array.isArray(value)) return value.map(plainValue)
   if (value instanceof Date) return { $date: Number.isNaN(value.getTime()) ? 'invalid' : value.toISOString() }
   if (value instanceof Map) return { $map: [...value].map(([key, item]) => [plainValue(key), plainValue(item)]) }
+  if (value instanceof MapView)
+    return {
+      $durableMap: value.entries.map(([key, item]) => [key, plainValue(item)]),
+      ...(value.more === 0 ? {} : { more: value.more })
+    }
   if (value instanceof Set) return { $set: [...value].map(plainValue) }
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') }
   const plain = {}

@@ -14,10 +14,12 @@ import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { Entry, recordKey, restoreEntry } from '../runtime/core/entry.ts'
+import { isMapRecord } from '../runtime/core/map-state.ts'
 import { TimerQueue } from '../runtime/core/timer-queue.ts'
 import { equalBytes } from '../runtime/kernel/bytes.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { encodeKey, keyGroupOf, keyText, type Key } from '../runtime/kernel/keys.ts'
+import { StoredMaps } from './stored-maps.ts'
 
 const nonce = (): string => randomBytes(8).toString('hex')
 
@@ -189,13 +191,20 @@ export class StoredJob {
       )
     const wanted = recordKey(keyBytes)
     const keyGroup = keyGroupOf(keyBytes, manifest.keyGroups)
-    for (const stage of stages)
-      for await (const record of stageRecords(this.storage, manifest, stage, keyGroup))
-        if (record.value !== undefined && equalBytes(record.key, wanted)) {
+    for (const stage of stages) {
+      let fields: Record<string, unknown> | undefined
+      const maps = new StoredMaps(keyBytes)
+      for await (const record of stageRecords(this.storage, manifest, stage, keyGroup)) {
+        if (record.value === undefined) continue
+        if (isMapRecord(record.key)) maps.add(record.key, record.value)
+        else if (equalBytes(record.key, wanted)) {
           const entry = new Entry(key, keyGroup)
           restoreEntry(entry, record.value, schemasOf(stage), new TimerQueue(), new TimerQueue())
-          return { fields: fieldsOf(entry, stage.name), epoch: manifest.epoch }
+          fields = fieldsOf(entry, stage.name, maps)
         }
+      }
+      if (fields !== undefined) return { fields, epoch: manifest.epoch }
+    }
     return { fields: undefined, epoch: manifest.epoch }
   }
 }
@@ -208,18 +217,17 @@ export function noSuchKey(stage: string, key: Key): CodedError {
   return new CodedError('NOT_FOUND', `stage "${stage}" holds nothing under the key ${JSON.stringify(keyText(key))}`)
 }
 
-function fieldsOf(entry: Entry, stage: string): Record<string, unknown> {
+function fieldsOf(entry: Entry, stage: string, maps: StoredMaps): Record<string, unknown> {
   const { stored } = entry
   if (stored === undefined) throw new CodedError('CORRUPT', `stage "${stage}": a record without fields`)
   const fields = {}
   for (const { name, kind } of stored.schema.fields)
-    if (kind !== 'durableMap')
-      Object.defineProperty(fields, name, {
-        value: decodeValue(stored.reader),
-        enumerable: true,
-        writable: true,
-        configurable: true
-      })
+    Object.defineProperty(fields, name, {
+      value: kind === 'durableMap' ? maps.field(name) : decodeValue(stored.reader),
+      enumerable: true,
+      writable: true,
+      configurable: true
+    })
   return fields
 }
 

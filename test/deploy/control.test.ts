@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { Actor, files, generator, job, json, type Context } from '../../actors/index.ts'
+import { Actor, durableMap, files, generator, job, json, type Context } from '../../actors/index.ts'
 import type { Job } from '../../actors/stream.ts'
 import type { Key } from '../../actors/actor.ts'
 import { controlPath, requestLimitBytes } from '../../deploy/control-protocol.ts'
@@ -144,4 +144,44 @@ void t.test('a checkpoint that the job drops while it is verified is no damage; 
   const file = stages.flatMap(stage => stage.files)[0]?.name ?? ''
   rmSync(join(reference.folder, 'lineages/1', file))
   t.match((await verify(epoch)).problems, [/RECOVERY_HALTED: file ".*" of epoch \d+ is missing/])
+})
+
+class Basket extends Actor {
+  items = durableMap<string, { n: number }>()
+  last = ''
+  receive(event: { key: string; item: string }): void {
+    this.items.update(event.item, before => ({ n: (before?.n ?? 0) + 1 }))
+    this.last = event.item
+  }
+}
+
+void t.test('durable maps are shown with their first entries, of this key only', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-control-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const shop = job('shop', j => ({
+    baskets: j
+      .source(
+        'events',
+        generator({ count: 600 }, n => ({
+          key: n % 2 === 0 ? 'a' : 'a\u0000',
+          item: `i${String(n >> 2).padStart(3, '0')}`
+        }))
+      )
+      .keyBy(event => event.key)
+      .actor(Basket)
+  }))
+  const begun = await startJob(shop, { storage: folder, fresh: false })
+  if (begun.kind === 'running') await begun.job.ended
+  const reference = { name: 'shop', folder: join(folder, 'shop'), plan: undefined }
+  for (const key of ['a', 'a\u0000']) {
+    const { fields } = await askJob<'state'>(reference, { kind: 'state', stage: 'Basket', key })
+    t.equal(fields?.['last'], 'i149')
+    const { $durableMap, more } = fields?.['items'] as { $durableMap: unknown[]; more: number }
+    t.equal(more, 50)
+    t.equal($durableMap.length, 100)
+    t.same($durableMap.slice(0, 2), [
+      ['i000', { n: 2 }],
+      ['i001', { n: 2 }]
+    ])
+  }
 })
