@@ -88,7 +88,8 @@ export class DiskWorld {
     const sinks = job.plan.nodes.flatMap(node => (node.kind === 'sink' ? [node.name] : []))
     let incarnation: Incarnation | undefined
     let ending: Ending | undefined
-    const plan = { ...job.plan, parallelism, cacheBytes, intervalMs: 5 }
+    // So many checkpoints that files are merged.
+    const plan = { ...job.plan, parallelism, cacheBytes, intervalMs: 1 }
     beginIncarnation(plan, {
       clock,
       storage: this.storage(files),
