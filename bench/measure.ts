@@ -1,0 +1,33 @@
+/** One measurement in a process of its own: `node dist/bench/measure.js '<spec as JSON>'` prints its result as JSON. */
+import { measureBarrier, type BarrierSpec } from './barrier.ts'
+import {
+  measureCheckpoints,
+  measureLarger,
+  measureMemory,
+  type CheckpointSpec,
+  type LargerSpec,
+  type MemorySpec
+} from './state.ts'
+import { measureThroughput, type ThroughputSpec } from './throughput.ts'
+
+export type Spec = ThroughputSpec | BarrierSpec | CheckpointSpec | MemorySpec | LargerSpec
+
+async function measure(spec: Spec): Promise<unknown> {
+  switch (spec.kind) {
+    case 'throughput':
+      return measureThroughput(spec)
+    case 'barrier':
+      return measureBarrier(spec)
+    case 'checkpoint':
+      return measureCheckpoints(spec)
+    case 'memory':
+      return measureMemory(spec)
+    case 'larger':
+      return measureLarger(spec)
+  }
+}
+
+const [, , text = '{}'] = process.argv
+process.stdout.write(`${JSON.stringify(await measure(JSON.parse(text) as Spec))}\n`)
+// What a broken-off source still waits for must not keep the process.
+process.exit(0)
