@@ -148,7 +148,7 @@ export async function measureLarger(spec: LargerSpec): Promise<LargerResult> {
   let wrongKeys = 0
   for (let key = 0; key < keys; key++) {
     const account = `acc-${key}`
-    const state = await engine.shell.stateOf('Document', account)
+    const state = engine.worker.stateOf('Document', account)
     let count = 0
     let total = 0
     for (let round = 0; round < rounds; round++) {

@@ -64,7 +64,7 @@ export class StateFileWriter {
   }
 
   add(keyGroup: number, key: Uint8Array, value: Uint8Array | undefined): void {
-    assert(this.sorted === undefined, 'a record added to a state file that is being finished')
+    assert(this.sorted === undefined && !this.finished, 'a record added to a state file that is being finished')
     this.groups.push(keyGroup)
     this.starts.push(this.body.length)
     this.body.block(key)
@@ -74,7 +74,7 @@ export class StateFileWriter {
 
   /** The same from what two writers hold. */
   addFrom(keyGroup: number, key: ByteWriter, value: ByteWriter): void {
-    assert(this.sorted === undefined, 'a record added to a state file that is being finished')
+    assert(this.sorted === undefined && !this.finished, 'a record added to a state file that is being finished')
     const { body } = this
     this.groups.push(keyGroup)
     this.starts.push(body.length)
@@ -120,7 +120,10 @@ export class StateFileWriter {
     while (!this.arrange(Infinity));
     const { file, blocks } = this.sorted as NonNullable<typeof this.sorted>
     writeIndex(file, blocks, meta)
-    return file.take()
+    // What was added is kept, for `added`; the file is the caller's alone.
+    this.sorted = undefined
+    this.finished = true
+    return file.view()
   }
 }
 
@@ -134,7 +137,8 @@ export class SortedStateFileWriter {
     return this.file.length
   }
 
-  block(keyGroup: number, records: Iterable<StateRecord>): void {
+  /** Answers how many there were. */
+  block(keyGroup: number, records: Iterable<StateRecord>): number {
     const last = this.blocks.at(-1)
     assert(last === undefined || last.keyGroup < keyGroup, 'key groups out of order')
     const offset = this.file.length
@@ -145,15 +149,16 @@ export class SortedStateFileWriter {
       if (value !== undefined) this.file.block(value)
       count++
     }
-    if (count === 0) return
+    if (count === 0) return 0
     this.records += count
     const crc = crc32(this.file.view().subarray(offset))
     this.blocks.push({ keyGroup, offset, length: this.file.length - offset, records: count, crc })
+    return count
   }
 
   finish(meta: StateFileMeta): Uint8Array {
     writeIndex(this.file, this.blocks, meta)
-    return this.file.take()
+    return this.file.view()
   }
 }
 

@@ -21,8 +21,10 @@ import type { CheckpointStorage } from './storage.ts'
 
 /** Files up to this size are read whole and verified by their SHA-256; larger ones a window at a time, by block checksums. */
 const windowBytes = 1024 * 1024
-/** A base is cut into files of about this size, so that none has to fit in memory. */
-const baseFileBytes = 32 * 1024 * 1024
+/** A base is cut into files of about this size: growing one larger would hold up the event loop. */
+const baseFileBytes = 8 * 1024 * 1024
+/** Records merged before the event loop gets a turn: about a millisecond. */
+const mergeSlice = 1000
 
 /** The whole file, verified against the hash that the manifest names. */
 export async function readVerified(storage: CheckpointStorage, file: FileRef, epoch: number): Promise<Uint8Array> {
@@ -132,38 +134,37 @@ export async function* mergedGroups(
 }
 
 /**
- * Merges files into new ones of bounded size; `create` stores each and answers its reference. Awaits between key groups, so the
- * event loop is never held for long.
+ * Merges files into new ones of bounded size; `create` stores each and answers its reference. `breathe` gives the event loop a
+ * turn.
  */
 export async function mergeFiles(
   storage: CheckpointStorage,
   files: readonly StateFileRef[],
   meta: StateFileMeta,
   base: boolean,
-  create: (bytes: Uint8Array, records: number) => Promise<StateFileRef>
+  create: (bytes: Uint8Array, records: number) => Promise<StateFileRef>,
+  breathe: () => Promise<void>
 ): Promise<StateFileRef[]> {
   const made: StateFileRef[] = []
   let writer = new SortedStateFileWriter()
+  let left = mergeSlice
+  const worked = async (records: number): Promise<void> => {
+    left -= records
+    if (left > 0) return
+    left = mergeSlice
+    await breathe()
+  }
   for await (const { keyGroup, records } of mergedGroups(storage, files, meta, !base)) {
-    writer.block(keyGroup, records)
+    await worked(writer.block(keyGroup, records))
     if (writer.sizeBytes < baseFileBytes) continue
     made.push(await create(writer.finish(meta), writer.records))
     writer = new SortedStateFileWriter()
   }
   if (writer.records > 0) made.push(await create(writer.finish(meta), writer.records))
   // The files it replaces are given up only when what replaces them can be read back.
-  for (const file of made)
-    for (const record of readBack(await readVerified(storage, file, file.epoch), file.name)) void record
-  return made
-}
-
-function* readBack(bytes: Uint8Array, name: string): Generator<number> {
-  try {
-    for (const block of openStateFile(bytes).blocks) {
-      parseBlock(bytes.subarray(block.offset, block.offset + block.length), block)
-      yield block.keyGroup
-    }
-  } catch (error) {
-    throw nameFile(error, name)
+  for (const file of made) {
+    const reader = new StateFileReader(storage, file)
+    for (const keyGroup of await reader.open(meta)) await worked((await reader.group(keyGroup)).length)
   }
+  return made
 }

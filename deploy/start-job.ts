@@ -91,7 +91,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       },
       checkpoint: () => shell.checkpoint(),
       savepoint: name => shell.savepoint(name),
-      state: (stage, key) => shell.stateOf(stage, key)
+      state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
     closeControl = await openControl(folder, answersOf(running, plan, folder))
     shell.start()

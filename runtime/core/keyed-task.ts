@@ -16,9 +16,9 @@ import type { StoredActorSchema } from '../../actors/definition-types.ts'
 import { Aligner } from '../../checkpoint/aligner.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert } from '../kernel/errors.ts'
-import { keyIdentity, type Key } from '../kernel/keys.ts'
+import { encodeKey, keyIdentity, type Key } from '../kernel/keys.ts'
 import type { Channel, ControlElement, RecordColumns } from './channel.ts'
-import { fieldsOfRecord } from './entry.ts'
+import { fieldsOfRecord, recordKey } from './entry.ts'
 import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
 import type { StoreReader } from './map-state.ts'
 import { TaskState, type LoadedEntry, type StateSnapshot, type TimerPage } from './task-state.ts'
@@ -233,16 +233,14 @@ export class KeyedTask {
     return this.state.pendingBytes + this.settings.outputs.outbox.sizeBytes + (this.sealed?.outbox?.sizeBytes ?? 0)
   }
 
+  /** Live fields, read from the store when the actor is not in memory. */
   stateOf(key: Key): Record<string, unknown> | undefined {
+    const { definition, reader, schemas } = this.settings
     const entry = this.state.entries.get(keyIdentity(key))
-    if (entry === undefined || entry.forgotten || !this.state.exists(entry)) return undefined
-    return this.settings.definition.snapshot(this.state.hydrate(entry))
-  }
-
-  /** Fields in a record of the store. */
-  stateOfRecord(value: Uint8Array): Record<string, unknown> {
-    const { definition, schemas } = this.settings
-    return definition.snapshot(fieldsOfRecord(value, schemas, definition))
+    if (entry !== undefined)
+      return this.state.exists(entry) ? definition.snapshot(this.state.hydrate(entry)) : undefined
+    const stored = reader?.get(recordKey(encodeKey(key)))
+    return stored === undefined ? undefined : definition.snapshot(fieldsOfRecord(stored, schemas, definition))
   }
 
   private control(index: number, element: ControlElement): void {

@@ -98,7 +98,7 @@ const entryOverheadBytes = 400
 /** Entries looked at by one call of `evict`: more would hold up the events. */
 const evictionSlice = 8192
 /** Records laid out in a slice when a delta is arranged by key group. */
-const arrangeSlice = 16_384
+const arrangeSlice = 2048
 
 export class TaskState {
   readonly entries = new Map<string | number, Entry>()

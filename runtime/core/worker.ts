@@ -174,7 +174,7 @@ export class Worker {
     return this.topology.keyed.filter(task => task.settings.stage.index === stage)
   }
 
-  /** Live fields of an actor that is in memory. `stage`: name of the stage or of the actor. */
+  /** Live fields of an actor. `stage`: name of the stage or of the actor. */
   stateOf(stage: string, key: Key): Record<string, unknown> | undefined {
     for (const task of this.tasksOf(stage)) {
       const state = task.stateOf(key)

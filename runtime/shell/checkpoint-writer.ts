@@ -372,7 +372,8 @@ export class CheckpointWriter {
             made.push(file.name)
             await probe?.('base')
             return { ...file, epoch, records, base: run.base }
-          }
+          },
+          () => new Promise(resolve => this.settings.clock.yield(resolve))
         )
         merge.made = files
       } catch (error) {

@@ -10,7 +10,6 @@ import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import { slotKey } from '../core/topology.ts'
 import type { Action, Command, Worker } from '../core/worker.ts'
-import { encodeKey, type Key } from '../kernel/keys.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
@@ -35,7 +34,7 @@ export interface ShellSettings {
 const fetchWaitMs = 1000
 const fetchBytes = 1024 * 1024
 /** Events handled before the event loop gets a turn. */
-const sliceEvents = 4096
+const sliceEvents = 1024
 
 export class WorkerShell {
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
@@ -126,20 +125,6 @@ export class WorkerShell {
     if (this.over) return
     this.guard(() => this.perform(this.settings.worker.step(command, this.settings.clock.now())))
     this.schedule()
-  }
-
-  /** Live fields of an actor, read from the store when it is not in memory. */
-  async stateOf(stage: string, key: Key): Promise<Record<string, unknown> | undefined> {
-    const { worker } = this.settings
-    const live = worker.stateOf(stage, key)
-    if (live !== undefined || this.storeKeeper === undefined) return live
-    const keyBytes = encodeKey(key)
-    for (const task of worker.tasksOf(stage)) {
-      const [loaded] = await this.storeKeeper.load(task, [keyBytes])
-      const state = loaded?.value === undefined ? undefined : task.stateOfRecord(loaded.value)
-      if (state !== undefined) return worker.stateOf(stage, key) ?? state
-    }
-    return worker.stateOf(stage, key)
   }
 
   get isOver(): boolean {
