@@ -57,7 +57,10 @@ export async function measureBarrier(spec: BarrierSpec): Promise<BarrierResult> 
     job(
       'barrier',
       j => {
-        const stage = j.source('payments', lines('unused', json<Payment>())).keyBy(p => p.account).actor(Account)
+        const stage = j
+          .source('payments', lines('unused', json<Payment>()))
+          .keyBy(p => p.account)
+          .actor(Account)
         return { out: stage.to('out', files('unused', json<never>())) }
       },
       { interval: 3_600_000 }

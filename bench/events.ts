@@ -24,7 +24,11 @@ export class EventBytes {
     let at = 0
     for (let i = 0; i < count; i++) {
       this.offsets[i] = at
-      at += this.bytes.write(`{"account":"acc-${choose === undefined ? pick() : choose(i)}","amount":${i % 1000}}`, at, 'latin1')
+      at += this.bytes.write(
+        `{"account":"acc-${choose === undefined ? pick() : choose(i)}","amount":${i % 1000}}`,
+        at,
+        'latin1'
+      )
     }
     this.offsets[count] = at
   }

@@ -128,7 +128,10 @@ export async function measureLarger(spec: LargerSpec): Promise<LargerResult> {
     job(
       'larger',
       j => {
-        const stage = j.source('payments', lines('unused', json<Payment>())).keyBy(p => p.account).actor(Document)
+        const stage = j
+          .source('payments', lines('unused', json<Payment>()))
+          .keyBy(p => p.account)
+          .actor(Document)
         return { out: stage.to('out', files('unused', json<never>())) }
       },
       { store: 'level', cache: spec.cacheBytes, interval: 500 }

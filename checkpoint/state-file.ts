@@ -50,6 +50,7 @@ export class StateFileWriter {
   private readonly starts: number[] = []
   private sorted:
     { readonly order: Uint32Array; readonly file: ByteWriter; readonly blocks: BlockIndex[]; next: number } | undefined
+  private finished = false
 
   /** @param expectedBytes saves growing */
   constructor(expectedBytes = 16 * 1024) {

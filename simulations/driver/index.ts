@@ -8,13 +8,11 @@ import type { ActorClass, Fields, KeyOf } from '../../actors/actor.ts'
 import type { Delivered, Job, Origin, Stream } from '../../actors/stream.ts'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
 import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
-import { recordKey } from '../../runtime/core/entry.ts'
-import { encodeKey, type Key } from '../../runtime/kernel/keys.ts'
+import type { Key } from '../../runtime/kernel/keys.ts'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
-import { storeReader } from '../../runtime/shell/store-keeper.ts'
 import { MemoryFiles } from '../memory-files.ts'
 import { MemoryPublisher } from '../memory-publisher.ts'
 import { VirtualClock } from '../virtual-clock.ts'
@@ -84,7 +82,6 @@ class World {
   private readonly taken = new Map<string, number>()
   private readonly tapped = new Map<string, unknown[]>()
   private incarnation: Incarnation | undefined
-  private store: MemoryStore | undefined
   private nonces = 0
 
   constructor(job: Job<unknown>) {
@@ -97,11 +94,10 @@ class World {
   }
 
   async begin(): Promise<void> {
-    this.store = undefined
     this.incarnation = await beginIncarnation(this.job.plan, {
       clock: this.clock,
       storage: this.storage,
-      store: () => Promise.resolve((this.store = new MemoryStore())),
+      store: () => Promise.resolve(new MemoryStore()),
       reader: node => this.readers.get(node.name) as DrivenReader,
       publishers: this.publishers,
       appenders: new Map(
@@ -159,17 +155,7 @@ class World {
 
   state(stage: string, key: Key): Record<string, unknown> | undefined {
     if (this.incarnation?.kind !== 'running') return undefined
-    const { worker } = this.incarnation
-    const live = worker.stateOf(stage, key)
-    if (live !== undefined || this.store === undefined) return live
-    // It may have left memory.
-    for (const task of worker.tasksOf(stage)) {
-      const { settings } = task
-      const value = storeReader(this.store, settings.stage.index, settings.task).get(recordKey(encodeKey(key)))
-      const state = value === undefined ? undefined : task.stateOfRecord(value)
-      if (state !== undefined) return state
-    }
-    return undefined
+    return this.incarnation.worker.stateOf(stage, key)
   }
 
   take(sink: string): unknown[] {
