@@ -5,6 +5,12 @@ import type { Files } from '../../runtime/ports/files.ts'
 
 const absent = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
 
+/** What this user may not read, or is another kind of file system, somebody else made, long ago. */
+const beyondReach = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP'])
+
+/** Folders that this process has made durable, parents included. */
+const synced = new Set<string>()
+
 async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
@@ -39,16 +45,17 @@ export const nodeFiles: Files = {
   remove: path => rm(path, { force: true }),
   syncFolder,
   async makeFolder(path) {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    const made = await mkdir(path, { recursive: true, mode: 0o700 })
+    if (made === undefined && synced.has(path)) return
     for (let folder = resolve(path); folder !== dirname(folder); folder = dirname(folder)) {
       try {
         await syncFolder(dirname(folder))
       } catch (error) {
-        // What this user may not even read, somebody else made, long ago.
-        if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-        return
+        if (!beyondReach.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+        break
       }
     }
+    synced.add(path)
   },
   async list(path) {
     try {
