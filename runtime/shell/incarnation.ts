@@ -99,6 +99,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     partitions,
     limits,
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
+    ...(plan.cacheBytes === undefined ? {} : { pendingLimitBytes: pendingFor(plan.cacheBytes) }),
     ...ports.limits,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
@@ -210,6 +211,11 @@ async function positions(
 function cachePerTask({ stages, plan }: StageGraph): number | undefined {
   const tasks = stages.filter(stage => stage.kind === 'keyed').length * plan.parallelism
   return plan.cacheBytes === undefined ? undefined : plan.cacheBytes / Math.max(1, tasks)
+}
+
+/** What waits for a checkpoint may take as much again as the cache, within reason. */
+function pendingFor(cacheBytes: number): number {
+  return Math.min(128 * 1024 * 1024, Math.max(16 * 1024 * 1024, cacheBytes))
 }
 
 /** Brings every record of the checkpoint to its task, or into the store when there is one. */

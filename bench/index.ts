@@ -1,0 +1,175 @@
+/** `npm run bench`: every measurement in a process of its own, ratios taken in one run; a table, or `--json`. */
+import { spawnSync } from 'node:child_process'
+import { cpus, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import type { BarrierResult } from './barrier.ts'
+import type { Spec } from './measure.ts'
+import type { CheckpointResult, LargerResult, MemoryResult } from './state.ts'
+import type { ThroughputResult } from './throughput.ts'
+import { quantile } from './barrier.ts'
+
+interface Line {
+  readonly name: string
+  readonly value: string
+  readonly goal: string
+  readonly met: boolean | undefined
+  readonly result: unknown
+}
+
+const measureFile = fileURLToPath(new URL('./measure.js', import.meta.url))
+const progress = (text: string): void => void process.stderr.write(`bench: ${text}\n`)
+
+function measure<T>(spec: Spec): T {
+  const child = spawnSync(process.execPath, ['--expose-gc', measureFile, JSON.stringify(spec)], {
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  if (child.status !== 0) throw new Error(`measuring ${JSON.stringify(spec)} ended with ${child.status}`)
+  return JSON.parse(child.stdout) as T
+}
+
+const millis = (ms: number): string => `${ms.toFixed(ms < 10 ? 2 : 0)} ms`
+const thousands = (n: number): string => Math.round(n).toLocaleString('en-US')
+const mebibytes = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(2)} MiB`
+
+/** Cairn and the loop in turns, so that what else the machine does meets both. */
+function throughput(lines: Line[], events: number, rounds: number): void {
+  for (const skew of ['uniform', 'zipf'] as const)
+    for (const [keys, goal] of [
+      [1_000, 1 / 2],
+      [100_000, 1 / 2],
+      [1_000_000, 1 / 3]
+    ] as const) {
+      const ratios: number[] = []
+      const results: { loop: ThroughputResult; cairn: ThroughputResult }[] = []
+      for (let round = 0; round < rounds; round++) {
+        progress(`throughput, ${thousands(keys)} keys, ${skew}, round ${round + 1} of ${rounds}`)
+        const [loop, cairn] = (['loop', 'cairn'] as const).map(engine =>
+          measure<ThroughputResult>({ kind: 'throughput', engine, events, keys, skew })
+        ) as [ThroughputResult, ThroughputResult]
+        results.push({ loop, cairn })
+        ratios.push(loop.cpuMicrosPerEvent / cairn.cpuMicrosPerEvent)
+      }
+      const ratio = quantile(ratios, 0.5)
+      const { loop, cairn } = results[0] as { loop: ThroughputResult; cairn: ThroughputResult }
+      const speeds = `${thousands(cairn.perSecond)} of ${thousands(loop.perSecond)} events/s`
+      const cpu = `${cairn.cpuMicrosPerEvent.toFixed(2)} against ${loop.cpuMicrosPerEvent.toFixed(2)} µs CPU`
+      lines.push({
+        name: `throughput of the loop, ${thousands(keys)} keys, ${skew}, store memory`,
+        value: `${ratio.toFixed(2)} (${cpu}; ${speeds}; ${cairn.checkpoints} checkpoints; ${cairn.rssMiB.toFixed(0)} MiB)`,
+        goal: `≥ ${goal.toFixed(2)}`,
+        met: ratio >= goal,
+        result: results
+      })
+    }
+}
+
+function barriers(lines: Line[], keys: number, changed: number, count: number): void {
+  progress(`${count} barriers, ${thousands(keys)} keys, ${thousands(changed)} changed`)
+  const result = measure<BarrierResult>({ kind: 'barrier', keys, changed, barriers: count })
+  lines.push(
+    {
+      name: `sealing ${thousands(keys)} dirty keys`,
+      value: millis(result.sealMs.allDirty),
+      goal: '< 0.20 ms',
+      met: result.sealMs.allDirty < 0.2,
+      result: result.sealMs
+    },
+    {
+      name: `barrier's work within the longest gap, ${thousands(keys)} keys, ${thousands(changed)} changed`,
+      value: `p50 ${millis(result.workMs.p50)}, p99 ${millis(result.workMs.p99)}`,
+      goal: 'p99 < 5 ms',
+      met: result.workMs.p99 < 5,
+      result
+    },
+    {
+      name: '  garbage collection within it',
+      value: `p50 ${millis(result.gcMs.p50)}, p99 ${millis(result.gcMs.p99)}`,
+      goal: '',
+      met: undefined,
+      result: undefined
+    }
+  )
+}
+
+function checkpoints(lines: Line[], changed: number, rounds: number): void {
+  let first: CheckpointResult | undefined
+  for (const keys of [10_000, 100_000, 1_000_000]) {
+    progress(`checkpoints, ${thousands(keys)} keys, ${thousands(changed)} changed`)
+    const result = measure<CheckpointResult>({ kind: 'checkpoint', keys, changed, rounds })
+    first ??= result
+    const growth = result.medianBytes / first.medianBytes
+    lines.push({
+      name: `checkpoint of ${thousands(changed)} changed keys of ${thousands(keys)}`,
+      value: `${millis(result.medianMs)}, ${mebibytes(result.medianBytes)}; with merging ${mebibytes(result.bytesPerCheckpoint)}`,
+      goal: 'flat',
+      met: growth < 1.3,
+      result
+    })
+  }
+}
+
+function memory(lines: Line[], keys: number): void {
+  progress('memory of idle keys')
+  const result = measure<MemoryResult>({ kind: 'memory', keys })
+  lines.push({
+    name: 'memory of an idle key (two numbers)',
+    value: `${result.bytesPerKey.toFixed(0)} bytes`,
+    goal: '',
+    met: undefined,
+    result
+  })
+}
+
+/** The budget: what the process may take in resident memory, beyond what it takes before the first event. */
+function larger(lines: Line[], budgetBytes: number): void {
+  const bytesPerKey = 4000
+  const keys = Math.ceil((4 * budgetBytes) / bytesPerKey)
+  progress(`state larger than memory, ${thousands(keys)} keys of ${bytesPerKey} bytes`)
+  const spec = { kind: 'larger', keys, bytesPerKey, cacheBytes: budgetBytes / 8, rounds: 2 } as const
+  const result = measure<LargerResult>(spec)
+  const grown = result.peakRssMiB - result.baselineRssMiB
+  lines.push({
+    name: `state of ${result.stateMiB.toFixed(0)} MiB in LevelDB, every key compared`,
+    value: `${result.wrongKeys} wrong; ${grown.toFixed(0)} MiB resident memory; ${thousands(result.eventsPerSecond)} events/s`,
+    goal: `0 wrong, ≤ ${(budgetBytes / 1024 ** 2).toFixed(0)} MiB`,
+    met: result.wrongKeys === 0 && grown <= budgetBytes / 1024 ** 2,
+    result
+  })
+}
+
+function print(lines: readonly Line[]): void {
+  const width = Math.max(...lines.map(line => line.name.length))
+  for (const { name, value, goal, met } of lines) {
+    const verdict = met === undefined ? '' : `  [${goal}: ${met ? 'met' : 'NOT met'}]`
+    process.stdout.write(`${name.padEnd(width)}  ${value}${verdict}\n`)
+  }
+}
+
+const options = new Command('bench')
+  .description('Measures Cairn on this machine: ratios against a hand-written loop, barriers, checkpoints, memory.')
+  .option('--json', 'print the figures as JSON')
+  .option('--quick', 'smaller and shorter, to see that it runs')
+  .parse()
+  .opts<{ json?: boolean; quick?: boolean }>()
+
+const lines: Line[] = []
+const scale = options.quick === true ? 0.05 : 1
+throughput(lines, 4_000_000 * scale, options.quick === true ? 1 : 3)
+barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 100)
+checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
+memory(lines, 1_000_000 * scale)
+larger(lines, 512 * 1024 * 1024 * (options.quick === true ? 0.25 : 1))
+const machine = {
+  cpus: cpus().length,
+  model: cpus()[0]?.model,
+  memoryGiB: Math.round(totalmem() / 1024 ** 3),
+  node: process.version
+}
+if (options.json === true) process.stdout.write(`${JSON.stringify({ machine, lines }, null, 2)}\n`)
+else {
+  process.stdout.write(`${machine.cpus} × ${machine.model}, ${machine.memoryGiB} GiB, Node ${machine.node}\n`)
+  print(lines)
+}
