@@ -128,7 +128,7 @@ function larger(lines: Line[], budgetBytes: number): void {
   const bytesPerKey = 4000
   const keys = Math.ceil((4 * budgetBytes) / bytesPerKey)
   progress(`state larger than memory, ${thousands(keys)} keys of ${bytesPerKey} bytes`)
-  const spec = { kind: 'larger', keys, bytesPerKey, cacheBytes: budgetBytes / 8, rounds: 2 } as const
+  const spec = { kind: 'larger', keys, bytesPerKey, cacheBytes: budgetBytes / 32, rounds: 2 } as const
   const result = measure<LargerResult>(spec)
   const grown = result.peakRssMiB - result.baselineRssMiB
   lines.push({

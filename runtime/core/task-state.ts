@@ -95,6 +95,8 @@ const afterEveryKey = '\uffff'
 
 /** Objects, map slots and timers of an instance, beyond its encoded bytes; measured on small actors. */
 const entryOverheadBytes = 400
+/** One in so many touched entries is measured: more would cost time, fewer notice too late how large they are. */
+const sampleEvery = 64
 /** Entries looked at by one call of `evict`: more would hold up the events. */
 const evictionSlice = 8192
 /** Records laid out in a slice when a delta is arranged by key group. */
@@ -122,6 +124,8 @@ export class TaskState {
   private staleIndex: Uint8Array[] = []
   private readonly boundaries: Record<'event' | 'wall', Boundary> = { event: beginning, wall: beginning }
   private hotBytes = 0
+  /** Of an encoded entry, lately. */
+  private usualBytes = 0
   private hand: IterableIterator<Entry> | undefined
   /** Entries looked at since one was let go: after two rounds it waits for something that may let more go. */
   private fruitless = 0
@@ -152,9 +156,11 @@ export class TaskState {
     return entry
   }
 
+  /** A new entry; how large it is is not known until it is encoded, so it counts as a usual one. */
   add(key: Key, identity: string | number): Entry {
     const entry = new Entry(key, keyGroupOf(encodeKey(key), this.settings.keyGroups))
-    this.hotBytes += entryOverheadBytes
+    entry.sizeBytes = this.usualBytes
+    this.hotBytes += entry.sizeBytes + entryOverheadBytes
     this.entries.set(identity, entry)
     return entry
   }
@@ -200,8 +206,22 @@ export class TaskState {
     if (sealed !== undefined && entry.dirtySequence === sealed.sequence && entry.encodedSequence !== sealed.sequence)
       this.encode(entry, sealed)
     entry.dirtySequence = this.sequence
-    this.dirty.push(entry)
+    if (this.dirty.push(entry) % sampleEvery === 0) this.sample()
     this.dirtyBytes += entry.sizeBytes + entryOverheadBytes
+  }
+
+  /** Measures an entry touched before, so that new ones are not taken for empty: memory must stay within its limit. */
+  private sample(): void {
+    const entry = this.dirty[this.dirty.length - 2]
+    if (entry?.instance === undefined || entry.busy) return
+    this.scratch.reset()
+    this.settings.definition.encode(entry.instance, this.scratch)
+    const bytes = this.scratch.length
+    this.usualBytes = this.usualBytes === 0 ? bytes : Math.round(this.usualBytes + (bytes - this.usualBytes) / 8)
+    if (bytes <= entry.sizeBytes) return
+    this.hotBytes += bytes - entry.sizeBytes
+    this.dirtyBytes += (bytes - entry.sizeBytes) * sampleEvery
+    entry.sizeBytes = bytes
   }
 
   // ---- reading what is not in memory

@@ -66,7 +66,9 @@ export class ByteWriter {
 
   private reserve(bytes: number): void {
     if (this.length + bytes <= this.buffer.length) return
-    const grown = new Uint8Array(Math.max(this.buffer.length * 2, this.length + bytes))
+    // Large ones grow by less: what is not used counts as memory too.
+    const factor = this.buffer.length < 1024 * 1024 ? 2 : 1.5
+    const grown = new Uint8Array(Math.max(Math.ceil(this.buffer.length * factor), this.length + bytes))
     grown.set(this.buffer.subarray(0, this.length))
     this.buffer = grown
     this.floats = new DataView(grown.buffer)
