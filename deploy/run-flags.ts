@@ -11,11 +11,15 @@ export interface RunFlags {
   readonly fresh?: boolean
   readonly parallelism?: number
   readonly interval?: number
+  readonly check?: boolean
+  readonly dropState?: readonly string[]
 }
 
 export function withRunFlags(command: Command): Command {
   return withStorage(command)
     .option('--fresh', 'start over: checkpoints and output folders are moved aside')
+    .option('--check', 'freeze events, and notice state that changes between handlers (slower; always on in dev)')
+    .option('--drop-state <stage...>', 'give up the stored state of stages that the job no longer has')
     .option('--parallelism <n>', 'tasks per stage', wholeNumber(1))
     .option('--interval <duration>', 'time between checkpoints, like 100ms or 1s', text => {
       try {
@@ -31,6 +35,8 @@ export function startOptions(flags: RunFlags): StartOptions {
     storage: flags.storage,
     fresh: flags.fresh === true,
     ...(flags.parallelism === undefined ? {} : { parallelism: flags.parallelism }),
+    ...(flags.check === undefined ? {} : { check: flags.check }),
+    ...(flags.dropState === undefined ? {} : { dropState: flags.dropState }),
     ...(flags.interval === undefined ? {} : { intervalMs: flags.interval })
   }
 }

@@ -11,6 +11,10 @@ export interface StartOptions {
   readonly intervalMs?: number
   readonly store?: 'memory' | 'level'
   readonly cacheBytes?: number
+  /** Freeze events, and notice state that changes between handlers. */
+  readonly check?: boolean
+  /** Stages that the job no longer has, whose stored state is given up. */
+  readonly dropState?: readonly string[]
 }
 
 export interface JobStatus {

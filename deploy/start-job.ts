@@ -50,7 +50,11 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   try {
     if (usesLog(plan)) log = await openLog(plan, folder, options.fresh)
     if (options.fresh) await setAside(plan, folder, log)
-    const begun = await beginIncarnation(plan, bind(plan, folder, log, probe))
+    const begun = await beginIncarnation(plan, {
+      ...bind(plan, folder, log, probe),
+      check: options.check === true,
+      dropState: options.dropState ?? []
+    })
     if (begun.kind === 'finished') {
       await release()
       return begun

@@ -96,7 +96,7 @@ class DevSession {
 
   private async start(job: Job<unknown>): Promise<void> {
     try {
-      const started = await startJob(job, startOptions(this.flags))
+      const started = await startJob(job, { ...startOptions(this.flags), check: true })
       const { fresh: _first, ...flags } = this.flags
       this.flags = flags
       if (started.kind === 'finished') {

@@ -15,6 +15,7 @@ import type { ActorDefinition, PreImage } from '../../actors/definition-types.ts
 import { assert, CodedError } from '../kernel/errors.ts'
 import { keyText, type Key } from '../kernel/keys.ts'
 import type { Entry } from './entry.ts'
+import { deepFreeze, HandlerChecks } from './handler-checks.ts'
 import type { KeyedStage } from './stage-graph.ts'
 import { TaskContext, type EffectTarget } from './task-context.ts'
 import type { Push, TaskOutputs } from './task-outputs.ts'
@@ -27,6 +28,8 @@ export interface HandlerSettings {
   readonly slots: number
   readonly outputs: TaskOutputs
   readonly now: () => number
+  /** Freeze events, and notice state that changes between handlers. */
+  readonly check: boolean
   /** Asks the shell to tell when the promise settles. */
   readonly awaitHandler: (
     promise: Promise<unknown>,
@@ -74,6 +77,7 @@ export class HandlerRunner implements EffectTarget {
   private readonly buffered: boolean
   private readonly outputNames = new Map<unknown, string>()
   private readonly main: OutputPort
+  private readonly checks: HandlerChecks | undefined
   private context: TaskContext
 
   constructor(settings: HandlerSettings, state: TaskState, watermarkOf: (slot: number) => number) {
@@ -86,6 +90,7 @@ export class HandlerRunner implements EffectTarget {
     for (const [name, output] of Object.entries(settings.stage.node.actor.outputs ?? {}))
       this.outputNames.set(output, name)
     this.main = this.portOf('main')
+    if (settings.check) this.checks = new HandlerChecks(settings.definition)
     this.context = new TaskContext(this)
   }
 
@@ -129,6 +134,10 @@ export class HandlerRunner implements EffectTarget {
       ? { image: this.settings.definition.preImage(instance), existed, created, lastEvent }
       : undefined
     const original = this.buffered && typeof argument === 'object' ? copyValue(argument, 'event') : argument
+    if (this.checks !== undefined) {
+      this.checks.before(instance, () => `stage "${this.stage}", key ${keyText(entry.key)}`)
+      deepFreeze(argument)
+    }
     context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, this.buffered)
     let result: unknown
     try {
@@ -197,6 +206,7 @@ export class HandlerRunner implements EffectTarget {
       )
     this.state.maps.discard(entry)
     this.undo(entry, undo)
+    if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
     this.settings.outputs.slot = context.slot
     this.deadLetters++
     this.settings.deadLetter(
@@ -218,6 +228,7 @@ export class HandlerRunner implements EffectTarget {
     context.commit()
     if (staged !== undefined) this.settings.outputs.release(staged)
     if (this.settings.definition.durableMaps.length > 0) this.state.maps.commit(entry)
+    if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
   }
 
   private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {

@@ -29,8 +29,12 @@ export interface TopologySettings {
   readonly limits: ReadonlyMap<string, SinkLimits>
   /** Floors of slots that have ever been written, by `slotKey`. */
   readonly floors: ReadonlyMap<string, { readonly epoch: number; readonly chunk: number }>
+  /** Slots of stages that the job no longer has, with decided output that may not be published yet. */
+  readonly leftSlots: readonly Pick<SlotName, 'sink' | 'stage' | 'slot'>[]
   /** Bytes of hot entries each task keeps; undefined = everything stays in memory. */
   readonly cacheBytes: number | undefined
+  /** Freeze events, and notice state that changes between handlers: for development and tests. */
+  readonly check: boolean
   /** Point reads of the local store, when there is one. */
   readonly readerOf?: (stage: number, task: number) => StoreReader
   readonly onTap?: (handle: string, value: unknown) => void
@@ -78,6 +82,8 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
   const slots = new Map<string, SlotMachine>()
   for (const stage of graph.stages)
     for (const machine of slotsOf(settings, stage, deadLetters)) slots.set(slotKey(machine.name), machine)
+  for (const left of settings.leftSlots)
+    if (!slots.has(slotKey(left))) slots.set(slotKey(left), slotMachine(settings, left.sink, left.stage, left.slot))
   return {
     tasks,
     sources: tasks.filter(task => task instanceof SourceTask),
@@ -125,6 +131,7 @@ function buildTask(
     slots,
     parallelism,
     cacheBytes: settings.cacheBytes,
+    check: settings.check,
     reader: settings.readerOf?.(stage.index, task),
     channels: incoming,
     outputs,
@@ -138,17 +145,13 @@ function slotsOf(settings: TopologySettings, stage: Stage, deadLetters: SinkNode
   const machines: SlotMachine[] = []
   for (const sink of writes) {
     if (sink.delivery !== 'exactly-once') continue
-    for (let slot = 0; slot < plan.slots; slot++) {
-      const name: SlotName = {
-        job: plan.job,
-        lineage: settings.lineage,
-        sink: sink.name,
-        stage: stage.name,
-        slot
-      }
-      const { epoch: head, generation, owner } = settings
-      machines.push(new SlotMachine(name, { floor: settings.floors.get(slotKey(name)), head, generation, owner }))
-    }
+    for (let slot = 0; slot < plan.slots; slot++) machines.push(slotMachine(settings, sink.name, stage.name, slot))
   }
   return machines
+}
+
+function slotMachine(settings: TopologySettings, sink: string, stage: string, slot: number): SlotMachine {
+  const { graph, lineage, epoch: head, generation, owner } = settings
+  const name: SlotName = { job: graph.plan.job, lineage, sink, stage, slot }
+  return new SlotMachine(name, { floor: settings.floors.get(slotKey(name)), head, generation, owner })
 }

@@ -22,6 +22,9 @@ export const errorCodes = {
   STATE_INCOMPATIBLE: user(
     'Write `static migrate`, or give the field up with `static drops`; see the named actor and field.'
   ),
+  STATE_CHANGED_OUTSIDE: user(
+    'Change fields in handlers only: copy what the actor takes from outside, and hand out copies.'
+  ),
   CONTEXT_DEAD: user('Use ctx only until its handler has returned or its promise has settled.'),
   SEND_UNDECLARED: user('Add the receiving actor to `sends` of the sending stage.'),
   HANDLER_FAILED: user('Correct the handler, or set `onError` on the stage.'),

@@ -37,6 +37,10 @@ export interface Ports {
   readonly onTap?: (handle: string, value: unknown) => void
   /** Makes an empty local store; asked when the plan bounds what stays in memory. */
   readonly store: () => Promise<StateStore>
+  /** Freeze events, and notice state that changes between handlers. */
+  readonly check?: boolean
+  /** Stages whose stored state is given up, though the job has no such stage any more. */
+  readonly dropState?: readonly string[]
   readonly limits?: Pick<WorkerSettings, 'pendingLimitBytes' | 'checkpointTimeoutMs'>
 }
 
@@ -60,7 +64,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   const graph = buildStageGraph(plan)
   const manifest = head?.manifest
   const { definitions, schemas } = define(graph, manifest)
-  if (manifest !== undefined) refuseChanges(plan, graph, manifest)
+  if (manifest !== undefined) refuseChanges(plan, graph, manifest, ports.dropState ?? [])
   if (manifest?.final === true && manifest.outboxes.length === 0) return { kind: 'finished', epoch: manifest.epoch }
 
   const generation = log.generation + 1
@@ -92,7 +96,9 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     owner: ports.nonce(),
     epoch: manifest?.epoch ?? 0,
     intervalMs: plan.intervalMs,
+    leftSlots: leftSlots(manifest, ports.publishers),
     cacheBytes: cachePerTask(graph),
+    check: ports.check === true,
     ...(store === undefined ? {} : { readerOf: (stage: number, task: number) => storeReader(store, stage, task) }),
     definitions,
     schemas,
@@ -166,15 +172,24 @@ function define(
   return { definitions, schemas }
 }
 
-function refuseChanges(plan: Plan, graph: StageGraph, manifest: Manifest): void {
+function refuseChanges(plan: Plan, graph: StageGraph, manifest: Manifest, dropState: readonly string[]): void {
   const problems: string[] = []
   if (plan.keyGroups !== manifest.keyGroups)
     problems.push(`keyGroups was ${manifest.keyGroups} and is ${plan.keyGroups}; it is fixed for the life of the state`)
   if (plan.slots !== manifest.slots)
     problems.push(`slots was ${manifest.slots} and is ${plan.slots}; it is fixed for the life of the state`)
   for (const stage of manifest.stages)
-    if (stage.files.length > 0 && !graph.stages.some(each => each.kind === 'keyed' && each.name === stage.name))
-      problems.push(`stage "${stage.name}" has stored state, but the job has no such stage`)
+    if (
+      stage.files.length > 0 &&
+      !dropState.includes(stage.name) &&
+      !graph.stages.some(each => each.kind === 'keyed' && each.name === stage.name)
+    )
+      problems.push(
+        `stage "${stage.name}" has stored state, but the job has no such stage; give it up with --drop-state ${stage.name}`
+      )
+  for (const name of dropState)
+    if (graph.stages.some(stage => stage.name === name))
+      problems.push(`stage "${name}" is in the job: its state cannot be dropped; start over with --fresh`)
   if (problems.length > 0)
     throw new CodedError('STATE_INCOMPATIBLE', `the job has changed:\n  - ${problems.join('\n  - ')}`)
 }
@@ -206,6 +221,17 @@ async function positions(
       }
     )
   return progress
+}
+
+/** Whatever has unpublished output is published, whether or not its stage is still there. */
+function leftSlots(
+  manifest: Manifest | undefined,
+  publishers: ReadonlyMap<string, Publisher>
+): { sink: string; stage: string; slot: number }[] {
+  const slots = manifest?.outboxes.flatMap(({ stage, sections }) =>
+    sections.map(({ sink, slot }) => ({ sink, stage, slot }))
+  )
+  return (slots ?? []).filter(({ sink }) => publishers.has(sink))
 }
 
 function cachePerTask({ stages, plan }: StageGraph): number | undefined {

@@ -345,7 +345,7 @@ export class WorkerShell {
         if (slot === undefined)
           throw new CodedError(
             'RECOVERY_HALTED',
-            `epoch ${ref.epoch} has unpublished output for slot ${key}, which the job no longer has`
+            `epoch ${ref.epoch} has unpublished output for slot ${key}, whose sink the job no longer has: run it once more with that sink, or start over with --fresh`
           )
         const list = chunks.get(slot) ?? []
         chunks.set(slot, list)

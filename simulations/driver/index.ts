@@ -96,6 +96,7 @@ class World {
   async begin(): Promise<void> {
     this.incarnation = await beginIncarnation(this.job.plan, {
       clock: this.clock,
+      check: true,
       storage: this.storage,
       store: () => Promise.resolve(new MemoryStore()),
       reader: node => this.readers.get(node.name) as DrivenReader,
