@@ -66,7 +66,7 @@ void t.test(
     let killed = 0
     const first = await start(folder, text => {
       const id = Number(/"kill -9 (\d+)"/.exec(text)?.[1])
-      if (killed > 0 || !/ read .* checkpoint [1-9]/.test(text)) return
+      if (killed > 0 || !/ checkpoint [1-9][^\n]* read /.test(text)) return
       killed = id
       process.kill(id, 'SIGKILL')
     })
