@@ -53,7 +53,7 @@ export async function* stageRecords(
   keyGroup?: number
 ): AsyncGenerator<StateRecord> {
   const origin = { job: manifest.job, lineage: manifest.lineage, stage: stage.name }
-  for await (const { records } of mergedGroups(storage, stage.files, origin, false, keyGroup)) yield* records
+  for await (const { records } of mergedGroups(storage, stage.files, origin, false, { only: keyGroup })) yield* records
 }
 
 /** Deletes what no retained manifest names: left by a crash, an abandoned epoch, or a checkpoint that is not retained any more. */

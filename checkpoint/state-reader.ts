@@ -24,7 +24,7 @@ const windowBytes = 1024 * 1024
 /** A base is cut into files of about this size: growing one larger would hold up the event loop. */
 const baseFileBytes = 8 * 1024 * 1024
 /** Records merged before the event loop gets a turn: about a millisecond. */
-const mergeSlice = 1000
+const mergeSlice = 500
 
 /** The whole file, verified against the hash that the manifest names. */
 export async function readVerified(storage: CheckpointStorage, file: FileRef, epoch: number): Promise<Uint8Array> {
@@ -116,7 +116,7 @@ export async function* mergedGroups(
   files: readonly StateFileRef[],
   origin: Origin,
   tombstones: boolean,
-  only?: number
+  options: { readonly only?: number | undefined; readonly worked?: (records: number) => Promise<void> } = {}
 ): AsyncGenerator<{ readonly keyGroup: number; readonly records: Iterable<StateRecord> }> {
   const readers: { reader: StateFileReader; groups: ReadonlySet<number> }[] = []
   for (const file of files) {
@@ -125,10 +125,14 @@ export async function* mergedGroups(
   }
   const groups = [...new Set(readers.flatMap(each => [...each.groups]))].sort((a, b) => a - b)
   for (const keyGroup of groups) {
-    if (only !== undefined && keyGroup !== only) continue
+    if (options.only !== undefined && keyGroup !== options.only) continue
     const live = new LiveRecords(tombstones)
-    for (const each of readers)
-      if (each.groups.has(keyGroup)) for (const record of await each.reader.group(keyGroup)) live.apply(record)
+    for (const each of readers) {
+      if (!each.groups.has(keyGroup)) continue
+      const records = await each.reader.group(keyGroup)
+      for (const record of records) live.apply(record)
+      await options.worked?.(records.length)
+    }
     yield { keyGroup, records: live.values() }
   }
 }
@@ -154,7 +158,7 @@ export async function mergeFiles(
     left = mergeSlice
     await breathe()
   }
-  for await (const { keyGroup, records } of mergedGroups(storage, files, meta, !base)) {
+  for await (const { keyGroup, records } of mergedGroups(storage, files, meta, !base, { worked })) {
     await worked(writer.block(keyGroup, records))
     if (writer.sizeBytes < baseFileBytes) continue
     made.push(await create(writer.finish(meta), writer.records))
