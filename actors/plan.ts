@@ -106,7 +106,10 @@ export interface JobOptions {
    * actors as objects.
    */
   readonly cache?: number | `${number}${'B' | 'KiB' | 'MiB' | 'GiB'}`
-  /** Errors outside actors: map, filter, keyBy, aggregate. Default 'fail'. */
+  /**
+   * Errors of map, filter, flatMap and keyBy behind a source, and of windows and dedupe. Behind an actor such an error is one of
+   * its handler, and the stage's own `onError` holds. Default 'fail'.
+   */
   readonly onError?: 'fail' | 'dead-letter'
   /** Where dead letters go. Default: the embedded topic `<job>-dead-letters`. */
   readonly deadLetters?: SinkSpec

@@ -12,7 +12,7 @@ import { assert, CodedError } from '../kernel/errors.ts'
 import type { Fetched, RecordBatch } from '../ports/log.ts'
 import type { DeadLetter } from './handler-runner.ts'
 import type { SourceStage } from './stage-graph.ts'
-import type { Push, TaskOutputs } from './task-outputs.ts'
+import type { Push, StagedOutput, TaskOutputs } from './task-outputs.ts'
 import { MinWatermark, PartitionWatermark } from './watermarks.ts'
 
 export interface PartitionProgress {
@@ -31,6 +31,8 @@ export interface SourceTaskSettings {
   readonly slots: number
   readonly outputs: TaskOutputs
   readonly now: () => number
+  /** What map, filter, flatMap and keyBy behind it throw. */
+  readonly onStepError: 'fail' | 'dead-letter'
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
 }
 
@@ -299,10 +301,17 @@ export class SourceTask {
       return
     }
     const advanced = partition.watermark.observe(time)
+    const { outputs } = this.settings
+    const staged: StagedOutput[] | undefined = this.settings.onStepError === 'fail' ? undefined : []
+    outputs.staged = staged
     try {
       this.main?.(value, time, partition.origin, offset, '')
+      outputs.staged = undefined
+      if (staged !== undefined) outputs.release(staged)
     } catch (error) {
-      throw this.placed(error, partition, offset)
+      outputs.staged = undefined
+      if (staged === undefined) throw this.placed(error, partition, offset)
+      this.putAside(partition, batch, i, offset, error)
     }
     if (advanced !== undefined) this.minimum.set(index, advanced)
   }
@@ -323,7 +332,6 @@ export class SourceTask {
   }
 
   private refuse(partition: Partition, batch: RecordBatch, i: number, offset: number, error: unknown): void {
-    const id = `${partition.origin}${offset}`
     const message = error instanceof Error ? error.message : String(error)
     if (this.settings.stage.node.onError === 'fail')
       throw new CodedError(
@@ -331,15 +339,19 @@ export class SourceTask {
         `source "${this.settings.stage.name}", partition "${partition.name}", position ${offset}: ${message}`,
         { cause: error }
       )
+    this.putAside(partition, batch, i, offset, error)
+  }
+
+  private putAside(partition: Partition, batch: RecordBatch, i: number, offset: number, error: unknown): void {
     this.deadLetters++
     const bytes = batch.value(i)
-    const event = bytes === undefined ? undefined : new TextDecoder().decode(bytes)
+    const event = bytes === undefined ? batch.valueObject?.(i) : new TextDecoder().decode(bytes)
     this.settings.deadLetter(
       {
         stage: this.settings.stage.name,
         key: undefined,
-        id,
-        error: message,
+        id: `${partition.origin}${offset}`,
+        error: error instanceof Error ? error.message : String(error),
         attempts: 1,
         time: batch.timestamp(i),
         event

@@ -111,7 +111,8 @@ function buildTask(
   if (stage.kind === 'source') {
     const all = settings.partitions.get(stage.name) ?? []
     const partitions = all.filter(partition => partition.partition % parallelism === task)
-    return new SourceTask({ stage, task, partitions, slots, outputs, now: hooks.now, deadLetter })
+    const { onError: onStepError } = graph.plan
+    return new SourceTask({ stage, task, partitions, slots, outputs, now: hooks.now, onStepError, deadLetter })
   }
   const incoming: Channel[] = []
   for (const edge of stage.inputs)
@@ -141,7 +142,8 @@ function buildTask(
 
 function slotsOf(settings: TopologySettings, stage: Stage, deadLetters: SinkNode): SlotMachine[] {
   const { plan } = settings.graph
-  const writes = stage.node.onError === 'dead-letter' ? [...stage.sinks, deadLetters] : stage.sinks
+  const putsAside = stage.node.onError === 'dead-letter' || (stage.kind === 'source' && plan.onError === 'dead-letter')
+  const writes = putsAside ? [...stage.sinks, deadLetters] : stage.sinks
   const machines: SlotMachine[] = []
   for (const sink of writes) {
     if (sink.delivery !== 'exactly-once') continue
