@@ -3,14 +3,14 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Aligner } from '../../checkpoint/aligner.ts'
 
-void t.test('alignment of random interleavings, with abandoned epochs and channels that end', t => {
+function check(make: (channels: number) => Aligner): void {
   const action = fc.record({
     channel: fc.nat(3),
     what: fc.constantFrom('barrier', 'barrier', 'barrier', 'end', 'cancel')
   })
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), fc.array(action, { maxLength: 60 }), (channels, actions) => {
-      const aligner = new Aligner(channels)
+      const aligner = make(channels)
       const delivered = new Array<number>(channels).fill(0)
       const ended = new Array<boolean>(channels).fill(false)
       let cancelled = 0
@@ -51,5 +51,29 @@ void t.test('alignment of random interleavings, with abandoned epochs and channe
     }),
     { numRuns: 5000 }
   )
+}
+
+void t.test('alignment of random interleavings, with abandoned epochs and channels that end', t => {
+  check(channels => new Aligner(channels))
+  t.end()
+})
+
+void t.test('planted: an abandoned epoch that still holds, an end that does not count, a barrier let through', t => {
+  class NeverCancels extends Aligner {
+    override cancel(): void {}
+  }
+  class EndForgotten extends Aligner {
+    override ended(channel: number): number | undefined {
+      super.ended(channel)
+      return undefined
+    }
+  }
+  class LetsThrough extends Aligner {
+    override isHeld(channel: number): boolean {
+      return channel > 0 && super.isHeld(channel)
+    }
+  }
+  for (const planted of [NeverCancels, EndForgotten, LetsThrough])
+    t.throws(() => check(channels => new planted(channels)), planted.name)
   t.end()
 })

@@ -12,36 +12,57 @@ interface File {
   readonly base: boolean
 }
 
+function checkMerging(plan: typeof planCompaction): void {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 40_000 }), { minLength: 200, maxLength: 400 }), sizes => {
+      let files: File[] = []
+      let written = 0
+      let rewritten = 0
+      for (const sizeBytes of sizes) {
+        files = [...files, { sizeBytes, base: false }]
+        written += sizeBytes
+        const run = plan(files, 32)
+        if (run === undefined) continue
+        if (run.base && run.from !== 0) throw new Error('a base that does not begin at the first file')
+        if (!run.base && files.slice(run.from, run.to).some(file => file.base))
+          throw new Error('a base merged into a delta')
+        if (run.to - run.from < 2) throw new Error('a merge of one file')
+        const merged = files.slice(run.from, run.to).reduce((sum, file) => sum + file.sizeBytes, 0)
+        rewritten += merged
+        // The keys are about a megabyte in all: they repeat.
+        files = files.toSpliced(run.from, run.to - run.from, { sizeBytes: Math.min(merged, 1_000_000), base: run.base })
+      }
+      if (files.length > 40) throw new Error(`${files.length} files`)
+      if (rewritten > 12 * written) throw new Error(`${written} bytes were rewritten as ${rewritten}`)
+    }),
+    { numRuns: 100 }
+  )
+}
+
 void t.test(
   'merging: a base only from the first file on, runs contiguous, and the number of files stays bounded',
   t => {
-    fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 300_000 }), { maxLength: 400 }), sizes => {
-        let files: File[] = []
-        let written = 0
-        let rewritten = 0
-        for (const sizeBytes of sizes) {
-          files = [...files, { sizeBytes, base: false }]
-          written += sizeBytes
-          const run = planCompaction(files, 32)
-          if (run === undefined) continue
-          if (run.base && run.from !== 0) throw new Error('a base that does not begin at the first file')
-          if (!run.base && files.slice(run.from, run.to).some(file => file.base))
-            throw new Error('a base merged into a delta')
-          if (run.to - run.from < 2) throw new Error('a merge of one file')
-          const merged = files.slice(run.from, run.to).reduce((sum, file) => sum + file.sizeBytes, 0)
-          rewritten += merged
-          // Half of what is merged survives: keys repeat.
-          files = files.toSpliced(run.from, run.to - run.from, { sizeBytes: Math.ceil(merged / 2), base: run.base })
-        }
-        if (files.length > 40) throw new Error(`${files.length} files`)
-        if (rewritten > 12 * written) throw new Error(`${written} bytes were rewritten as ${rewritten}`)
-      }),
-      { numRuns: 500 }
-    )
+    checkMerging(planCompaction)
     t.end()
   }
 )
+
+void t.test('planted: files that are never merged, everything merged each time, a base from the middle', t => {
+  t.throws(() => checkMerging(() => undefined), 'never')
+  t.throws(
+    () => checkMerging(files => (files.length < 2 ? undefined : { from: 0, to: files.length, base: true })),
+    'always'
+  )
+  t.throws(
+    () =>
+      checkMerging((files, limit) => {
+        const run = planCompaction(files, limit)
+        return run?.from === 0 && run.to > 2 ? { ...run, from: 1 } : run
+      }),
+    'middle'
+  )
+  t.end()
+})
 
 void t.test('a base cut into several files counts as one base', t => {
   const parts = Array.from({ length: 40 }, () => ({ sizeBytes: 32_000_000, base: true }))
@@ -53,7 +74,7 @@ void t.test('a base cut into several files counts as one base', t => {
 const manifest = (epoch: number, files: readonly string[]): Manifest =>
   ({ epoch, stages: [{ files: files.map(name => ({ name })) }], outboxes: [] }) as unknown as Manifest
 
-void t.test('deleting: nothing a retained manifest names, nothing of an undecided epoch, everything else', t => {
+function checkDeleting(planOf: typeof planRetention): void {
   const name = fc.record({ epoch: fc.integer({ min: 1, max: 9 }), nonce: fc.constantFrom('a', 'b', 'c') })
   fc.assert(
     fc.property(
@@ -75,7 +96,7 @@ void t.test('deleting: nothing a retained manifest names, nothing of an undecide
         ]
         const files = stored.filter(each => each.startsWith('deltas/'))
         const manifests = [...stored.filter(each => each.startsWith('manifests/')), objectNames.manifest(1, 'old')]
-        const plan = planRetention(retained, { files, manifests }, objectNames.epochOf)
+        const plan = planOf(retained, { files, manifests }, objectNames.epochOf)
         const head = Math.max(0, ...retained.map(each => each.manifest.epoch))
         for (const gone of [...plan.files, ...plan.manifests]) {
           if (needed.has(gone)) throw new Error(`${gone} is needed`)
@@ -88,6 +109,17 @@ void t.test('deleting: nothing a retained manifest names, nothing of an undecide
     ),
     { numRuns: 2000 }
   )
+}
+
+void t.test('deleting: nothing a retained manifest names, nothing of an undecided epoch, everything else', t => {
+  checkDeleting(planRetention)
+  t.end()
+})
+
+void t.test('planted: a savepoint forgotten, an undecided epoch deleted, nothing deleted', t => {
+  t.throws(() => checkDeleting((retained, ...rest) => planRetention(retained.slice(1), ...rest)), 'forgotten')
+  t.throws(() => checkDeleting((retained, stored) => planRetention(retained, stored, () => 0)), 'undecided')
+  t.throws(() => checkDeleting(() => ({ files: [], manifests: [] })), 'nothing')
   t.end()
 })
 
