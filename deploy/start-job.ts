@@ -31,13 +31,16 @@ export type Started =
   | { readonly kind: 'running'; readonly job: RunningJob; readonly wasFinal: boolean }
   | { readonly kind: 'finished'; readonly epoch: number }
 
+/** Of `--store level` without `--cache`. */
+const defaultCacheBytes = 256 * 1024 * 1024
+
 export async function startJob(job: Job<unknown>, options: StartOptions, probe?: Probe): Promise<Started> {
   const plan: Plan = {
     ...job.plan,
     parallelism: options.parallelism ?? job.plan.parallelism,
     intervalMs: options.intervalMs ?? job.plan.intervalMs,
     store: options.store ?? job.plan.store,
-    cacheBytes: options.cacheBytes ?? job.plan.cacheBytes
+    cacheBytes: options.cacheBytes ?? job.plan.cacheBytes ?? (options.store === 'level' ? defaultCacheBytes : undefined)
   }
   const folder = resolve(options.storage, plan.job)
   await makeJobFolder(folder)
