@@ -5,7 +5,7 @@
 import { PerformanceObserver } from 'node:perf_hooks'
 import { Actor, files, job, json, lines, type Context } from '../actors/index.ts'
 import type { KeyedTask } from '../runtime/core/keyed-task.ts'
-import { startEngine } from './engine.ts'
+import { handled, startEngine } from './engine.ts'
 import { EventBytes, EventReader, type Payment } from './events.ts'
 
 export interface BarrierSpec {
@@ -49,7 +49,7 @@ class Account extends Actor {
 export async function measureBarrier(spec: BarrierSpec): Promise<BarrierResult> {
   const { keys, changed, barriers } = spec
   // Every key once, then rounds that change `changed` of them and go on while the checkpoint is taken.
-  const perRound = 6 * changed
+  const perRound = 3 * changed
   const fill = new EventBytes(keys + barriers * perRound, keys, 'uniform', undefined, i =>
     i < keys ? i : (((i - keys) % changed) * Math.max(1, Math.floor(keys / changed))) % keys
   )
@@ -76,14 +76,11 @@ export async function measureBarrier(spec: BarrierSpec): Promise<BarrierResult> 
   observer.observe({ entryTypes: ['gc'] })
   const seals = timeSeals(engine.worker.keyedTasks(1))
   engine.shell.start()
-  const handled = async (count: number): Promise<void> => {
-    while (engine.worker.counts.events < count) await new Promise(resolve => setTimeout(resolve, 2))
-  }
   // Once, so that the first sealing measured is not the first ever.
-  await handled(1000)
+  await handled(engine, 1000)
   await engine.shell.checkpoint()
   reader.release(keys)
-  await handled(keys)
+  await handled(engine, keys)
   await engine.shell.checkpoint()
   const pauses: number[] = []
   const gcs: number[] = []
@@ -92,18 +89,18 @@ export async function measureBarrier(spec: BarrierSpec): Promise<BarrierResult> 
   for (let round = 0; round < barriers; round++) {
     const base = keys + round * perRound
     reader.release(base + changed)
-    await handled(base + changed)
+    await handled(engine, base + changed)
     // Events keep coming while the checkpoint of those is taken.
     const before = engine.storage.bytes
     reader.release(base + perRound)
-    await handled(base + changed + 1)
+    await handled(engine, base + changed + 1)
     longest = 0
     const start = performance.now()
     const decided = engine.shell.checkpoint()
     await decided
     durations.push(performance.now() - start)
     deltaBytes = engine.storage.bytes - before
-    await handled(base + perRound)
+    await handled(engine, base + perRound)
     await new Promise(resolve => setTimeout(resolve, 20))
     pauses.push(longest)
     const [from, to] = [gapEnd - longest, gapEnd]

@@ -106,3 +106,11 @@ export async function startEngine(job: Job<unknown>, reader: LogReader): Promise
     }
   }
 }
+
+/** Waits until so many events were handled. Throws what ended the job before that. */
+export async function handled({ worker, shell }: Engine, count: number): Promise<void> {
+  while (worker.counts.events < count) {
+    if (shell.isOver) throw new Error(`the job ended after ${worker.counts.events} events: ${await shell.ended}`)
+    await new Promise(resolve => setTimeout(resolve, 2))
+  }
+}

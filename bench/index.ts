@@ -158,7 +158,7 @@ const options = new Command('bench')
 const lines: Line[] = []
 const scale = options.quick === true ? 0.05 : 1
 throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
-barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 100)
+barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)
 checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
 memory(lines, 1_000_000 * scale)
 larger(lines, 512 * 1024 * 1024 * (options.quick === true ? 0.25 : 1))

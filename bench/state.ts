@@ -3,12 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Actor, files, job, json, lines, type Context } from '../actors/index.ts'
 import { accounts } from './throughput.ts'
 import { quantile } from './barrier.ts'
-import { startEngine, type Engine } from './engine.ts'
+import { handled, startEngine } from './engine.ts'
 import { EventBytes, EventReader, type Payment } from './events.ts'
-
-const handled = async (engine: Engine, count: number): Promise<void> => {
-  while (engine.worker.counts.events < count) await sleep(2)
-}
 
 export interface CheckpointSpec {
   readonly kind: 'checkpoint'
