@@ -126,7 +126,7 @@ function memory(lines: Line[], keys: number): void {
 /** The budget: what the process may take in resident memory, beyond what it takes before the first event. */
 function larger(lines: Line[], budgetBytes: number): void {
   const bytesPerKey = 4000
-  const keys = Math.ceil((4 * budgetBytes) / bytesPerKey)
+  const keys = 2 * Math.ceil((2 * budgetBytes) / bytesPerKey)
   progress(`state larger than memory, ${thousands(keys)} keys of ${bytesPerKey} bytes`)
   const spec = { kind: 'larger', keys, bytesPerKey, cacheBytes: budgetBytes / 32, rounds: 2 } as const
   const result = measure<LargerResult>(spec)

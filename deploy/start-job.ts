@@ -164,7 +164,8 @@ function sinksOf(plan: Plan): [string, SinkSpec][] {
   const sinks = plan.nodes.flatMap((node): [string, SinkSpec][] =>
     node.kind === 'sink' ? [[node.name, node.sink]] : []
   )
-  const letters = plan.nodes.some(node => 'onError' in node && node.onError === 'dead-letter')
+  const letters =
+    plan.onError === 'dead-letter' || plan.nodes.some(node => 'onError' in node && node.onError === 'dead-letter')
   return letters ? [...sinks, [deadLettersName, plan.deadLetters]] : sinks
 }
 
