@@ -21,12 +21,14 @@ export class ControlClient {
 
   private constructor(socket: Socket) {
     this.socket = socket
-    createInterface({ input: socket, crlfDelay: Infinity }).on('line', line => this.received(line))
+    const lines = createInterface({ input: socket, crlfDelay: Infinity }).on('line', line => this.received(line))
     const gone = (): void => {
       for (const { reject } of this.waiting.splice(0))
         reject(new CodedError('NOT_RUNNING', 'the job ended before it answered'))
     }
     socket.on('close', gone).on('error', gone)
+    // It repeats the socket's errors, and would throw what nobody hears.
+    lines.on('error', gone)
     this.closed = new Promise(resolve => socket.once('close', () => resolve()))
   }
 

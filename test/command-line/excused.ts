@@ -1,0 +1,35 @@
+/** What does not run against the command line, by file of test/: a reason for all of it, or one for each test. */
+const virtualTime = 'moves virtual time; a process lives on the wall clock'
+const promised = 'watermarks that the source promises; a topic promises none'
+const manyRuns = 'a hundred or more jobs; each would be several processes'
+const noDrive = 'drives no job, and starts processes of its own already'
+
+export const excused: Readonly<Record<string, string | Readonly<Record<string, string>>>> = {
+  'runtime/core/atomic-handlers': `${manyRuns}; ${virtualTime}`,
+  'runtime/core/cold-state': virtualTime,
+  'runtime/core/durable-map': `${manyRuns}; ${virtualTime}`,
+  'runtime/core/timers': `${manyRuns}; ${virtualTime}`,
+  'runtime/core/ttl': `${manyRuns}; ${virtualTime}`,
+  'actors/window-oracle': `${manyRuns}; ${virtualTime}`,
+  'actors/dedupe': {
+    'what passes is what a list of all that passed would let pass': manyRuns,
+    'ids are forgotten: after ten horizons only those of the last one are kept': 'asks for a thousand states'
+  },
+  'deploy/topics': {
+    'killed at every step, from topic to topic: each total once and in order': noDrive,
+    'a topic that a source names must be there': noDrive,
+    'what is appended while the job runs, or while it does not, comes out exactly once': noDrive,
+    'a topic can be written at least once, too': noDrive,
+    'starting over moves a damaged log aside, but not one that holds input': noDrive
+  },
+  'examples/airports': {
+    'the demo, killed on the way, says exactly what it says undisturbed': noDrive
+  },
+  'examples/shopping': {
+    'a visit ends half an hour after its last click, in whatever order its clicks come, across a crash': promised
+  },
+  'simulations/driver': {
+    'state, timers and output survive a crash, parallelism 1': promised,
+    'state, timers and output survive a crash, parallelism 3': promised
+  }
+}
