@@ -10,6 +10,7 @@ export const excused: Readonly<Record<string, string | Readonly<Record<string, s
   'runtime/core/durable-map': `${manyRuns}; ${virtualTime}`,
   'runtime/core/timers': `${manyRuns}; ${virtualTime}`,
   'runtime/core/ttl': `${manyRuns}; ${virtualTime}`,
+  'simulations/seeds': `${manyRuns}; ${virtualTime}`,
   'actors/window-oracle': `${manyRuns}; ${virtualTime}`,
   'actors/dedupe': {
     'what passes is what a list of all that passed would let pass': manyRuns,

@@ -121,7 +121,7 @@ export class ProcessDriver {
 
   private start(): Running {
     const environment = Object.entries(process.env).filter(([name]) => !/^(CAIRN_|NODE_OPTIONS$|TAP)/.test(name))
-    const child = spawn(process.execPath, [bin, 'run', 'job.mjs', '--storage', '.'], {
+    const child = spawn(process.execPath, [bin, 'run', 'job.mjs', '--check', '--storage', '.'], {
       cwd: this.folder,
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
