@@ -36,8 +36,11 @@ export class CompileError extends CodedError {
 /** Throws JOB_FILE_INVALID. */
 export async function compileJob(path: string): Promise<CompiledJob> {
   const entry = resolve(path)
-  await access(entry, constants.R_OK).catch((cause: unknown) => {
-    throw new CodedError('JOB_FILE_INVALID', `job file "${path}" cannot be read`, { cause })
+  // No cause: what the file system says is not an exception of the user's code, whose stack would be shown.
+  await access(entry, constants.R_OK).catch(({ code }: NodeJS.ErrnoException) => {
+    throw new CodedError('JOB_FILE_INVALID', `job file "${path}" cannot be read: ${code}`, {
+      remedy: 'Name a job file that is there and may be read.'
+    })
   })
   return bundle(entry, path)
 }
@@ -48,7 +51,6 @@ export async function evaluateJob(path: string, code: string): Promise<Job<unkno
   // Beside the job file, so that its packages are found.
   const folder = await mkdtemp(join(dirname(entry), '.cairn-job-')).catch((cause: NodeJS.ErrnoException) => {
     throw new CodedError('JOB_FILE_INVALID', `job file "${path}": nothing can be written beside it: ${cause.code}`, {
-      cause,
       remedy:
         'A compiled copy is put beside the job file for a moment: make its folder writable, and see that there is space.'
     })

@@ -34,19 +34,24 @@ export class StoreKeeper {
   private readonly store: StateStore
   private readonly clock: Clock
   private readonly applied: (epoch: number) => void
+  private readonly failed: (error: unknown) => void
   private queue: Decided[] = []
   private pumping: Promise<void> | undefined
   private closed = false
 
-  constructor(store: StateStore, clock: Clock, applied: (epoch: number) => void) {
+  /** @param failed is told what no repetition can mend */
+  constructor(store: StateStore, clock: Clock, applied: (epoch: number) => void, failed: (error: unknown) => void) {
     this.store = store
     this.clock = clock
     this.applied = applied
+    this.failed = failed
   }
 
   decided(epoch: number, snapshots: readonly TaskSnapshot[]): void {
     this.queue.push({ epoch, snapshots: snapshots.filter(each => each.state !== undefined) })
-    this.pumping ??= this.pump().finally(() => (this.pumping = undefined))
+    this.pumping ??= this.pump()
+      .catch(this.failed)
+      .finally(() => (this.pumping = undefined))
   }
 
   async load(task: KeyedTask, keys: readonly Uint8Array[]): Promise<LoadedEntry[]> {

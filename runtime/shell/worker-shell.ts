@@ -57,7 +57,12 @@ export class WorkerShell {
     this.settings = settings
     const { store, clock } = settings
     if (store !== undefined)
-      this.storeKeeper = new StoreKeeper(store, clock, epoch => this.command({ kind: 'applied', epoch }))
+      this.storeKeeper = new StoreKeeper(
+        store,
+        clock,
+        epoch => this.command({ kind: 'applied', epoch }),
+        error => this.fail(error)
+      )
     this.ended = new Promise((resolve, reject) => (this.settle = { resolve, reject }))
     this.ended.catch(() => undefined)
   }
