@@ -14,7 +14,7 @@ import type { Worker } from '../runtime/core/worker.ts'
 import type { LogReader } from '../runtime/ports/log.ts'
 import type { LedgerEntry, Publisher, SlotName } from '../runtime/ports/publisher.ts'
 import { beginIncarnation } from '../runtime/shell/incarnation.ts'
-import type { WorkerShell } from '../runtime/shell/worker-shell.ts'
+import type { EmbeddedShell } from '../runtime/shell/embedded-shell.ts'
 
 class CountingPublisher implements Publisher {
   published = 0
@@ -42,7 +42,7 @@ class CountingPublisher implements Publisher {
 
 export interface Engine {
   readonly worker: Worker
-  readonly shell: WorkerShell
+  readonly shell: EmbeddedShell
   readonly storage: MeasuredStorage
   readonly published: () => number
   /** Ends the run and deletes its folder. */

@@ -89,6 +89,11 @@ export class Coordinator<Task> {
     return this.state
   }
 
+  /** Those who have not acknowledged the epoch in flight. */
+  get missing(): readonly Task[] {
+    return [...(this.state?.missing ?? [])]
+  }
+
   /** The interval counts from here. */
   started(now: number): void {
     this.lastTriggerAt = now

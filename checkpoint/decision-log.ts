@@ -18,6 +18,8 @@ export type Decision =
       readonly generation: number
       readonly lineage: number
       readonly parent: { readonly epoch: number; readonly hash: string } | null
+      /** Worker of each task, and task of each slot. */
+      readonly assignment: { readonly tasks: readonly string[]; readonly slots: readonly number[] }
     }
   | {
       readonly kind: 'completed'

@@ -20,8 +20,9 @@ import { deadLettersName } from '../runtime/core/topology.ts'
 import { assert, CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
 import type { Publisher } from '../runtime/ports/publisher.ts'
-import type { Probe } from '../runtime/shell/checkpoint-writer.ts'
-import { beginIncarnation, type Ports } from '../runtime/shell/incarnation.ts'
+import type { Ports } from '../runtime/shell/generation.ts'
+import { beginIncarnation } from '../runtime/shell/incarnation.ts'
+import type { Probe } from '../runtime/shell/task-files.ts'
 import { openControl } from './control-server.ts'
 import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
@@ -89,7 +90,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       ended,
       async drain() {
         phase = 'draining'
-        shell.command({ kind: 'drain' })
+        shell.drain()
         await ended
       },
       async stop() {

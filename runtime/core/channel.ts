@@ -44,7 +44,15 @@ const batchLimit = 1024
 /** Records queued before the producer is held back. */
 const queueLimit = 8 * batchLimit
 
-export class Channel {
+/** The producer's end of a channel. */
+export interface Outlet {
+  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void
+  control(element: ControlElement): void
+  /** The producer must wait: what is queued would delay the next barrier too long. */
+  readonly full: boolean
+}
+
+export class Channel implements Outlet {
   private readonly queue: ChannelElement[] = []
   private head = 0
   private open: RecordColumns | undefined
@@ -66,6 +74,14 @@ export class Channel {
     open.paths.push(path)
     this.queued++
     if (open.keys.length >= batchLimit) this.open = undefined
+  }
+
+  /** A whole batch. */
+  batch(records: RecordColumns): void {
+    assert(!this.closed, 'records after the end of a channel')
+    this.open = undefined
+    this.queue.push(records)
+    this.queued += records.keys.length
   }
 
   control(element: ControlElement): void {
@@ -95,7 +111,6 @@ export class Channel {
     return this.head >= this.queue.length
   }
 
-  /** The producer must wait: what is queued would delay the next barrier too long. */
   get full(): boolean {
     return this.queued >= queueLimit
   }

@@ -30,7 +30,8 @@ export interface KeyedTaskSettings extends HandlerSettings {
   readonly schemas: readonly StoredActorSchema[]
   readonly schemaIndex: number
   readonly keyGroups: number
-  readonly parallelism: number
+  /** Slots of this task. */
+  readonly owned: readonly number[]
   readonly cacheBytes: number | undefined
   readonly reader: StoreReader | undefined
   readonly channels: readonly Channel[]
@@ -92,21 +93,14 @@ export class KeyedTask {
 
   /** @param bySlot watermark that the key groups of each slot have seen */
   restoreProgress(bySlot: readonly number[]): void {
-    const own = bySlot.filter((_, slot) => this.ownsSlot(slot))
+    const own = this.settings.owned.map(slot => bySlot[slot] ?? -Infinity)
     this.forwarded = own.length === 0 ? -Infinity : Math.min(...own)
     if (own.some(time => time > this.forwarded)) this.floors = Float64Array.from(bySlot)
   }
 
   /** Watermark of each slot that this task owns. */
   private slotWatermarks(): { readonly slot: number; readonly time: number }[] {
-    const found = []
-    for (let slot = this.settings.task; slot < this.settings.slots; slot += this.settings.parallelism)
-      found.push({ slot, time: this.watermarkOf(slot) })
-    return found
-  }
-
-  private ownsSlot(slot: number): boolean {
-    return slot % this.settings.parallelism === this.settings.task
+    return this.settings.owned.map(slot => ({ slot, time: this.watermarkOf(slot) }))
   }
 
   private watermarkOf(slot: number): number {

@@ -121,8 +121,3 @@ export function buildStageGraph(plan: Plan): StageGraph {
   })
   return { plan, stages, edges }
 }
-
-/** Which task of a stage owns a key group: by slot, so that all key groups of a slot have one owner. */
-export function taskOfKeyGroup(keyGroup: number, slots: number, tasks: number): number {
-  return (keyGroup % slots) % tasks
-}

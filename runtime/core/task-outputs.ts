@@ -13,9 +13,9 @@ import { CodedError } from '../kernel/errors.ts'
 import { checkKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { murmur2 } from '../kernel/murmur2.ts'
 import type { OutputRecord } from '../ports/log.ts'
-import type { Channel, ControlElement } from './channel.ts'
+import { taskOfKeyGroup } from './assignment.ts'
+import type { ControlElement, Outlet } from './channel.ts'
 import type { Stage, Step } from './stage-graph.ts'
-import { taskOfKeyGroup } from './stage-graph.ts'
 
 export type Push = (value: unknown, time: number, origin: string, offset: number, path: string) => void
 
@@ -27,10 +27,10 @@ export interface SinkLimits {
 export interface OutputSettings {
   readonly stage: Stage
   readonly keyGroups: number
-  readonly slots: number
-  readonly parallelism: number
+  /** Task of each slot. */
+  readonly owners: readonly number[]
   /** Channels of this task by edge, one per task of the target stage. */
-  readonly channels: ReadonlyMap<number, readonly Channel[]>
+  readonly channels: ReadonlyMap<number, readonly Outlet[]>
   readonly limits: ReadonlyMap<string, SinkLimits>
   /** Values read by `take()` of a stream handle; only the driver asks for them. */
   readonly onTap: ((handle: string, value: unknown) => void) | undefined
@@ -42,7 +42,7 @@ export type StagedOutput =
   | { readonly kind: 'tap'; readonly handle: string; readonly value: unknown }
   | {
       readonly kind: 'exchange'
-      readonly channel: Channel
+      readonly channel: Outlet
       readonly key: Key
       readonly value: unknown
       readonly time: number
@@ -195,14 +195,14 @@ export class TaskOutputs {
     offset: number,
     path: string
   ): void {
-    const channels = this.settings.channels.get(edge) as readonly Channel[]
-    const channel = channels.length === 1 ? channels[0] : channels[this.taskOf(key, channels.length)]
-    if (this.staged === undefined) (channel as Channel).push(key, value, time, origin, offset, path)
-    else this.staged.push({ kind: 'exchange', channel: channel as Channel, key, value, time, origin, offset, path })
+    const channels = this.settings.channels.get(edge) as readonly Outlet[]
+    const channel = (channels.length === 1 ? channels[0] : channels[this.taskOf(key)]) as Outlet
+    if (this.staged === undefined) channel.push(key, value, time, origin, offset, path)
+    else this.staged.push({ kind: 'exchange', channel, key, value, time, origin, offset, path })
   }
 
-  private taskOf(key: Key, tasks: number): number {
-    return taskOfKeyGroup(keyGroupOf(encodeKey(key), this.settings.keyGroups), this.settings.slots, tasks)
+  private taskOf(key: Key): number {
+    return taskOfKeyGroup(keyGroupOf(encodeKey(key), this.settings.keyGroups), this.settings.owners)
   }
 
   private compileAll(steps: readonly Step[], fresh: boolean): Push {

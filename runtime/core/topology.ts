@@ -1,13 +1,16 @@
 /**
- * The tasks of a job in this process, the channels between them, and the slots of its exactly-once sinks, made from the physical
- * plan.
+ * The tasks of a job in this process, the channels between them and to tasks elsewhere, and the slots of its exactly-once sinks, made
+ * from the physical plan and the assignment.
  */
 import { bestDelivery } from '../../actors/connectors.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
 import type { SinkNode } from '../../actors/plan.ts'
 import { assert } from '../kernel/errors.ts'
 import type { SlotName } from '../ports/publisher.ts'
-import { Channel } from './channel.ts'
+import type { Assignment } from './assignment.ts'
+import { Channel, type Outlet } from './channel.ts'
+import { IncomingChannel, OutgoingChannel } from './exchange.ts'
+import { channelKey, type ChannelName } from './frames.ts'
 import type { DeadLetter } from './handler-runner.ts'
 import { KeyedTask, type KeyedTaskSettings } from './keyed-task.ts'
 import type { StoreReader } from './map-state.ts'
@@ -21,10 +24,14 @@ export interface TopologySettings {
   readonly lineage: number
   readonly generation: number
   readonly owner: string
+  /** This process, and who runs what. */
+  readonly worker: string
+  readonly assignment: Assignment
   /** Newest decided epoch. */
   readonly epoch: number
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
+  /** All partitions of each source; a task takes those of its slots. */
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
   readonly limits: ReadonlyMap<string, SinkLimits>
   /** Floors of slots that have ever been written, by `slotKey`. */
@@ -55,17 +62,23 @@ export interface Topology {
   readonly sources: readonly SourceTask[]
   readonly keyed: readonly KeyedTask[]
   readonly slots: ReadonlyMap<string, SlotMachine>
+  /** Channels to and from tasks of other workers. */
+  readonly outgoing: ReadonlyMap<string, OutgoingChannel>
+  readonly incoming: ReadonlyMap<string, IncomingChannel>
+}
+
+/** The ends of every channel that this worker has: producers' by edge and task, consumers' by edge and task. */
+interface Ends {
+  readonly outlets: Map<string, Outlet>
+  readonly inlets: Map<string, Channel>
+  readonly outgoing: Map<string, OutgoingChannel>
+  readonly incoming: Map<string, IncomingChannel>
 }
 
 export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Topology {
-  const { graph } = settings
+  const { graph, assignment, worker } = settings
   const { plan } = graph
-  const channels = new Map<number, Channel[][]>()
-  for (const edge of graph.edges)
-    channels.set(
-      edge.index,
-      Array.from({ length: plan.parallelism }, () => Array.from({ length: plan.parallelism }, () => new Channel()))
-    )
+  const ends = connect(settings)
   const deadLetters: SinkNode = {
     kind: 'sink',
     id: -1,
@@ -77,19 +90,59 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
   const deadLetter = (letter: DeadLetter, outputs: TaskOutputs): void => outputs.write(deadLetters, letter, letter.time)
   const tasks: Task[] = []
   for (const stage of graph.stages)
-    for (let task = 0; task < plan.parallelism; task++)
-      tasks.push(buildTask(settings, hooks, stage, task, channels, deadLetter))
+    for (const [task, owner] of assignment.tasks.entries())
+      if (owner === worker) tasks.push(buildTask(settings, hooks, stage, task, ends, deadLetter))
   const slots = new Map<string, SlotMachine>()
   for (const stage of graph.stages)
     for (const machine of slotsOf(settings, stage, deadLetters)) slots.set(slotKey(machine.name), machine)
   for (const left of settings.leftSlots)
-    if (!slots.has(slotKey(left))) slots.set(slotKey(left), slotMachine(settings, left.sink, left.stage, left.slot))
+    if (ownsSlot(settings, left.slot) && !slots.has(slotKey(left)))
+      slots.set(slotKey(left), slotMachine(settings, left.sink, left.stage, left.slot))
   return {
     tasks,
     sources: tasks.filter(task => task instanceof SourceTask),
     keyed: tasks.filter(task => task instanceof KeyedTask),
-    slots
+    slots,
+    outgoing: ends.outgoing,
+    incoming: ends.incoming
   }
+}
+
+function connect({ graph, assignment, worker }: TopologySettings): Ends {
+  const ends: Ends = { outlets: new Map(), inlets: new Map(), outgoing: new Map(), incoming: new Map() }
+  for (const edge of graph.edges)
+    for (const [from, source] of assignment.tasks.entries())
+      for (const [to, target] of assignment.tasks.entries()) {
+        const name: ChannelName = { edge: edge.index, from, to }
+        const key = channelKey(name)
+        if (source === worker && target === worker) {
+          const channel = new Channel()
+          ends.outlets.set(key, channel)
+          ends.inlets.set(key, channel)
+        } else if (source === worker) {
+          const channel = new OutgoingChannel(name, target)
+          ends.outlets.set(key, channel)
+          ends.outgoing.set(key, channel)
+        } else if (target === worker) {
+          const channel = new IncomingChannel(name, source)
+          ends.inlets.set(key, channel)
+          ends.incoming.set(key, channel)
+        }
+      }
+  return ends
+}
+
+/** Ends of this worker, in the order of the tasks at the other side. */
+function endsOf<End>(ends: ReadonlyMap<string, End>, names: readonly ChannelName[]): End[] {
+  return names.map(name => {
+    const end = ends.get(channelKey(name))
+    assert(end !== undefined, `no channel ${channelKey(name)}`)
+    return end
+  })
+}
+
+function ownsSlot({ assignment, worker }: TopologySettings, slot: number): boolean {
+  return assignment.tasks[assignment.slots[slot] as number] === worker
 }
 
 function buildTask(
@@ -97,26 +150,33 @@ function buildTask(
   hooks: TaskHooks,
   stage: Stage,
   task: number,
-  channels: ReadonlyMap<number, Channel[][]>,
+  ends: Ends,
   deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
 ): Task {
   const { graph } = settings
-  const { job, keyGroups, slots, parallelism } = graph.plan
-  const outgoing = new Map<number, readonly Channel[]>()
+  const { job, keyGroups, slots } = graph.plan
+  const owners = settings.assignment.slots
+  const everyTask = settings.assignment.tasks.map((_, task) => task)
+  const outgoing = new Map<number, readonly Outlet[]>()
   for (const edge of graph.edges)
-    if (edge.from === stage.index)
-      outgoing.set(edge.index, (channels.get(edge.index) as Channel[][])[task] as Channel[])
+    if (edge.from === stage.index) {
+      const names = everyTask.map(to => ({ edge: edge.index, from: task, to }))
+      outgoing.set(edge.index, endsOf(ends.outlets, names))
+    }
   const { limits, onTap } = settings
-  const outputs = new TaskOutputs({ stage, keyGroups, slots, parallelism, channels: outgoing, limits, onTap })
+  const outputs = new TaskOutputs({ stage, keyGroups, owners, channels: outgoing, limits, onTap })
   if (stage.kind === 'source') {
     const all = settings.partitions.get(stage.name) ?? []
-    const partitions = all.filter(partition => partition.partition % parallelism === task)
+    const partitions = all.filter(({ partition }) => owners[partition % slots] === task)
     const { onError: onStepError } = graph.plan
     return new SourceTask({ stage, task, partitions, slots, outputs, now: hooks.now, onStepError, deadLetter })
   }
-  const incoming: Channel[] = []
-  for (const edge of stage.inputs)
-    for (const row of channels.get(edge.index) as Channel[][]) incoming.push(row[task] as Channel)
+  const incoming = stage.inputs.flatMap(edge =>
+    endsOf(
+      ends.inlets,
+      everyTask.map(from => ({ edge: edge.index, from, to: task }))
+    )
+  )
   const schema = settings.schemas.get(stage.name)
   const definition = settings.definitions.get(stage.name)
   assert(schema !== undefined && definition !== undefined, `no definition of stage ${stage.name}`)
@@ -130,7 +190,7 @@ function buildTask(
     schemaIndex: schema.index,
     keyGroups,
     slots,
-    parallelism,
+    owned: slotNumbers(slots).filter(slot => owners[slot] === task),
     cacheBytes: settings.cacheBytes,
     check: settings.check,
     reader: settings.readerOf?.(stage.index, task),
@@ -147,7 +207,8 @@ function slotsOf(settings: TopologySettings, stage: Stage, deadLetters: SinkNode
   const machines: SlotMachine[] = []
   for (const sink of writes) {
     if (sink.delivery !== 'exactly-once') continue
-    for (let slot = 0; slot < plan.slots; slot++) machines.push(slotMachine(settings, sink.name, stage.name, slot))
+    for (const slot of slotNumbers(plan.slots))
+      if (ownsSlot(settings, slot)) machines.push(slotMachine(settings, sink.name, stage.name, slot))
   }
   return machines
 }
@@ -156,4 +217,8 @@ function slotMachine(settings: TopologySettings, sink: string, stage: string, sl
   const { graph, lineage, epoch: head, generation, owner } = settings
   const name: SlotName = { job: graph.plan.job, lineage, sink, stage, slot }
   return new SlotMachine(name, { floor: settings.floors.get(slotKey(name)), head, generation, owner })
+}
+
+function slotNumbers(slots: number): number[] {
+  return Array.from({ length: slots }, (_, slot) => slot)
 }

@@ -1,24 +1,28 @@
 /**
- * The worker machine: every task of the job in this process, one epoch in flight, and the slots. No I/O: `step` takes what
- * happened and returns what to do; `work` handles a bounded number of events.
+ * The worker machine: the tasks, channels' ends and slots that one process has in one generation. No I/O: `step` takes what happened and
+ * returns what to do; `work` handles a bounded number of events.
  *
- *   trigger n ─► sources put barrier n in band ─► every task seals, writes delta and outbox ─► all acknowledged
- *      ─► complete (manifest, then decision, by the shell) ─► decided n ─► slots publish outboxes ≤ n
+ *   trigger n ─► sources put barrier n in band ─► every task seals, writes delta and outbox ─► all acknowledged (report)
+ *      ─► decided n ─► slots publish outboxes ≤ n
  *
  * Invariants
- * 1. One epoch in flight; epoch numbers grow by one and never repeat within the generation.
- * 2. Nothing of epoch n is published before n is decided.
- * 3. No epoch completes before every slot was fenced and its ledger read.
- * 4. A task acknowledges n only when its files are durable and all its at-least-once records of epochs ≤ n are confirmed.
- * 5. When too much waits for a checkpoint the sources pause: memory stays within its limit whatever storage does.
+ * 1. Nothing of epoch n is published before n is decided.
+ * 2. Nothing is reported as recovered before every slot was fenced and its ledger read.
+ * 3. An epoch is acknowledged only when the files of every task are durable and all its at-least-once records of epochs ≤ n are
+ *    confirmed.
+ * 4. When too much waits for a checkpoint the sources pause: memory stays within its limit whatever storage does.
+ * 5. A trigger, decision or abandonment that comes again, or too late, changes nothing.
  */
-import { Coordinator } from '../../checkpoint/coordinator.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import type { StateFileWriter } from '../../checkpoint/state-file.ts'
-import { assert } from '../kernel/errors.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
+import { reached } from '../kernel/marks.ts'
 import type { Fetched, OutputRecord } from '../ports/log.ts'
 import type { LedgerEntry, PublishOutcome } from '../ports/publisher.ts'
+import type { Assignment } from './assignment.ts'
+import type { WorkerReport } from './checkpoint-leader.ts'
+import { channelKey, type Frame } from './frames.ts'
 import { KeyedTask } from './keyed-task.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
@@ -31,15 +35,11 @@ export type Command =
   | { readonly kind: 'loaded'; readonly task: KeyedTask; readonly entries: readonly LoadedEntry[] }
   | { readonly kind: 'page-loaded'; readonly task: KeyedTask; readonly page: TimerPage }
   | { readonly kind: 'written'; readonly epoch: number; readonly task: Task }
-  /** A file of the epoch could not be stored; no decision was attempted. */
-  | {
-      readonly kind: 'write-failed'
-      readonly epoch: number
-      readonly what: 'write' | 'manifest'
-      readonly message: string
-    }
-  /** The manifest is durable and its decision is being attempted. */
-  | { readonly kind: 'attempted'; readonly epoch: number }
+  /** A file of the epoch could not be stored. */
+  | { readonly kind: 'write-failed'; readonly epoch: number; readonly message: string }
+  /** `last`: sources read nothing any more. */
+  | { readonly kind: 'trigger'; readonly epoch: number; readonly last: boolean }
+  | { readonly kind: 'abandon'; readonly epoch: number }
   | {
       readonly kind: 'decided'
       readonly epoch: number
@@ -56,7 +56,8 @@ export type Command =
       readonly outcome: PublishOutcome
       readonly entry: LedgerEntry
     }
-  | { readonly kind: 'checkpoint'; readonly savepoint?: string }
+  /** From another worker of this generation. */
+  | { readonly kind: 'frame'; readonly peer: string; readonly frame: Frame }
   | { readonly kind: 'drain' }
   | { readonly kind: 'tick' }
 
@@ -84,28 +85,21 @@ export type Action =
     }
   | { readonly kind: 'write'; readonly epoch: number; readonly snapshot: TaskSnapshot }
   | { readonly kind: 'append'; readonly sink: string; readonly records: readonly OutputRecord[] }
-  | {
-      readonly kind: 'complete'
-      readonly epoch: number
-      readonly final: boolean
-      readonly savepoints: readonly string[]
-    }
-  /** Forget the epoch: its changes belong to the next one. */
-  | { readonly kind: 'abandon'; readonly epoch: number; readonly reason: string }
+  /** What was written for the epoch is of no use. */
+  | { readonly kind: 'forget'; readonly epoch: number }
+  | { readonly kind: 'send'; readonly peer: string; readonly frame: Uint8Array }
   | SlotAction
-  | { readonly kind: 'finished'; readonly how: 'finished' | 'drained' }
 
 export interface WorkerSettings extends TopologySettings {
-  readonly intervalMs: number
   /** Bytes of changes and outputs that may wait for a checkpoint. */
-  readonly pendingLimitBytes?: number
-  /** A checkpoint that takes longer is abandoned. */
-  readonly checkpointTimeoutMs?: number
+  readonly pendingLimitBytes: number
 }
 
-/** More would be lost time after a crash and memory now; half of it asks for a checkpoint at once. */
-const defaultPendingLimitBytes = 128 * 1024 * 1024
-const defaultCheckpointTimeoutMs = 600_000
+/** A report but for the files of what was written: those the shell knows. */
+export type WorkerStatus = Omit<WorkerReport, 'acknowledged'> & {
+  /** The newest epoch of which all files are durable. */
+  readonly written: number | undefined
+}
 
 export interface WorkerCounts {
   readonly events: number
@@ -122,8 +116,6 @@ export class Worker {
   now = 0
   private readonly settings: WorkerSettings
   private readonly topology: Topology
-  private readonly coordinator: Coordinator<Task>
-  private readonly pendingLimitBytes: number
   private readonly awaiting = new Map<number, (failure: { readonly error: unknown } | undefined) => void>()
   private readonly actions: Action[] = []
   private nextToken = 1
@@ -131,23 +123,18 @@ export class Worker {
   /** Appends under way, by sink. */
   private readonly appending = new Set<string>()
   private readonly appendQueue = new Map<string, OutputRecord[]>()
-  /** Every slot was fenced and its ledger read. */
-  private recovered = false
-  private draining = false
-  private ended = false
-  /** The epoch in flight is the last of this run: nothing is read any more. */
-  private lastTriggered = false
-  private lastDecided = false
+  /** The newest epoch whose barrier was put in band. */
+  private triggered: number
+  /** The epoch in flight, its tasks that have not written yet, and whether it was declined. */
+  private inFlight: { readonly epoch: number; readonly missing: Set<Task> } | undefined
+  private newestDecided: number
+  private newestWritten: number | undefined
+  private declinedEpoch: WorkerStatus['declined']
 
   constructor(settings: WorkerSettings) {
     this.settings = settings
-    this.pendingLimitBytes = settings.pendingLimitBytes ?? defaultPendingLimitBytes
-    this.coordinator = new Coordinator({
-      intervalMs: settings.intervalMs,
-      timeoutMs: settings.checkpointTimeoutMs ?? defaultCheckpointTimeoutMs,
-      pendingLimitBytes: this.pendingLimitBytes,
-      epoch: settings.epoch
-    })
+    this.triggered = settings.epoch
+    this.newestDecided = settings.epoch
     this.topology = buildTopology(settings, {
       now: () => this.now,
       awaitHandler: (promise, settled) => {
@@ -170,6 +157,15 @@ export class Worker {
     return this.topology.tasks
   }
 
+  get assignment(): Assignment {
+    return this.settings.assignment
+  }
+
+  ownsSlot(slot: number): boolean {
+    const { assignment, worker } = this.settings
+    return assignment.tasks[assignment.slots[slot] as number] === worker
+  }
+
   keyedTasks(stage: number): KeyedTask[] {
     return this.topology.keyed.filter(task => task.settings.stage.index === stage)
   }
@@ -188,16 +184,20 @@ export class Worker {
     return this.topology.keyed.filter(task => task.stage === stage || task.settings.definition.name === stage)
   }
 
-  /** Why no checkpoint completes at the moment, undefined when all is well. */
-  get trouble(): string | undefined {
-    return this.coordinator.lastFailure?.message
-  }
-
-  /** When the newest barrier was put in band. */
-  triggeredAt = 0
-
-  get pendingEpoch(): number | undefined {
-    return this.coordinator.pending?.epoch
+  /** What the leader is to know. */
+  get status(): WorkerStatus {
+    const slots = [...this.slots.values()]
+    return {
+      changed: this.changed,
+      finished: this.tasks.every(task => task.finished),
+      recovered: slots.every(slot => slot.recovered),
+      settled: slots.every(slot => slot.settled),
+      decided: this.newestDecided,
+      unpublished: Math.max(0, ...slots.map(slot => slot.unpublishedEpochs)),
+      pendingBytes: this.pendingBytes,
+      written: this.newestWritten,
+      ...(this.declinedEpoch === undefined ? {} : { declined: this.declinedEpoch })
+    }
   }
 
   // ---- the machine
@@ -221,13 +221,17 @@ export class Worker {
         command.task.pageLoaded(command.page)
         break
       case 'written':
-        this.acknowledge(command.epoch, command.task)
+        this.written(command.epoch, command.task)
         break
       case 'write-failed':
-        this.abandon(this.coordinator.failed(command.epoch, command.what, command.message))
+        if (this.inFlight?.epoch === command.epoch)
+          this.declinedEpoch = { epoch: command.epoch, message: command.message }
         break
-      case 'attempted':
-        this.coordinator.attempted(command.epoch)
+      case 'trigger':
+        this.trigger(command.epoch, command.last)
+        break
+      case 'abandon':
+        this.abandon(command.epoch)
         break
       case 'appended':
         this.appending.delete(command.sink)
@@ -247,12 +251,11 @@ export class Worker {
       case 'published':
         this.pushSlot(command.slot.published(command.outcome, command.entry))
         break
-      case 'checkpoint':
-        this.coordinator.request(command.savepoint)
+      case 'frame':
+        this.frame(command.peer, command.frame)
         break
       case 'drain':
-        this.draining = true
-        for (const source of this.topology.sources) source.stopped = true
+        this.stopSources()
         break
       case 'tick':
         break
@@ -272,8 +275,7 @@ export class Worker {
   }
 
   nextDeadlineMs(): number | undefined {
-    if (this.ended) return undefined
-    let deadline = this.coordinator.nextDeadlineMs(this.changed)
+    let deadline: number | undefined
     for (const task of this.tasks) {
       const at = task instanceof KeyedTask ? task.nextAlarmAt() : task.nextDeadlineMs()
       if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
@@ -305,7 +307,6 @@ export class Worker {
   }
 
   private begin(nowMs: number): void {
-    if (this.now === 0) this.coordinator.started(nowMs)
     this.now = nowMs
   }
 
@@ -319,11 +320,9 @@ export class Worker {
 
   private after(): Action[] {
     this.ship()
-    this.abandon(this.coordinator.timedOut(this.now))
-    this.trigger()
     this.collect()
-    this.finish()
-    const paused = this.pendingBytes >= this.pendingLimitBytes
+    this.exchange()
+    const paused = this.pendingBytes >= this.settings.pendingLimitBytes
     for (const source of this.topology.sources) {
       source.paused = paused
       for (const want of source.wanted())
@@ -356,35 +355,41 @@ export class Worker {
     }
   }
 
-  private trigger(): void {
-    if (this.ended || this.lastDecided || this.coordinator.pending !== undefined) return
-    this.recovered ||= [...this.slots.values()].every(slot => slot.recovered)
-    const ending = this.isEnding()
-    const view = {
-      now: this.now,
-      changed: this.changed,
-      ending,
-      recovered: this.recovered,
-      unpublished: Math.max(0, ...[...this.slots.values()].map(slot => slot.unpublishedEpochs)),
-      pendingBytes: this.pendingBytes
-    }
-    if (!this.coordinator.shouldTrigger(view)) return
-    this.lastTriggered = ending
-    this.triggeredAt = this.now
-    const final = ending && this.tasks.every(task => task.finished)
-    const { epoch } = this.coordinator.trigger(this.now, this.tasks, final)
+  private trigger(epoch: number, last: boolean): void {
+    if (epoch <= this.triggered) return
+    this.abandon(epoch - 1)
+    this.triggered = epoch
+    if (last) this.stopSources()
+    this.inFlight = { epoch, missing: new Set(this.tasks) }
     for (const source of this.topology.sources) source.barrier(epoch)
   }
 
-  /** All that was read is handled, and no more will be: the checkpoint taken now is the last. */
-  private isEnding(): boolean {
-    if (!this.topology.keyed.every(task => task.idle)) return false
-    return this.draining || this.tasks.every(task => task.finished)
+  private stopSources(): void {
+    for (const source of this.topology.sources) source.stopped = true
+  }
+
+  private frame(peer: string, frame: Frame): void {
+    if (frame.kind === 'hello') throw new CodedError('FRAME_MALFORMED', `worker "${peer}" introduced itself twice`)
+    const key = channelKey(frame.channel)
+    const channel = frame.kind === 'element' ? this.topology.incoming.get(key) : this.topology.outgoing.get(key)
+    if (channel?.peer !== peer)
+      throw new CodedError('FRAME_MALFORMED', `worker "${peer}" has no channel ${key} to this one`)
+    if (frame.kind === 'credit') this.topology.outgoing.get(key)?.credited(frame.sizeBytes)
+    else this.topology.incoming.get(key)?.receive(frame)
+  }
+
+  private exchange(): void {
+    for (const channel of this.topology.outgoing.values())
+      for (const frame of channel.take()) this.actions.push({ kind: 'send', peer: channel.peer, frame })
+    for (const channel of this.topology.incoming.values()) {
+      const frame = channel.takeCredit()
+      if (frame !== undefined) this.actions.push({ kind: 'send', peer: channel.peer, frame })
+    }
   }
 
   /** Hands finished snapshots to the shell once the loose records before them are confirmed. */
   private collect(): void {
-    const epoch = this.coordinator.pending?.epoch
+    const epoch = this.inFlight?.epoch
     if (epoch === undefined) return
     for (const task of this.tasks) {
       if (task instanceof KeyedTask) {
@@ -403,34 +408,33 @@ export class Worker {
     for (const snapshot of this.snapshots.splice(0)) this.actions.push({ kind: 'write', epoch, snapshot })
   }
 
-  private acknowledge(epoch: number, task: Task): void {
-    if (this.coordinator.acknowledge(epoch, task) !== 'complete') return
-    const { final, savepoints } = this.coordinator.pending as { final: boolean; savepoints: readonly string[] }
-    this.actions.push({ kind: 'complete', epoch, final, savepoints })
+  private written(epoch: number, task: Task): void {
+    const { inFlight } = this
+    if (inFlight?.epoch !== epoch) return
+    inFlight.missing.delete(task)
+    if (inFlight.missing.size === 0) this.newestWritten = epoch
   }
 
-  private abandon(epoch: number | undefined): void {
-    if (epoch === undefined) return
+  private abandon(epoch: number): void {
+    const { inFlight } = this
+    if (inFlight === undefined || inFlight.epoch > epoch) return
+    reached('worker: an epoch abandoned')
+    this.inFlight = undefined
     this.snapshots.length = 0
-    for (const task of this.tasks) task.abandon(epoch)
-    this.actions.push({ kind: 'abandon', epoch, reason: this.coordinator.lastFailure?.message ?? '' })
+    for (const task of this.tasks) task.abandon(inFlight.epoch)
+    this.actions.push({ kind: 'forget', epoch: inFlight.epoch })
   }
 
   private decided(epoch: number, chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>): void {
-    this.coordinator.decided(epoch)
+    if (epoch <= this.newestDecided) return
+    assert(this.newestWritten === epoch, `epoch ${epoch} was decided without this worker`)
+    this.inFlight = undefined
+    this.newestDecided = epoch
     for (const task of this.tasks) task.decided(epoch)
-    this.lastDecided = this.lastTriggered
     for (const [slot, list] of chunks) {
       slot.decided(epoch, list)
       this.pushSlot(slot.next())
     }
-  }
-
-  private finish(): void {
-    if (this.ended || !this.lastDecided) return
-    if (![...this.slots.values()].every(slot => slot.settled)) return
-    this.ended = true
-    this.actions.push({ kind: 'finished', how: this.tasks.every(task => task.finished) ? 'finished' : 'drained' })
   }
 
   private pushSlot(action: SlotAction | undefined): void {

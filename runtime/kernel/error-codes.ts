@@ -49,6 +49,15 @@ export const errorCodes = {
   TOPIC_MISSING: user('Create the topic, or correct its name.'),
   OUTPUT_CONFLICT: external('The output holds other bytes under a name Cairn owns: move them away.'),
   FENCED: external('A newer owner has taken over; this process must stop.'),
+  // between workers
+  FRAME_MALFORMED: external(
+    'The connection was closed and the job begins anew from its last checkpoint; see that only workers of this job can connect.',
+    true
+  ),
+  PEER_LOST: external(
+    'The job begins anew from its last checkpoint; see whether the named worker is up and reachable.',
+    true
+  ),
   // command line
   USAGE: user('See --help.'),
   JOB_FILE_INVALID: user('Export a job as the default export: export default job(name, build).'),

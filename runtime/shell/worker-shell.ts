@@ -1,6 +1,6 @@
 /**
  * The loop that carries out what the worker machine asks, through ports. It decides nothing: every completion goes back as a
- * command. One instance per incarnation of the job; after a failure it is thrown away.
+ * command. One instance per generation; after a failure it is thrown away.
  */
 import { assert, CodedError } from '../kernel/errors.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
@@ -8,17 +8,18 @@ import type { OutboxRef } from '../../checkpoint/manifest.ts'
 import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
+import type { WorkerReport } from '../core/checkpoint-leader.ts'
 import { slotKey } from '../core/topology.ts'
-import type { Action, Command, Worker } from '../core/worker.ts'
+import type { Action, Command, TaskSnapshot, Worker } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
-import type { CheckpointWriter, Probe } from './checkpoint-writer.ts'
 import { StoreKeeper } from './store-keeper.ts'
+import type { Probe, TaskFiles } from './task-files.ts'
 
-export interface ShellSettings {
+export interface WorkerShellSettings {
   readonly worker: Worker
-  readonly writer: CheckpointWriter
+  readonly files: TaskFiles
   readonly clock: Clock
   readonly storage: CheckpointStorage
   /** By index of the stage. */
@@ -28,6 +29,10 @@ export interface ShellSettings {
   /** Absent: everything stays in memory. */
   readonly store?: StateStore
   readonly probe?: Probe
+  /** Outboxes of the checkpoint that the generation begins from. */
+  readonly unpublished: { readonly epoch: number; readonly hash: string; readonly outboxes: readonly OutboxRef[] }
+  /** Takes a frame to another worker. */
+  readonly send?: (peer: string, frame: Uint8Array) => void
 }
 
 /** How long one fetch waits for something to come. */
@@ -37,23 +42,22 @@ const fetchBytes = 1024 * 1024
 const sliceEvents = 1024
 
 export class WorkerShell {
-  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
-  /** Completed checkpoints of this incarnation. */
-  lastCheckpoint:
-    | { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number }
-    | undefined
+  /** Rejects with what ended the generation, or answers when `stop` was called. */
+  readonly ended: Promise<void>
   readonly published = new Map<string, number>()
-  private readonly settings: ShellSettings
+  /** Called after each step: the report may have changed. */
+  onStep: () => void = () => undefined
+  private readonly settings: WorkerShellSettings
   private readonly producers = new Map<SlotMachine, Producer>()
   private readonly storeKeeper: StoreKeeper | undefined
-  private settle!: { resolve(how: 'finished' | 'drained' | 'stopped'): void; reject(error: unknown): void }
+  private settle!: { resolve(): void; reject(error: unknown): void }
   private over = false
   private scheduled = false
   private cancelTimer: (() => void) | undefined
-  private decisions: { readonly done: (savepoints: readonly string[]) => boolean }[] = []
+  private pending = 0
   private waiters: (() => void)[] = []
 
-  constructor(settings: ShellSettings) {
+  constructor(settings: WorkerShellSettings) {
     this.settings = settings
     const { store, clock } = settings
     if (store !== undefined)
@@ -68,68 +72,49 @@ export class WorkerShell {
   }
 
   start(): void {
-    const { head } = this.settings.writer
-    if (head !== undefined)
-      this.guard(() => {
-        for (const [slot, chunks] of this.chunksOf(head.manifest.outboxes, head.hash))
-          slot.decided(head.manifest.epoch, chunks)
-      })
+    const { epoch, hash, outboxes } = this.settings.unpublished
+    this.guard(() => {
+      for (const [slot, chunks] of this.chunksOf(outboxes, hash)) slot.decided(epoch, chunks)
+    })
     this.command({ kind: 'tick' })
   }
 
-  /** A checkpoint of everything read so far. Resolves with its epoch; with the newest one when nothing has changed since. */
-  checkpoint(): Promise<number> {
-    const { worker, writer } = this.settings
-    const newest = (): number => writer.head?.manifest.epoch ?? 0
-    const after = worker.pendingEpoch ?? newest()
-    if (worker.pendingEpoch === undefined && !worker.changed) return Promise.resolve(newest())
-    const decided = this.whenDecided(() => (newest() > after || !worker.changed ? newest() : undefined))
-    this.command({ kind: 'checkpoint' })
-    return decided
-  }
-
-  /** A checkpoint that stays until it is dropped. */
-  async savepoint(name: string): Promise<{ readonly name: string; readonly epoch: number }> {
-    const { writer } = this.settings
-    const { savepointNames = [], savepoints = [] } = writer.head?.manifest ?? {}
-    const taken = savepointNames.includes(name) || savepoints.some(each => each.name === name)
-    if (taken || this.requestedSavepoints.has(name))
-      throw new CodedError('OPTION_INVALID', `there is a savepoint "${name}" already; choose another name`)
-    this.requestedSavepoints.add(name)
-    const decided = this.whenDecided(savepoints =>
-      savepoints.includes(name) ? (writer.head?.manifest.epoch ?? 0) : undefined
+  /** What the leader is to know; whole, so that any earlier one may be lost. */
+  get report(): WorkerReport {
+    const { worker, files } = this.settings
+    const { written, ...status } = worker.status
+    if (written === undefined || written <= status.decided) return status
+    const ledgers = [...worker.slots.values()].flatMap(({ name, ledger }) =>
+      ledger === undefined
+        ? []
+        : [{ sink: name.sink, stage: name.stage, slot: name.slot, epoch: ledger.epoch, chunk: ledger.chunk }]
     )
-    this.command({ kind: 'checkpoint', savepoint: name })
-    return { name, epoch: await decided }
+    const tasks = files.written(written).map(({ acknowledgement }) => acknowledgement)
+    return tasks.length === 0 ? status : { ...status, acknowledged: { epoch: written, tasks, ledgers } }
   }
 
-  private readonly requestedSavepoints = new Set<string>()
-
-  private whenDecided(epochOf: (savepoints: readonly string[]) => number | undefined): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.decisions.push({
-        done: savepoints => {
-          const epoch = epochOf(savepoints)
-          if (epoch !== undefined) resolve(epoch)
-          return epoch !== undefined
-        }
-      })
-      this.ended.then(
-        how => reject(new CodedError('NOT_RUNNING', `the job ended (${how}) before the checkpoint was decided`)),
-        reject
-      )
-    })
+  /** The leader says that the epoch is decided, with this manifest. */
+  decided(epoch: number, manifestHash: string): void {
+    if (this.over || epoch <= this.settings.worker.status.decided) return
+    const written = this.settings.files.take(epoch)
+    this.storeKeeper?.decided(
+      epoch,
+      written.map(({ snapshot }) => snapshot)
+    )
+    const outboxes = written.flatMap(({ acknowledgement }) => acknowledgement.outbox ?? [])
+    this.command({ kind: 'decided', epoch, chunks: this.chunksOf(outboxes, manifestHash) })
   }
 
-  /** Why no checkpoint completes at the moment, undefined when all is well. */
+  /** Why the local store lags, undefined when all is well. */
   get trouble(): string | undefined {
-    return this.settings.worker.trouble ?? this.settings.writer.trouble ?? this.storeKeeper?.trouble
+    return this.storeKeeper?.trouble
   }
 
   command(command: Command): void {
     if (this.over) return
     this.guard(() => this.perform(this.settings.worker.step(command, this.settings.clock.now())))
     this.schedule()
+    this.onStep()
   }
 
   get isOver(): boolean {
@@ -142,30 +127,28 @@ export class WorkerShell {
       await new Promise<void>(resolve => this.waiters.push(resolve))
   }
 
+  /** Nothing is done any more; what is under way is waited for. */
   async stop(): Promise<void> {
-    if (!this.over) this.close('stopped')
-    this.settings.writer.close()
+    if (!this.over) {
+      this.close()
+      this.settle.resolve()
+    }
     for (const reader of this.settings.readers.values()) await reader.close()
     for (const producer of this.producers.values()) await producer.close()
-    await this.settings.writer.settled()
     await this.storeKeeper?.close()
   }
 
-  private pending = 0
-
-  private close(how: 'finished' | 'drained' | 'stopped'): void {
-    this.over = true
-    this.cancelTimer?.()
-    this.wake()
-    this.settle.resolve(how)
+  /** Ends the generation here. */
+  fail(error: unknown): void {
+    if (this.over) return
+    this.close()
+    this.settle.reject(error)
   }
 
-  private fail(error: unknown): void {
-    if (this.over) return
+  private close(): void {
     this.over = true
     this.cancelTimer?.()
     this.wake()
-    this.settle.reject(error)
   }
 
   private wake(): void {
@@ -192,6 +175,7 @@ export class WorkerShell {
         if (busy) this.schedule()
         else this.arm()
       })
+      this.onStep()
       this.wake()
     })
   }
@@ -256,20 +240,18 @@ export class WorkerShell {
           page: await this.keeper().page(action.task, action.clock, action.after, action.upTo)
         }))
       case 'write':
-        return this.stored(action.epoch, 'write', async () => {
-          await this.settings.writer.write(action.epoch, action.snapshot)
-          return { kind: 'written', epoch: action.epoch, task: action.snapshot.task }
-        })
-      case 'abandon':
-        return this.settings.writer.abandon(action.epoch)
+        return this.effect(() => this.write(action.epoch, action.snapshot))
+      case 'forget':
+        return this.settings.files.forget(action.epoch)
+      case 'send':
+        assert(this.settings.send !== undefined, 'a frame without a way to send it')
+        return this.settings.send(action.peer, action.frame)
       case 'append':
         return this.effect(async () => {
           await appenders.get(action.sink)?.append(action.records)
           this.published.set(action.sink, (this.published.get(action.sink) ?? 0) + action.records.length)
           return { kind: 'appended', sink: action.sink }
         })
-      case 'complete':
-        return this.stored(action.epoch, 'manifest', () => this.complete(action.epoch, action.final, action.savepoints))
       case 'initialise':
         return this.effect(async () => {
           const publisher = publishers.get(action.slot.name.sink)
@@ -293,8 +275,6 @@ export class WorkerShell {
           if (outcome.kind === 'published') this.published.set(sink, (this.published.get(sink) ?? 0) + records.length)
           return { kind: 'published', slot: action.slot, outcome, entry: action.entry }
         })
-      case 'finished':
-        return this.close(action.how)
     }
   }
 
@@ -313,40 +293,25 @@ export class WorkerShell {
     return decodeChunk(await this.settings.storage.readRange(chunk.file, chunk.offset, chunk.length), chunk.file)
   }
 
-  /** What storage refuses abandons the epoch; the job goes on and tries again. Anything else ends the generation. */
-  private stored(epoch: number, what: 'write' | 'manifest', work: () => Promise<Command>): void {
-    this.effect(async () => {
-      try {
-        return await work()
-      } catch (error) {
-        if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
-        return { kind: 'write-failed', epoch, what, message: error.message }
-      }
-    })
-  }
-
-  private async complete(epoch: number, final: boolean, savepoints: readonly string[]): Promise<Command> {
-    const { writer, clock, worker } = this.settings
-    const head = await writer.prepare(epoch, final, savepoints)
-    this.command({ kind: 'attempted', epoch })
-    const { outboxes, snapshots } = await writer.decide(head)
-    this.storeKeeper?.decided(epoch, snapshots)
-    const now = clock.now()
-    const bytes = head.manifest.stages.reduce(
-      (sum, stage) => sum + stage.files.reduce((all, file) => all + (file.epoch === epoch ? file.sizeBytes : 0), 0),
-      0
-    )
-    this.lastCheckpoint = { epoch, completedAt: now, durationMs: Math.max(0, now - worker.triggeredAt), bytes }
-    this.decisions = this.decisions.filter(({ done }) => !done(savepoints))
-    return { kind: 'decided', epoch, chunks: this.chunksOf(outboxes, head.hash) }
+  /** What storage refuses makes the worker decline the epoch; anything else ends the generation. */
+  private async write(epoch: number, snapshot: TaskSnapshot): Promise<Command> {
+    try {
+      await this.settings.files.write(epoch, snapshot)
+      return { kind: 'written', epoch, task: snapshot.task }
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
+      return { kind: 'write-failed', epoch, message: error.message }
+    }
   }
 
   private chunksOf(outboxes: readonly OutboxRef[], manifestHash: string): Map<SlotMachine, DecidedChunk[]> {
+    const elsewhere = (slot: number): boolean => !this.settings.worker.ownsSlot(slot)
     const chunks = new Map<SlotMachine, DecidedChunk[]>()
     for (const ref of [...outboxes].sort((a, b) => a.epoch - b.epoch))
       for (const section of ref.sections) {
         const key = slotKey({ sink: section.sink, stage: ref.stage, slot: section.slot })
         const slot = this.settings.worker.slots.get(key)
+        if (slot === undefined && elsewhere(section.slot)) continue
         if (slot === undefined)
           throw new CodedError(
             'RECOVERY_HALTED',

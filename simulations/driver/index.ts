@@ -136,7 +136,7 @@ class World {
       await new Promise(resolve => setImmediate(resolve))
       if (failure !== undefined) throw failure.error
       if (shell.isOver || !worker.changed) return
-      shell.command({ kind: 'checkpoint' })
+      void shell.checkpoint().catch(() => undefined)
     }
   }
 
@@ -144,7 +144,7 @@ class World {
     const limit = this.clock.now() + ms
     await this.settle()
     while (this.clock.step(limit)) await this.settle()
-    if (this.incarnation?.kind === 'running') this.incarnation.shell.command({ kind: 'tick' })
+    if (this.incarnation?.kind === 'running') this.incarnation.shell.tick()
     await this.settle()
   }
 

@@ -94,7 +94,13 @@ void t.test('removals of old decisions that a crash undoes leave gaps that are n
   const opened = (): Promise<DecisionLog> => DecisionLog.open(new DirectoryStorage(files, '/s'), () => 'n')
   const log = await opened()
   for (let generation = 1; generation <= decisions; generation++)
-    await log.append({ kind: 'begins', generation, lineage: 1, parent: null })
+    await log.append({
+      kind: 'begins',
+      generation,
+      lineage: 1,
+      parent: null,
+      assignment: { tasks: ['self'], slots: [0] }
+    })
   await log.prune()
   files = files.crash(new Prng('undone'))
   const left = (await files.list('/s/decisions')).filter(name => Number(name) < decisions - 2000)

@@ -1,0 +1,127 @@
+/**
+ * A channel whose ends are in different workers.
+ *
+ *   task ─push─► OutgoingChannel ═frames═► connection ═► IncomingChannel ─peek─► task
+ *                     ▲                                        │
+ *                     └───────────── credit in bytes ──────────┘
+ *
+ * Invariants
+ * 1. Frames of a channel are numbered from 0 without a gap; a gap fails the generation.
+ * 2. What was sent and not credited stays within the window; one batch may overdraw it.
+ * 3. Nothing overtakes: a control element closes the batch before it.
+ */
+import { ByteWriter } from '../kernel/bytes.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
+import type { Key } from '../kernel/keys.ts'
+import { reached } from '../kernel/marks.ts'
+import { Channel, type ControlElement, type Outlet } from './channel.ts'
+import { encodeCredit, encodeElement, writeRecord, type ChannelName, type Frame } from './frames.ts'
+
+/** Bytes under way on one channel: more would delay the barriers behind them. */
+export const windowBytes = 256 * 1024
+/** A frame's worth of records. */
+const batchBytes = 32 * 1024
+/** Credit is returned in pieces of this size, so that it is not one frame per batch. */
+const creditBytes = windowBytes / 8
+
+export class OutgoingChannel implements Outlet {
+  readonly name: ChannelName
+  /** Worker at the other end. */
+  readonly peer: string
+  private readonly frames: Uint8Array[] = []
+  private readonly open = new ByteWriter(1024)
+  private count = 0
+  private sequence = 0
+  private used = 0
+  private closed = false
+
+  constructor(name: ChannelName, peer: string) {
+    this.name = name
+    this.peer = peer
+  }
+
+  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+    assert(!this.closed, 'a record after the end of a channel')
+    writeRecord(this.open, key, value, time, origin, offset, path)
+    this.count++
+    if (this.open.length >= batchBytes) this.closeBatch()
+  }
+
+  control(element: ControlElement): void {
+    assert(!this.closed, `a ${element.kind} after the end of a channel`)
+    this.closeBatch()
+    this.frames.push(encodeElement(this.name, this.sequence++, element))
+    if (element.kind === 'end') this.closed = true
+  }
+
+  get full(): boolean {
+    return this.used >= windowBytes
+  }
+
+  /** Frames to be sent now. */
+  take(): Uint8Array[] {
+    this.closeBatch()
+    return this.frames.splice(0)
+  }
+
+  credited(sizeBytes: number): void {
+    this.used -= sizeBytes
+    if (this.used < 0) throw new CodedError('FRAME_MALFORMED', `credit for ${-this.used} bytes that were never sent`)
+  }
+
+  private closeBatch(): void {
+    if (this.count === 0) return
+    const frame = encodeElement(this.name, this.sequence++, {
+      kind: 'records',
+      count: this.count,
+      records: this.open
+    })
+    // What the receiver counts: the body, without length and checksum.
+    this.used += frame.length - 8
+    this.frames.push(frame)
+    this.open.reset()
+    this.count = 0
+  }
+}
+
+export class IncomingChannel extends Channel {
+  readonly name: ChannelName
+  readonly peer: string
+  private expected = 0
+  private readonly sizes: number[] = []
+  private handled = 0
+
+  constructor(name: ChannelName, peer: string) {
+    super()
+    this.name = name
+    this.peer = peer
+  }
+
+  receive({ sequence, element, sizeBytes }: Extract<Frame, { kind: 'element' }>): void {
+    if (sequence !== this.expected) {
+      reached('exchange: a gap in a channel')
+      throw new CodedError(
+        'FRAME_MALFORMED',
+        `channel ${this.name.edge}/${this.name.from}/${this.name.to}: frame ${sequence} came where ${this.expected} was due`
+      )
+    }
+    this.expected++
+    if (element.kind === 'records') {
+      this.batch(element)
+      this.sizes.push(sizeBytes)
+    } else this.control(element)
+  }
+
+  override shift(): void {
+    if (this.peek()?.kind === 'records') this.handled += this.sizes.shift() as number
+    super.shift()
+  }
+
+  /** A frame that returns credit, when enough was handled or nothing is left. */
+  takeCredit(): Uint8Array | undefined {
+    if (this.handled === 0 || (this.handled < creditBytes && !this.empty)) return undefined
+    const credit = encodeCredit(this.name, this.handled)
+    this.handled = 0
+    return credit
+  }
+}

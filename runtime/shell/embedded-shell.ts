@@ -1,0 +1,137 @@
+/** A cluster of one: the leader and the only worker of a job in one process, joined by calls. */
+import type { CheckpointLeader } from '../core/checkpoint-leader.ts'
+import type { Worker } from '../core/worker.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { CheckpointWriter } from './checkpoint-writer.ts'
+import { LeaderShell } from './leader-shell.ts'
+import type { WorkerShell } from './worker-shell.ts'
+
+export interface EmbeddedSettings {
+  readonly name: string
+  readonly worker: Worker
+  readonly shell: WorkerShell
+  readonly leader: CheckpointLeader
+  readonly writer: CheckpointWriter
+  readonly clock: Clock
+}
+
+export class EmbeddedShell {
+  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
+  private readonly settings: EmbeddedSettings
+  private readonly leaderShell: LeaderShell
+  private readonly requestedSavepoints = new Set<string>()
+  private decisions: { readonly done: (savepoints: readonly string[]) => boolean }[] = []
+  private settle!: (how: 'finished' | 'drained') => void
+
+  constructor(settings: EmbeddedSettings) {
+    this.settings = settings
+    const { name, shell, leader, writer, clock } = settings
+    this.leaderShell = new LeaderShell({
+      leader,
+      writer,
+      clock,
+      trigger: (epoch, last) => shell.command({ kind: 'trigger', epoch, last }),
+      abandon: epoch => shell.command({ kind: 'abandon', epoch }),
+      decided: ({ manifest, hash }) => {
+        shell.decided(manifest.epoch, hash)
+        this.decisions = this.decisions.filter(({ done }) => !done(manifest.savepointNames))
+      },
+      ended: how => {
+        this.settle(how)
+        void shell.stop()
+      },
+      failed: error => shell.fail(error)
+    })
+    shell.onStep = () => this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
+    const how = new Promise<'finished' | 'drained'>(resolve => (this.settle = resolve))
+    this.ended = Promise.race([how, shell.ended.then(() => 'stopped' as const)])
+    this.ended.catch(() => undefined)
+  }
+
+  start(): void {
+    this.settings.shell.start()
+  }
+
+  /** A checkpoint of everything read so far. Resolves with its epoch; with the newest one when nothing has changed since. */
+  checkpoint(): Promise<number> {
+    const { worker, writer, leader } = this.settings
+    const newest = (): number => writer.head?.manifest.epoch ?? 0
+    const after = leader.pendingEpoch ?? newest()
+    if (leader.pendingEpoch === undefined && !worker.changed) return Promise.resolve(newest())
+    const decided = this.whenDecided(() => (newest() > after || !worker.changed ? newest() : undefined))
+    this.leaderShell.command({ kind: 'checkpoint' })
+    return decided
+  }
+
+  /** A checkpoint that stays until it is dropped. */
+  async savepoint(name: string): Promise<{ readonly name: string; readonly epoch: number }> {
+    const { writer } = this.settings
+    const { savepointNames = [], savepoints = [] } = writer.head?.manifest ?? {}
+    const taken = savepointNames.includes(name) || savepoints.some(each => each.name === name)
+    if (taken || this.requestedSavepoints.has(name))
+      throw new CodedError('OPTION_INVALID', `there is a savepoint "${name}" already; choose another name`)
+    this.requestedSavepoints.add(name)
+    const decided = this.whenDecided(savepoints =>
+      savepoints.includes(name) ? (writer.head?.manifest.epoch ?? 0) : undefined
+    )
+    this.leaderShell.command({ kind: 'checkpoint', savepoint: name })
+    return { name, epoch: await decided }
+  }
+
+  /** Reads no more, takes a last checkpoint, publishes it and ends. */
+  drain(): void {
+    this.settings.shell.command({ kind: 'drain' })
+    this.leaderShell.command({ kind: 'drain' })
+  }
+
+  tick(): void {
+    this.settings.shell.command({ kind: 'tick' })
+  }
+
+  get lastCheckpoint(): LeaderShell['lastCheckpoint'] {
+    return this.leaderShell.lastCheckpoint
+  }
+  get published(): ReadonlyMap<string, number> {
+    return this.settings.shell.published
+  }
+  get isOver(): boolean {
+    return this.settings.shell.isOver
+  }
+
+  /** Why no checkpoint completes at the moment, undefined when all is well. */
+  get trouble(): string | undefined {
+    return this.leaderShell.trouble ?? this.settings.shell.trouble
+  }
+
+  /** Resolves when no effect is under way and no work is scheduled: only input or time can move it on. */
+  async quiet(): Promise<void> {
+    do await this.settings.shell.quiet()
+    while (!this.isOver && this.leaderShell.pending > 0 && (await this.nextTurn()))
+  }
+
+  async stop(): Promise<void> {
+    await this.settings.shell.stop()
+    await this.leaderShell.stop()
+  }
+
+  private nextTurn(): Promise<true> {
+    return new Promise(resolve => this.settings.clock.yield(() => resolve(true)))
+  }
+
+  private whenDecided(epochOf: (savepoints: readonly string[]) => number | undefined): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.decisions.push({
+        done: savepoints => {
+          const epoch = epochOf(savepoints)
+          if (epoch !== undefined) resolve(epoch)
+          return epoch !== undefined
+        }
+      })
+      this.ended.then(
+        how => reject(new CodedError('NOT_RUNNING', `the job ended (${how}) before the checkpoint was decided`)),
+        reject
+      )
+    })
+  }
+}

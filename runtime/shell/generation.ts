@@ -1,0 +1,318 @@
+/**
+ * Opens a worker's part of one generation: checks that the code can take the stored state, restores its tasks from the checkpoint, and
+ * hands over a shell ready to start. The same for one process and for many, for production and the simulator; only the ports differ.
+ */
+import { defineActor } from '../../actors/definition.ts'
+import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
+import type { Plan, SourceNode } from '../../actors/plan.ts'
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import { stageRecords } from '../../checkpoint/recovery.ts'
+import type { StateRecord } from '../../checkpoint/state-file.ts'
+import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint/state-store.ts'
+import type { CheckpointStorage } from '../../checkpoint/storage.ts'
+import { taskOfKeyGroup, type Assignment } from '../core/assignment.ts'
+import type { KeyedTask } from '../core/keyed-task.ts'
+import type { PartitionProgress } from '../core/source-task.ts'
+import type { StageGraph } from '../core/stage-graph.ts'
+import type { SinkLimits } from '../core/task-outputs.ts'
+import { slotKey } from '../core/topology.ts'
+import { Worker } from '../core/worker.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Appender, LogReader } from '../ports/log.ts'
+import type { Publisher } from '../ports/publisher.ts'
+import type { Head } from './checkpoint-writer.ts'
+import { sha256 } from './sha256.ts'
+import { recordWrites, storeReader } from './store-keeper.ts'
+import { TaskFiles, type FileSettings, type Probe } from './task-files.ts'
+import { WorkerShell } from './worker-shell.ts'
+
+export interface Ports {
+  readonly clock: Clock
+  readonly storage: CheckpointStorage
+  readonly reader: (source: SourceNode) => LogReader
+  /** By sink name; `dead-letters` included. Sinks that are not transactional are absent. */
+  readonly publishers: ReadonlyMap<string, Publisher>
+  readonly appenders: ReadonlyMap<string, Appender>
+  readonly nonce: () => string
+  readonly probe?: Probe
+  readonly onTap?: (handle: string, value: unknown) => void
+  /** Makes an empty local store; asked when the plan bounds what stays in memory. */
+  readonly store: () => Promise<StateStore>
+  /** Freeze events, and notice state that changes between handlers. */
+  readonly check?: boolean
+  /** Stages whose stored state is given up, though the job has no such stage any more. */
+  readonly dropState?: readonly string[]
+  readonly limits?: { readonly pendingLimitBytes?: number; readonly checkpointTimeoutMs?: number }
+  /** Hashes files; default: by the platform, off the event loop. */
+  readonly sha256?: (bytes: Uint8Array) => Promise<string>
+}
+
+/** What the code and the stored state say about each stage. */
+export interface Prepared {
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
+}
+
+export interface GenerationSettings {
+  readonly graph: StageGraph
+  readonly ports: Ports
+  readonly prepared: Prepared
+  /** The checkpoint it begins from. */
+  readonly head: Head | undefined
+  readonly lineage: number
+  readonly generation: number
+  /** This process. */
+  readonly worker: string
+  readonly assignment: Assignment
+  /** Takes a frame to another worker. */
+  readonly send?: (peer: string, frame: Uint8Array) => void
+}
+
+export interface Generation {
+  readonly worker: Worker
+  readonly shell: WorkerShell
+  /** Where every partition of each source begins. */
+  readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
+}
+
+/** More would be lost time after a crash and memory now; half of it asks for a checkpoint at once. */
+const defaultPendingLimitBytes = 128 * 1024 * 1024
+
+/** Throws STATE_INCOMPATIBLE naming everything that does not fit. */
+export function prepare(graph: StageGraph, manifest: Manifest | undefined, dropState: readonly string[]): Prepared {
+  const prepared = define(graph, manifest)
+  if (manifest !== undefined) refuseChanges(graph.plan, graph, manifest, dropState)
+  return prepared
+}
+
+export async function openGeneration(settings: GenerationSettings): Promise<Generation> {
+  const { graph, ports, prepared, head, lineage, generation, assignment } = settings
+  const { plan } = graph
+  const manifest = head?.manifest
+  const readers = new Map<number, LogReader>()
+  const partitions = new Map<string, readonly PartitionProgress[]>()
+  for (const stage of graph.stages) {
+    if (stage.kind !== 'source') continue
+    const reader = ports.reader(stage.node)
+    readers.set(stage.index, reader)
+    partitions.set(stage.name, await positions(stage.node, reader, manifest))
+  }
+  const limits = new Map<string, SinkLimits>()
+  for (const [sink, publisher] of ports.publishers) limits.set(sink, await publisher.describe())
+
+  const store = plan.cacheBytes === undefined ? undefined : await ports.store()
+  const worker = new Worker({
+    graph,
+    lineage,
+    generation,
+    owner: ports.nonce(),
+    worker: settings.worker,
+    assignment,
+    epoch: manifest?.epoch ?? 0,
+    leftSlots: leftSlots(manifest, ports.publishers),
+    cacheBytes: cachePerTask(graph, assignment, settings.worker),
+    check: ports.check === true,
+    ...(store === undefined ? {} : { readerOf: (stage: number, task: number) => storeReader(store, stage, task) }),
+    ...prepared,
+    partitions,
+    limits,
+    floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
+    pendingLimitBytes: pendingLimit(plan, ports),
+    ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
+  })
+  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)
+  const { clock, storage, publishers, appenders } = ports
+  const shell = new WorkerShell({
+    worker,
+    files: new TaskFiles(fileSettings(settings)),
+    clock,
+    storage,
+    readers,
+    publishers,
+    appenders,
+    unpublished: { epoch: manifest?.epoch ?? 0, hash: head?.hash ?? '', outboxes: manifest?.outboxes ?? [] },
+    ...(store === undefined ? {} : { store }),
+    ...(ports.probe === undefined ? {} : { probe: ports.probe }),
+    ...(settings.send === undefined ? {} : { send: settings.send })
+  })
+  return { worker, shell, partitions }
+}
+
+export function fileSettings({
+  graph,
+  ports,
+  lineage,
+  generation
+}: Pick<GenerationSettings, 'graph' | 'ports' | 'lineage' | 'generation'>): FileSettings {
+  const { storage, nonce, probe } = ports
+  return {
+    job: graph.plan.job,
+    lineage,
+    generation,
+    storage,
+    nonce,
+    sha256: ports.sha256 ?? sha256,
+    ...(probe === undefined ? {} : { probe })
+  }
+}
+
+export function pendingLimit(plan: Plan, { limits }: Ports): number {
+  if (limits?.pendingLimitBytes !== undefined) return limits.pendingLimitBytes
+  return plan.cacheBytes === undefined ? defaultPendingLimitBytes : pendingFor(plan.cacheBytes)
+}
+
+/** Where the partitions of every source stand, for checkpoint 0. */
+export async function startPositions(
+  graph: StageGraph,
+  reader: Ports['reader']
+): Promise<{ readonly name: string; readonly partitions: readonly PartitionProgress[] }[]> {
+  const found = []
+  for (const stage of graph.stages) {
+    if (stage.kind !== 'source') continue
+    const opened = reader(stage.node)
+    found.push({ name: stage.name, partitions: await positions(stage.node, opened, undefined) })
+    await opened.close()
+  }
+  return found
+}
+
+function define(
+  graph: StageGraph,
+  manifest: Manifest | undefined
+): {
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
+} {
+  const definitions = new Map<string, ActorDefinition>()
+  const schemas = new Map<string, { list: StoredActorSchema[]; index: number }>()
+  const problems: string[] = []
+  for (const stage of graph.stages) {
+    if (stage.kind !== 'keyed') continue
+    const definition = defineActor(stage.node.actor, stage.name)
+    const list = [...((manifest?.stages.find(each => each.name === stage.name)?.schemas ?? []) as StoredActorSchema[])]
+    for (const stored of list) problems.push(...definition.accepts(stored))
+    const text = JSON.stringify(definition.schema)
+    let index = list.findIndex(stored => JSON.stringify(stored) === text)
+    if (index < 0) index = list.push(definition.schema) - 1
+    definitions.set(stage.name, definition)
+    schemas.set(stage.name, { list, index })
+  }
+  if (problems.length > 0)
+    throw new CodedError(
+      'STATE_INCOMPATIBLE',
+      `the stored state does not fit the code:\n  - ${[...new Set(problems)].join('\n  - ')}`
+    )
+  return { definitions, schemas }
+}
+
+function refuseChanges(plan: Plan, graph: StageGraph, manifest: Manifest, dropState: readonly string[]): void {
+  const problems: string[] = []
+  if (plan.keyGroups !== manifest.keyGroups)
+    problems.push(`keyGroups was ${manifest.keyGroups} and is ${plan.keyGroups}; it is fixed for the life of the state`)
+  if (plan.slots !== manifest.slots)
+    problems.push(`slots was ${manifest.slots} and is ${plan.slots}; it is fixed for the life of the state`)
+  for (const stage of manifest.stages)
+    if (
+      stage.files.length > 0 &&
+      !dropState.includes(stage.name) &&
+      !graph.stages.some(each => each.kind === 'keyed' && each.name === stage.name)
+    )
+      problems.push(
+        `stage "${stage.name}" has stored state, but the job has no such stage; give it up with --drop-state ${stage.name}`
+      )
+  for (const name of dropState)
+    if (graph.stages.some(stage => stage.name === name))
+      problems.push(`stage "${name}" is in the job: its state cannot be dropped; start over with --fresh`)
+  if (problems.length > 0)
+    throw new CodedError('STATE_INCOMPATIBLE', `the job has changed:\n  - ${problems.join('\n  - ')}`)
+}
+
+async function positions(
+  node: SourceNode,
+  reader: LogReader,
+  manifest: Manifest | undefined
+): Promise<PartitionProgress[]> {
+  const known = manifest?.sources.find(each => each.name === node.name)?.partitions ?? []
+  const found = await reader.partitions()
+  const missing = known.find(each => found[each.partition]?.name !== each.name)
+  if (missing !== undefined)
+    throw new CodedError(
+      'INPUT_REGRESSED',
+      `source "${node.name}": partition "${missing.name}" of the checkpoint is not there any more`
+    )
+  const from = 'from' in node.source ? node.source.from : 'earliest'
+  const progress: PartitionProgress[] = []
+  for (const [partition, { name }] of found.entries())
+    progress.push(
+      known.find(each => each.partition === partition) ?? {
+        partition,
+        name,
+        position: await reader.start(partition, known.length > 0 ? 'earliest' : from),
+        greatestTime: null,
+        watermark: null,
+        finished: false
+      }
+    )
+  return progress
+}
+
+/** Whatever has unpublished output is published, whether or not its stage is still there. */
+function leftSlots(
+  manifest: Manifest | undefined,
+  publishers: ReadonlyMap<string, Publisher>
+): { sink: string; stage: string; slot: number }[] {
+  const slots = manifest?.outboxes.flatMap(({ stage, sections }) =>
+    sections.map(({ sink, slot }) => ({ sink, stage, slot }))
+  )
+  return (slots ?? []).filter(({ sink }) => publishers.has(sink))
+}
+
+function cachePerTask({ stages, plan }: StageGraph, assignment: Assignment, worker: string): number | undefined {
+  const own = assignment.tasks.filter(each => each === worker).length
+  const tasks = stages.filter(stage => stage.kind === 'keyed').length * own
+  return plan.cacheBytes === undefined ? undefined : plan.cacheBytes / Math.max(1, tasks)
+}
+
+/** What waits for a checkpoint may take as much again as the cache, within reason. */
+function pendingFor(cacheBytes: number): number {
+  return Math.min(128 * 1024 * 1024, Math.max(16 * 1024 * 1024, cacheBytes))
+}
+
+/** Brings every record of the checkpoint to its task, or into the store when there is one. */
+async function restore(
+  worker: Worker,
+  graph: StageGraph,
+  manifest: Manifest,
+  storage: CheckpointStorage,
+  store: StateStore | undefined
+): Promise<void> {
+  const { slots } = worker.assignment
+  for (const stage of graph.stages) {
+    const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
+    if (stored === undefined) continue
+    const tasks = worker.keyedTasks(stage.index)
+    const taskOf = (keyGroup: number): KeyedTask | undefined => {
+      const task = taskOfKeyGroup(keyGroup, slots)
+      return tasks.find(each => each.settings.task === task)
+    }
+    const records = stageRecords(storage, manifest, stored)
+    if (store === undefined)
+      for await (const { keyGroup, key, value } of records) {
+        if (value !== undefined) taskOf(keyGroup)?.restoreRecord(key, value)
+      }
+    else await store.apply(storeWrites(records, taskOf))
+    const bySlot = stored.watermarks.map(time => time ?? -Infinity)
+    for (const task of tasks) task.restoreProgress(bySlot)
+  }
+}
+
+async function* storeWrites(
+  records: AsyncIterable<StateRecord>,
+  taskOf: (keyGroup: number) => KeyedTask | undefined
+): AsyncGenerator<StoreWrite | StorePrefixDelete> {
+  for await (const record of records) {
+    const task = taskOf(record.keyGroup)
+    if (task !== undefined) yield* recordWrites(task, record)
+  }
+}
