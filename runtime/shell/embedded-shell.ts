@@ -39,7 +39,7 @@ export class EmbeddedShell {
       },
       ended: how => {
         this.settle(how)
-        void shell.stop()
+        shell.halt()
       },
       failed: error => shell.fail(error)
     })

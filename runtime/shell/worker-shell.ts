@@ -127,12 +127,16 @@ export class WorkerShell {
       await new Promise<void>(resolve => this.waiters.push(resolve))
   }
 
-  /** Nothing is done any more; what is under way is waited for. */
+  /** Does nothing any more; its state can still be read. */
+  halt(): void {
+    if (this.over) return
+    this.close()
+    this.settle.resolve()
+  }
+
+  /** Lets go of everything; what is under way is waited for. */
   async stop(): Promise<void> {
-    if (!this.over) {
-      this.close()
-      this.settle.resolve()
-    }
+    this.halt()
     for (const reader of this.settings.readers.values()) await reader.close()
     for (const producer of this.producers.values()) await producer.close()
     await this.storeKeeper?.close()

@@ -1,0 +1,373 @@
+/**
+ * The leader of a cluster: knows the workers by their reports, decides when a generation must end and who runs the next one.
+ *
+ *   gathering ─enough workers─► beginning ─begun─► running ──── a worker lost or failed ────► beginning
+ *                                   ▲                 │ a worker came, leaves, drain
+ *                                   │                 ▼
+ *                                   └─ last epoch ─ stopping          finished or drained ─► over
+ *
+ * Owns the checkpoints of the generation that runs (`CheckpointLeader`). What it decides becomes true only in the decision log, which
+ * the shell writes; a leader that loses there resigns.
+ *
+ * Invariants
+ * 1. A worker counts as alive by when it was heard here, on this worker's clock; no other clock is looked at.
+ * 2. Only workers with the leader's own plan get tasks.
+ * 3. A planned change of the assignment (join, leave, rescale) stops behind a decided and published checkpoint; nothing is rolled back.
+ * 4. Without progress, generations begin at growing distances.
+ */
+import { reached } from '../kernel/marks.ts'
+import { assign, workersOf, type Assignment } from './assignment.ts'
+import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
+import type { Directive, Report } from './cluster-messages.ts'
+
+export interface ClusterTiming {
+  /** How often reports and directives are repeated. */
+  readonly heartbeatMs: number
+  /** A worker that was not heard for so long is lost. */
+  readonly lostAfterMs: number
+  /** How long a new leader waits for workers to be heard. */
+  readonly gatherMs: number
+  /** A generation of which a worker does not run after so long is given up. */
+  readonly startTimeoutMs: number
+  readonly checkpointTimeoutMs: number
+}
+
+export interface ClusterLeaderSettings {
+  readonly worker: string
+  readonly plan: string
+  readonly term: number
+  readonly slots: number
+  readonly tasksPerWorker: number
+  readonly intervalMs: number
+  readonly pendingLimitBytes: number
+  readonly timing: ClusterTiming
+  /** Of the newest generation in the decision log. */
+  readonly previous: Assignment | undefined
+}
+
+export type ClusterCommand =
+  | { readonly kind: 'heard'; readonly report: Report }
+  /** The generation stands in the decision log. */
+  | { readonly kind: 'begun'; readonly generation: number; readonly epoch: number }
+  | { readonly kind: 'begin-failed'; readonly message: string }
+  /** What became of a checkpoint action. */
+  | { readonly kind: 'checkpoint'; readonly command: CheckpointCommand }
+  /** The decision of an epoch stands. */
+  | { readonly kind: 'decided'; readonly epoch: number; readonly hash: string }
+  /** End the job behind a last checkpoint. */
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'tick' }
+
+export type ClusterAction =
+  | { readonly kind: 'begin'; readonly assignment: Assignment }
+  | { readonly kind: 'complete'; readonly action: Extract<CheckpointAction, { kind: 'complete' }> }
+  | { readonly kind: 'announce'; readonly directive: Directive }
+  | { readonly kind: 'over'; readonly how: 'finished' | 'drained' }
+
+interface Member {
+  readonly report: Report
+  readonly heardAt: number
+}
+
+interface Running {
+  readonly generation: number
+  readonly assignment: Assignment
+  readonly workers: readonly string[]
+  readonly checkpoints: CheckpointLeader
+  readonly since: number
+  trigger: Directive['trigger']
+  abandoned: number
+  decided: Directive['decided']
+  timeouts: number
+  /** Why it is stopped as planned. */
+  stopping: 'reassign' | 'drain' | undefined
+}
+
+/** Checkpoints that ran out of time before the generation is given up: something is stuck though everybody reports. */
+const stuckAfterTimeouts = 2
+const firstBackoffMs = 200
+const longestBackoffMs = 30_000
+
+export class ClusterLeader {
+  private readonly settings: ClusterLeaderSettings
+  private readonly members = new Map<string, Member>()
+  private previous: Assignment | undefined
+  private running: Running | undefined
+  private beginning: Assignment | undefined
+  private phase: Directive['phase'] = 'waiting'
+  private sequence = 0
+  private gatherUntil: number | undefined
+  private notBefore = 0
+  /** Generations begun since the last decided checkpoint. */
+  private fruitless = 0
+  private draining = false
+  private announceAt = 0
+  private dirty = true
+  /** Why the last generation ended. */
+  lastFailure: string | undefined
+
+  constructor(settings: ClusterLeaderSettings) {
+    this.settings = settings
+    this.previous = settings.previous
+  }
+
+  step(command: ClusterCommand, now: number): ClusterAction[] {
+    const actions: ClusterAction[] = []
+    this.gatherUntil ??= now + this.settings.timing.gatherMs
+    switch (command.kind) {
+      case 'heard':
+        this.heard(command.report, now, actions)
+        break
+      case 'begun':
+        this.begun(command.generation, command.epoch, now)
+        break
+      case 'begin-failed':
+        this.beginning = undefined
+        this.giveUp(command.message, now)
+        break
+      case 'checkpoint':
+        this.checkpoint(command.command, now, actions)
+        break
+      case 'decided':
+        if (this.running === undefined) break
+        this.running.decided = { epoch: command.epoch, hash: command.hash }
+        this.running.timeouts = 0
+        this.fruitless = 0
+        this.dirty = true
+        this.checkpoint({ kind: 'decided', epoch: command.epoch }, now, actions)
+        break
+      case 'drain':
+        this.draining = true
+        break
+      case 'tick':
+        this.checkpoint({ kind: 'tick' }, now, actions)
+        break
+    }
+    this.watch(now, actions)
+    this.begin(now, actions)
+    this.announce(now, actions)
+    return actions
+  }
+
+  nextDeadlineMs(now: number): number {
+    const { heartbeatMs } = this.settings.timing
+    const checkpoint = this.running?.checkpoints.nextDeadlineMs() ?? Infinity
+    const begin = this.running === undefined && this.beginning === undefined ? this.earliestBegin() : Infinity
+    return Math.min(this.announceAt, now + heartbeatMs, checkpoint, begin > now ? begin : Infinity)
+  }
+
+  /** What the job waits for, for people. */
+  get waitingFor(): string[] {
+    const waiting: string[] = []
+    const { running } = this
+    if (this.lastFailure !== undefined) waiting.push(`the last generation ended: ${this.lastFailure}`)
+    if (running === undefined) return [...waiting, `a generation to begin (${this.members.size} workers are known)`]
+    const pending = running.checkpoints.pendingEpoch
+    if (pending !== undefined)
+      waiting.push(`epoch ${pending}: acknowledgements of ${running.checkpoints.missing.join(', ') || 'nobody'}`)
+    for (const worker of running.workers) {
+      const report = this.members.get(worker)?.report
+      if (report?.generation !== running.generation || report.state !== 'running')
+        waiting.push(`worker ${worker} to run generation ${running.generation}: it is ${report?.state ?? 'unknown'}`)
+      else if (report.report?.recovered !== true) waiting.push(`worker ${worker} to recover its slots`)
+    }
+    return waiting
+  }
+
+  private heard(report: Report, now: number, actions: ClusterAction[]): void {
+    const known = this.members.get(report.worker)
+    if (known !== undefined && known.report.sequence >= report.sequence) {
+      reached('cluster leader: a report that is repeated or late')
+      return
+    }
+    this.members.set(report.worker, { report, heardAt: now })
+    const { running } = this
+    if (running === undefined || report.generation !== running.generation) return
+    if (report.state === 'failed' && running.workers.includes(report.worker))
+      return this.giveUp(`worker ${report.worker}: ${report.error ?? 'failed'}`, now)
+    if (report.report !== undefined)
+      this.checkpoint({ kind: 'report', worker: report.worker, report: report.report }, now, actions)
+  }
+
+  private checkpoint(command: CheckpointCommand, now: number, actions: ClusterAction[]): void {
+    const { running } = this
+    if (running === undefined) return
+    for (const action of running.checkpoints.step(command, now))
+      switch (action.kind) {
+        case 'trigger':
+          running.trigger = { epoch: action.epoch, last: action.last }
+          this.dirty = true
+          break
+        case 'abandon':
+          running.abandoned = action.epoch
+          running.timeouts++
+          this.dirty = true
+          break
+        case 'complete':
+          actions.push({ kind: 'complete', action })
+          break
+        case 'ended':
+          this.ended(action.how, now, actions)
+      }
+  }
+
+  private ended(how: 'finished' | 'drained', now: number, actions: ClusterAction[]): void {
+    const stopping = this.running?.stopping
+    if (how === 'drained' && stopping === 'reassign') {
+      reached('cluster leader: a planned change of the assignment')
+      this.previous = this.running?.assignment
+      this.running = undefined
+      this.notBefore = now
+      return
+    }
+    this.phase = how
+    this.dirty = true
+    actions.push({ kind: 'over', how })
+  }
+
+  /** Looks after the generation that runs. */
+  private watch(now: number, actions: ClusterAction[]): void {
+    const { running } = this
+    const { timing } = this.settings
+    if (running === undefined || this.isOver) return
+    for (const worker of running.workers) {
+      const member = this.members.get(worker)
+      if (member === undefined || now - member.heardAt > timing.lostAfterMs) {
+        if (member === undefined && now - running.since <= timing.lostAfterMs) continue
+        reached('cluster leader: a worker lost')
+        return this.giveUp(`worker ${worker} was not heard for ${timing.lostAfterMs} ms`, now)
+      }
+      const runs = member.report.generation === running.generation && member.report.state === 'running'
+      if (!runs && now - running.since > timing.startTimeoutMs) {
+        reached('cluster leader: a worker that does not start')
+        return this.giveUp(`worker ${worker} did not run within ${timing.startTimeoutMs} ms`, now)
+      }
+    }
+    if (running.timeouts >= stuckAfterTimeouts) {
+      reached('cluster leader: a generation that is stuck')
+      return this.giveUp(`${running.timeouts} checkpoints were given up one after the other`, now)
+    }
+    if (running.stopping !== undefined) return
+    if (this.draining) running.stopping = 'drain'
+    else if (this.wantsOther(now)) running.stopping = 'reassign'
+    if (running.stopping !== undefined) this.checkpoint({ kind: 'drain' }, now, actions)
+  }
+
+  /** Whether other workers should run the job than those that do. */
+  private wantsOther(now: number): boolean {
+    const { running } = this
+    const able = this.able(now)
+    if (running === undefined || able.length === 0) return false
+    const next = this.assignment(able)
+    const same = (a: readonly string[], b: readonly string[]): boolean => [...a].sort().join() === [...b].sort().join()
+    return !same(workersOf(next), running.workers)
+  }
+
+  /** Workers that may get tasks. */
+  private able(now: number): Report[] {
+    const { plan, timing } = this.settings
+    const alive = [...this.members.values()]
+      .filter(({ heardAt }) => now - heardAt <= timing.lostAfterMs)
+      .map(({ report }) => report)
+      .filter(report => report.plan === plan)
+    const staying = alive.filter(report => !report.leaving)
+    return (staying.length > 0 ? staying : alive).sort((a, b) => (a.worker < b.worker ? -1 : 1))
+  }
+
+  private assignment(able: readonly Report[]): Assignment {
+    const { slots, tasksPerWorker } = this.settings
+    const workers = able.map(report => report.worker)
+    return assign(this.heirs(this.running?.assignment ?? this.previous, able), workers, tasksPerWorker, slots)
+  }
+
+  /** What a process had before it was started again is its own still. */
+  private heirs(previous: Assignment | undefined, able: readonly Report[]): Assignment | undefined {
+    if (previous === undefined) return undefined
+    const nameOf = (worker: string): string => worker.slice(0, worker.lastIndexOf('#'))
+    const tasks = previous.tasks.map(worker => {
+      if (able.some(report => report.worker === worker)) return worker
+      return able.find(report => report.name === nameOf(worker))?.worker ?? worker
+    })
+    return { tasks, slots: previous.slots }
+  }
+
+  private begin(now: number, actions: ClusterAction[]): void {
+    if (this.running !== undefined || this.beginning !== undefined || this.isOver) return
+    if (now < this.earliestBegin()) return
+    const able = this.able(now)
+    if (able.length === 0) return
+    this.beginning = this.assignment(able)
+    actions.push({ kind: 'begin', assignment: this.beginning })
+  }
+
+  private earliestBegin(): number {
+    return Math.max(this.gatherUntil ?? 0, this.notBefore)
+  }
+
+  private begun(generation: number, epoch: number, now: number): void {
+    const assignment = this.beginning
+    if (assignment === undefined) return
+    const { intervalMs, pendingLimitBytes, timing } = this.settings
+    const workers = workersOf(assignment)
+    this.beginning = undefined
+    this.fruitless++
+    const checkpoints = new CheckpointLeader({
+      workers,
+      epoch,
+      intervalMs,
+      pendingLimitBytes,
+      timeoutMs: timing.checkpointTimeoutMs
+    })
+    this.running = {
+      generation,
+      assignment,
+      workers,
+      checkpoints,
+      since: now,
+      trigger: null,
+      abandoned: 0,
+      decided: null,
+      timeouts: 0,
+      stopping: undefined
+    }
+    this.phase = 'running'
+    this.dirty = true
+  }
+
+  /** The generation cannot go on: the next begins from the newest checkpoint. */
+  private giveUp(why: string, now: number): void {
+    reached('cluster leader: a generation given up')
+    this.lastFailure = why
+    if (this.running !== undefined) this.previous = this.running.assignment
+    this.running = undefined
+    const backoff = this.fruitless === 0 ? 0 : firstBackoffMs * 2 ** Math.min(this.fruitless - 1, 10)
+    this.notBefore = now + Math.min(backoff, longestBackoffMs)
+  }
+
+  private get isOver(): boolean {
+    return this.phase === 'finished' || this.phase === 'drained'
+  }
+
+  private announce(now: number, actions: ClusterAction[]): void {
+    if (!this.dirty && now < this.announceAt) return
+    this.dirty = false
+    this.announceAt = now + this.settings.timing.heartbeatMs
+    const { running } = this
+    const addresses: Record<string, string> = {}
+    for (const worker of running?.workers ?? []) addresses[worker] = this.members.get(worker)?.report.address ?? ''
+    actions.push({
+      kind: 'announce',
+      directive: {
+        leader: this.settings.worker,
+        term: this.settings.term,
+        sequence: ++this.sequence,
+        phase: this.phase,
+        generation: running?.generation ?? 0,
+        addresses,
+        trigger: running?.trigger ?? null,
+        abandoned: running?.abandoned ?? 0,
+        decided: running?.decided ?? null
+      }
+    })
+  }
+}

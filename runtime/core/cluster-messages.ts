@@ -1,0 +1,79 @@
+/**
+ * What leader and workers tell each other over the control bus: two kinds of message, each a whole state with a number that grows. A lost
+ * one is made good by the next, a repeated or late one is recognised by its number; nothing waits for an answer.
+ */
+import type { WorkerReport } from './checkpoint-leader.ts'
+
+/** From a worker to whoever leads. */
+export interface Report {
+  /** One incarnation of one process. */
+  readonly worker: string
+  /** What stays the same when the process is started again. */
+  readonly name: string
+  readonly sequence: number
+  /** Where other workers connect to. */
+  readonly address: string
+  /** Workers with another plan wait as candidates. */
+  readonly plan: string
+  /** It wants to go once others have taken over what it runs. */
+  readonly leaving: boolean
+  /** 0 = none yet. */
+  readonly generation: number
+  readonly state: 'idle' | 'starting' | 'running' | 'failed'
+  /** Why it failed. */
+  readonly error?: string
+  /** Of a running generation. */
+  readonly report?: WorkerReport
+}
+
+/** From the leader to all workers. */
+export interface Directive {
+  readonly leader: string
+  /** Number of the decision by which it leads: a greater one wins. */
+  readonly term: number
+  readonly sequence: number
+  readonly phase: 'waiting' | 'running' | 'finished' | 'drained'
+  /** The generation that runs or is about to; 0 = none. The decision log says what it is. */
+  readonly generation: number
+  /** Where the workers of the generation can be reached. */
+  readonly addresses: Readonly<Record<string, string>>
+  /** The newest epoch triggered in the generation; `last`: sources read nothing any more. */
+  readonly trigger: { readonly epoch: number; readonly last: boolean } | null
+  /** Epochs up to this one that were not decided never will be. */
+  readonly abandoned: number
+  /** The newest epoch decided in the generation, with the hash of its manifest. */
+  readonly decided: { readonly epoch: number; readonly hash: string } | null
+}
+
+export const subjects = { reports: 'reports', directives: 'directives' } as const
+
+export function encodeMessage(message: Report | Directive): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(message))
+}
+
+/** Undefined for whatever is no report. */
+export function decodeReport(bytes: Uint8Array): Report | undefined {
+  const message = parse(bytes) as Partial<Report> | undefined
+  return typeof message?.worker === 'string' && isNumber(message.sequence) && isNumber(message.generation)
+    ? (message as Report)
+    : undefined
+}
+
+/** Undefined for whatever is no directive. */
+export function decodeDirective(bytes: Uint8Array): Directive | undefined {
+  const message = parse(bytes) as Partial<Directive> | undefined
+  return isNumber(message?.term) && isNumber(message.sequence) && isNumber(message.generation)
+    ? (message as Directive)
+    : undefined
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    const message = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
+    return typeof message === 'object' && message !== null ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isNumber = (value: unknown): value is number => Number.isSafeInteger(value)
