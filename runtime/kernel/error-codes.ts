@@ -48,6 +48,7 @@ export const errorCodes = {
   ),
   TOPIC_MISSING: user('Create the topic, or correct its name.'),
   OUTPUT_CONFLICT: external('The output holds other bytes under a name Cairn owns: move them away.'),
+  SINK_UNREACHABLE: external('Nothing was lost: it is tried again. Look at the named target and the way to it.', true),
   FENCED: external('A newer owner has taken over; this process must stop.'),
   // between workers
   FRAME_MALFORMED: external(

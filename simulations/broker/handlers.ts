@@ -1,0 +1,203 @@
+/** What a broker answers to each kind of request. */
+import { reached } from '../../runtime/kernel/marks.ts'
+import type { BrokerCluster } from './broker-cluster.ts'
+import type { Partition } from './partition.ts'
+import type { BrokerError, CallKind, NewBatch, Reply, Request, TopicPartition } from './requests.ts'
+
+type Handler<K extends CallKind> = (
+  cluster: BrokerCluster,
+  request: Request<K>,
+  reply: (answer: Reply<K>) => void,
+  broker: number | undefined
+) => void
+
+/** The partition, when this broker leads it now. */
+function led(cluster: BrokerCluster, at: TopicPartition, broker: number | undefined): Partition | BrokerError {
+  const partition = cluster.partition(at)
+  if (partition === undefined) return 'UNKNOWN_TOPIC_OR_PARTITION'
+  if (partition.leaderlessUntil > cluster.now) {
+    reached('broker: no leader')
+    return 'NOT_LEADER_OR_FOLLOWER'
+  }
+  if (cluster.isDown(partition.leader)) return 'NOT_LEADER_OR_FOLLOWER'
+  if (broker !== undefined && broker !== partition.leader) {
+    reached('broker: asked one that does not lead')
+    return 'NOT_LEADER_OR_FOLLOWER'
+  }
+  return partition
+}
+
+function coordinates(cluster: BrokerCluster, transactionalId: string, broker: number | undefined): BrokerError {
+  const found = cluster.coordinatorOf(transactionalId)
+  if (cluster.isDown(found.broker)) return 'COORDINATOR_NOT_AVAILABLE'
+  if (broker !== undefined && broker !== found.broker) {
+    reached('broker: asked one that does not coordinate')
+    return 'NOT_COORDINATOR'
+  }
+  if (found.loadingUntil > cluster.now) {
+    reached('broker: coordinator loads')
+    return 'COORDINATOR_LOAD_IN_PROGRESS'
+  }
+  return 'NONE'
+}
+
+function produceOne(
+  cluster: BrokerCluster,
+  request: Request<'Produce'>,
+  batch: NewBatch,
+  broker: number | undefined,
+  done: (error: BrokerError, baseOffset: number) => void
+): void {
+  const partition = led(cluster, batch, broker)
+  if (typeof partition === 'string') return done(partition, -1)
+  if (batch.sizeBytes > (cluster.topics.get(batch.topic)?.maxBatchBytes ?? 0)) return done('MESSAGE_TOO_LARGE', -1)
+  const { coordinator, options } = cluster
+  if (batch.transactional && !partition.isOpen(batch.producerId, batch.producerEpoch)) {
+    const transactionalId = request.transactionalId ?? ''
+    const at = { topic: batch.topic, partition: batch.partition }
+    if (request.version === 2) {
+      // KIP-890: the leader itself adds the partition.
+      const { producerId, producerEpoch } = batch
+      const home = coordinates(cluster, transactionalId, undefined)
+      const added =
+        home === 'NONE'
+          ? coordinator.addPartitions({ transactionalId, producerId, producerEpoch, partitions: [at] })
+          : home
+      if (added !== 'NONE') return done(ofLeader(added), -1)
+    } else if (options.verifiesPartitions) {
+      const verified = coordinator.verify(transactionalId, batch.producerId, batch.producerEpoch, at)
+      if (verified !== 'NONE') return done(verified, -1)
+    }
+  }
+  const serial = coordinator.serialOf(batch.producerId, batch.producerEpoch)
+  if (batch.transactional && serial === undefined) reached('broker: a write without a transaction')
+  partition.append(batch, serial, done)
+}
+
+/** How a leader tells its client what the coordinator told it. */
+function ofLeader(error: BrokerError): BrokerError {
+  if (error === 'PRODUCER_FENCED') return 'INVALID_PRODUCER_EPOCH'
+  if (error.startsWith('COORDINATOR') || error === 'NOT_COORDINATOR') return 'NOT_ENOUGH_REPLICAS'
+  return error
+}
+
+export const handlers: { readonly [K in CallKind]: Handler<K> } = {
+  Metadata: (cluster, { topics }, reply) =>
+    reply({
+      brokers: Array.from({ length: cluster.options.brokers }, (_, i) => i).filter(broker => !cluster.isDown(broker)),
+      topics: topics.map(topic => {
+        const found = cluster.topics.get(topic)
+        if (found === undefined) return { topic, error: 'UNKNOWN_TOPIC_OR_PARTITION', partitions: [] }
+        const partitions = found.partitions.map(({ leader, leaderlessUntil }) =>
+          leaderlessUntil > cluster.now || cluster.isDown(leader)
+            ? ({ error: 'LEADER_NOT_AVAILABLE', leader: -1 } as const)
+            : ({ error: 'NONE', leader } as const)
+        )
+        return { topic, error: 'NONE', partitions }
+      })
+    }),
+
+  DescribeConfigs: (cluster, { topic }, reply) => {
+    const configs = cluster.topics.get(topic)?.configs
+    reply(configs === undefined ? { error: 'UNKNOWN_TOPIC_OR_PARTITION', configs: {} } : { error: 'NONE', configs })
+  },
+
+  FindCoordinator: (cluster, { transactionalId }, reply) => {
+    const { broker } = cluster.coordinatorOf(transactionalId)
+    reply(cluster.isDown(broker) ? { error: 'COORDINATOR_NOT_AVAILABLE', broker: -1 } : { error: 'NONE', broker })
+  },
+
+  InitProducerId: (cluster, request, reply, broker) => {
+    const error = coordinates(cluster, request.transactionalId, broker)
+    reply(error === 'NONE' ? cluster.coordinator.initialise(request) : { error, producerId: -1, producerEpoch: -1 })
+  },
+
+  AddPartitionsToTxn: (cluster, request, reply, broker) => {
+    const unknown = request.partitions.some(at => cluster.partition(at) === undefined)
+    const error = unknown ? 'UNKNOWN_TOPIC_OR_PARTITION' : coordinates(cluster, request.transactionalId, broker)
+    reply({ error: error === 'NONE' ? cluster.coordinator.addPartitions(request) : error })
+  },
+
+  AddOffsetsToTxn: (cluster, request, reply, broker) => {
+    const error = coordinates(cluster, request.transactionalId, broker)
+    reply({ error: error === 'NONE' ? cluster.coordinator.addGroup(request) : error })
+  },
+
+  Produce: (cluster, request, reply, broker) => {
+    const partitions: Reply<'Produce'>['partitions'][number][] = []
+    let missing = request.batches.length
+    if (missing === 0) reply({ partitions })
+    request.batches.forEach((batch, i) => {
+      const { topic, partition } = batch
+      produceOne(cluster, request, batch, broker, (error, baseOffset) => {
+        partitions[i] = { topic, partition, error, baseOffset }
+        if (--missing === 0) reply({ partitions })
+      })
+    })
+  },
+
+  TxnOffsetCommit: (cluster, request, reply) => {
+    const { transactionalId, producerId, producerEpoch, group, offsets, version } = request
+    if (offsets.some(at => cluster.partition(at) === undefined)) return reply({ error: 'UNKNOWN_TOPIC_OR_PARTITION' })
+    if (version === 2) {
+      const added = cluster.coordinator.addGroup({ transactionalId, producerId, producerEpoch, group })
+      if (added !== 'NONE') return reply({ error: added })
+    }
+    if (cluster.coordinator.serialOf(producerId, producerEpoch) === undefined)
+      return reply({ error: 'INVALID_PRODUCER_EPOCH' })
+    cluster.groups.commitLater(group, producerId, offsets)
+    reply({ error: 'NONE' })
+  },
+
+  EndTxn: (cluster, request, reply, broker) => {
+    const error = coordinates(cluster, request.transactionalId, broker)
+    reply(error === 'NONE' ? cluster.coordinator.end(request) : { error, producerId: -1, producerEpoch: -1 })
+  },
+
+  ListOffsets: (cluster, request, reply, broker) => {
+    const partition = led(cluster, request, broker)
+    if (typeof partition === 'string') return reply({ error: partition, offset: -1 })
+    const latest = request.readCommitted ? partition.lastStable : partition.highWatermark
+    reply({ error: 'NONE', offset: request.at === 'earliest' ? partition.logStart : latest })
+  },
+
+  Fetch: (cluster, request, reply, broker) => fetch(cluster, request, reply, broker, cluster.now + request.maxWaitMs)
+}
+
+function fetch(
+  cluster: BrokerCluster,
+  request: Request<'Fetch'>,
+  reply: (answer: Reply<'Fetch'>) => void,
+  broker: number | undefined,
+  until: number
+): void {
+  const partition = led(cluster, request, broker)
+  const nothing = { batches: [], aborted: [], logStart: -1, highWatermark: -1, lastStable: -1 }
+  if (typeof partition === 'string') return reply({ ...nothing, error: partition })
+  const { logStart, highWatermark, lastStable, end } = partition
+  const ends = { logStart, highWatermark, lastStable }
+  const { offset } = request
+  if (offset < logStart || offset > end)
+    return reply({ error: 'OFFSET_OUT_OF_RANGE', batches: [], aborted: [], ...ends })
+  const limit = request.readCommitted ? lastStable : highWatermark
+  const batches = partition.read(offset, limit, request.maxBytes)
+  if (batches.length === 0 && cluster.now < until) {
+    let woken = false
+    const again = (): void => {
+      if (!woken) {
+        woken = true
+        fetch(cluster, request, reply, broker, until)
+      }
+    }
+    partition.watch(again)
+    cluster.options.world.schedule(until - cluster.now, again)
+    return
+  }
+  const last = batches.at(-1)?.lastOffset ?? -1
+  const aborted = request.readCommitted
+    ? partition.aborted
+        .filter(each => each.lastOffset >= offset && each.firstOffset <= last)
+        .map(({ producerId, firstOffset }) => ({ producerId, firstOffset }))
+    : []
+  reply({ error: 'NONE', batches, aborted, ...ends })
+}
