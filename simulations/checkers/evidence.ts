@@ -1,0 +1,93 @@
+/**
+ * What a run left behind, for the checkers: recorded by the world (or by a real run), never by the code under test.
+ * All of one job and one lineage. Structural on purpose: a run that cannot know a part leaves it empty, and what needs it says nothing.
+ */
+import type { Decision } from '../../checkpoint/decision-log.ts'
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import type { LedgerEntry, SlotName } from '../../runtime/ports/publisher.ts'
+import type { OutputRecord } from '../../runtime/ports/log.ts'
+import type { Item } from '../workload/program.ts'
+import type { Workload } from '../workload/index.ts'
+
+export interface DecisionEvidence {
+  readonly sequence: number
+  readonly decision: Decision
+  readonly atMs: number
+}
+
+/** One operation on checkpoint storage, in the order in which the store carried them out. */
+export interface StorageEvent {
+  readonly atMs: number
+  readonly who: string
+  readonly op: 'create' | 'remove' | 'read' | 'list'
+  readonly name: string
+  /** What the caller was told. */
+  readonly outcome: 'created' | 'exists' | 'removed' | 'found' | 'missing' | 'failed'
+  /** The store was changed: an ambiguous write fails and is applied. */
+  readonly applied: boolean
+}
+
+/** One committed transaction of an exactly-once sink; of its ledger entry 0, without records. */
+export interface Publication {
+  readonly slot: SlotName
+  readonly entry: LedgerEntry
+  readonly records: readonly OutputRecord[]
+  readonly atMs: number
+}
+
+/** A producer of a slot was initialised: older ones are silent from now on. */
+export interface Fencing {
+  readonly slot: SlotName
+  readonly generation: number
+  /** How many publications had been committed, in all sinks, when it happened. */
+  readonly after: number
+  readonly atMs: number
+}
+
+export interface LimitEvidence {
+  readonly name: string
+  readonly limit: number
+  readonly greatest: number
+}
+
+export interface Evidence {
+  readonly workload: Workload
+  /** Every decision ever made, pruned ones too, by sequence. */
+  readonly decisions: readonly DecisionEvidence[]
+  /** An object as it was created, though it was deleted since; undefined: it never was, or nobody kept it. */
+  readonly readObject: (name: string) => Uint8Array | undefined
+  /** Names of the objects that are there at the end. */
+  readonly storedAtEnd: readonly string[]
+  readonly storageHistory: readonly StorageEvent[]
+  /** In the order of their commits, all sinks. */
+  readonly publications: readonly Publication[]
+  /** What at-least-once sinks got, in order. */
+  readonly loose: ReadonlyMap<string, readonly OutputRecord[]>
+  readonly fencings: readonly Fencing[]
+  readonly limits: readonly LimitEvidence[]
+  /** The run got to its end: everything handled, decided and published. */
+  readonly finished: boolean
+  /** If not: sentences that say what it waits for. */
+  readonly waitingFor: readonly string[]
+  /** How many records of a partition lie before a position; default: the position itself. */
+  readonly recordsBefore?: (source: string, partition: number, position: number) => number
+  /** Messages that a checkpoint recorded in flight. */
+  readonly recorded?: (manifest: Manifest) => Promise<readonly RecordedItem[]>
+}
+
+export interface RecordedItem {
+  readonly stage: string
+  readonly item: Item
+}
+
+/** One sentence: what, where, expected, found. */
+export type Violation = string
+
+/** Of a list that may be long, the first few. */
+export function few(violations: Violation[], most = 5): Violation[] {
+  if (violations.length <= most) return violations
+  return [...violations.slice(0, most), `… and ${violations.length - most} more like the last`]
+}
+
+export const slotText = ({ sink, stage, slot }: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string =>
+  `sink "${sink}", stage "${stage}", slot ${slot}`
