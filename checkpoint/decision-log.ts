@@ -8,6 +8,7 @@
  */
 import { crc32 } from '../runtime/kernel/checksum.ts'
 import { assert, CodedError } from '../runtime/kernel/errors.ts'
+import { reached } from '../runtime/kernel/marks.ts'
 import { objectNames } from './object-names.ts'
 import type { CheckpointStorage } from './storage.ts'
 
@@ -45,6 +46,8 @@ const attemptLimit = 5
 const readBack = 64
 /** Pruning leaves at least so many entries: somebody may be about to probe forward from one of them. */
 const keptEntries = 1000
+const firstRetryMs = 100
+const longestRetryMs = 10_000
 
 export class DecisionLog {
   /** The newest entries, oldest first; not all that were ever made. */
@@ -54,6 +57,7 @@ export class DecisionLog {
   private readonly storage: CheckpointStorage
   private readonly nonce: () => string
   private attempt: { readonly text: string; readonly nonce: string } | undefined
+  private appending = false
 
   private constructor(storage: CheckpointStorage, nonce: () => string) {
     this.storage = storage
@@ -104,6 +108,11 @@ export class DecisionLog {
       .reverse()
   }
 
+  /** The newest generation. */
+  get begun(): Extract<Decision, { kind: 'begins' }> | undefined {
+    return this.entries.findLast(entry => entry.kind === 'begins')
+  }
+
   get generation(): number {
     return this.entries.reduce((newest, entry) => Math.max(newest, entry.generation), 0)
   }
@@ -113,6 +122,16 @@ export class DecisionLog {
    * append unchanged, until it answers.
    */
   async append(decision: Decision): Promise<Appended> {
+    assert(!this.appending, 'two appends to one decision log at once')
+    this.appending = true
+    try {
+      return await this.tryAppend(decision)
+    } finally {
+      this.appending = false
+    }
+  }
+
+  private async tryAppend(decision: Decision): Promise<Appended> {
     if (decision.kind === 'completed')
       assert(decision.epoch > (this.head?.epoch ?? -1), `epoch ${decision.epoch} was decided before`)
     const text = JSON.stringify(decision)
@@ -176,6 +195,30 @@ export class DecisionLog {
       // falls through: malformed is damaged
     }
     throw new CodedError('CORRUPT', `decision "${name}" fails its checksum`)
+  }
+}
+
+/** Repeats an append unchanged until its place in the log is known (DESIGN 5.2); rejects once nobody waits for it any more. */
+export async function appendUntilKnown(
+  log: DecisionLog,
+  decision: Decision,
+  caller: {
+    readonly wait: (ms: number) => Promise<void>
+    readonly given: () => boolean
+    readonly troubled: (message: string | undefined) => void
+  }
+): Promise<Appended> {
+  for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
+    try {
+      const outcome = await log.append(decision)
+      caller.troubled(undefined)
+      return outcome
+    } catch (error) {
+      if (caller.given() || !(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
+      reached('decision log: an append whose outcome is unknown')
+      caller.troubled(`the decision "${decision.kind}" cannot be stored: ${error.message}`)
+      await caller.wait(delayMs)
+    }
   }
 }
 

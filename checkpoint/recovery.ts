@@ -1,6 +1,6 @@
 /** What a starting job reads: the decision log, the newest completed checkpoints, and the records of each stage. */
 import { CodedError } from '../runtime/kernel/errors.ts'
-import { DecisionLog } from './decision-log.ts'
+import { DecisionLog, type Completed } from './decision-log.ts'
 import { decodeManifest, type Manifest, type StageManifest } from './manifest.ts'
 import { objectNames } from './object-names.ts'
 import { planRetention, type Retained } from './retention.ts'
@@ -8,16 +8,31 @@ import type { StateRecord } from './state-file.ts'
 import { mergedGroups } from './state-reader.ts'
 import type { CheckpointStorage } from './storage.ts'
 
+/** A completed checkpoint. */
+export interface StoredCheckpoint {
+  /** Object name of the manifest. */
+  readonly name: string
+  readonly manifest: Manifest
+  readonly hash: string
+}
+
 export interface Recovered {
   readonly log: DecisionLog
-  readonly head: { readonly name: string; readonly manifest: Manifest; readonly hash: string } | undefined
+  readonly head: StoredCheckpoint | undefined
 }
 
 /** Throws CORRUPT, FORMAT_NEWER or FOREIGN_CHECKPOINT; changes nothing. */
 export async function readHead(storage: CheckpointStorage, job: string, nonce: () => string): Promise<Recovered> {
   const log = await DecisionLog.open(storage, nonce)
-  const decision = log.head
-  if (decision === undefined) return { log, head: undefined }
+  return { log, head: log.head === undefined ? undefined : await readCheckpoint(storage, job, log.head) }
+}
+
+/** Throws CORRUPT, FORMAT_NEWER, FOREIGN_CHECKPOINT or RECOVERY_HALTED. */
+export async function readCheckpoint(
+  storage: CheckpointStorage,
+  job: string,
+  decision: Completed
+): Promise<StoredCheckpoint> {
   const { name, hash } = decision.manifest
   const bytes = await storage.read(name)
   if (bytes === undefined)
@@ -25,7 +40,7 @@ export async function readHead(storage: CheckpointStorage, job: string, nonce: (
   const manifest = decodeManifest(bytes, hash, name)
   if (manifest.job !== job)
     throw new CodedError('FOREIGN_CHECKPOINT', `the checkpoint is of job "${manifest.job}", not "${job}"`)
-  return { log, head: { name, manifest, hash } }
+  return { name, manifest, hash }
 }
 
 /** The newest decided checkpoints that are still there, newest first, and every savepoint. */

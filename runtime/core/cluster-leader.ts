@@ -43,6 +43,8 @@ export interface ClusterLeaderSettings {
   readonly timing: ClusterTiming
   /** Of the newest generation in the decision log. */
   readonly previous: Assignment | undefined
+  /** The newest checkpoint is final and everything is published. */
+  readonly finished: boolean
 }
 
 export type ClusterCommand =
@@ -62,7 +64,6 @@ export type ClusterAction =
   | { readonly kind: 'begin'; readonly assignment: Assignment }
   | { readonly kind: 'complete'; readonly action: Extract<CheckpointAction, { kind: 'complete' }> }
   | { readonly kind: 'announce'; readonly directive: Directive }
-  | { readonly kind: 'over'; readonly how: 'finished' | 'drained' }
 
 interface Member {
   readonly report: Report
@@ -109,6 +110,7 @@ export class ClusterLeader {
   constructor(settings: ClusterLeaderSettings) {
     this.settings = settings
     this.previous = settings.previous
+    if (settings.finished) this.phase = 'finished'
   }
 
   step(command: ClusterCommand, now: number): ClusterAction[] {
@@ -207,11 +209,11 @@ export class ClusterLeader {
           actions.push({ kind: 'complete', action })
           break
         case 'ended':
-          this.ended(action.how, now, actions)
+          this.ended(action.how, now)
       }
   }
 
-  private ended(how: 'finished' | 'drained', now: number, actions: ClusterAction[]): void {
+  private ended(how: 'finished' | 'drained', now: number): void {
     const stopping = this.running?.stopping
     if (how === 'drained' && stopping === 'reassign') {
       reached('cluster leader: a planned change of the assignment')
@@ -222,7 +224,6 @@ export class ClusterLeader {
     }
     this.phase = how
     this.dirty = true
-    actions.push({ kind: 'over', how })
   }
 
   /** Looks after the generation that runs. */

@@ -10,7 +10,7 @@
  */
 import type { Acknowledgement, SlotLedger, TaskAcknowledgement } from '../../checkpoint/acknowledgement.ts'
 import { planCompaction } from '../../checkpoint/compaction.ts'
-import type { Completed, DecisionLog } from '../../checkpoint/decision-log.ts'
+import { appendUntilKnown, type Completed, type DecisionLog } from '../../checkpoint/decision-log.ts'
 import {
   encodeManifest,
   manifestFormat,
@@ -53,8 +53,6 @@ const filesPerTask = 32
 export const retainedCheckpoints = 3
 /** Decisions between two prunings of the log. */
 const pruneEvery = 100
-const firstRetryMs = 100
-const longestRetryMs = 10_000
 
 interface Merge {
   readonly stage: string
@@ -135,19 +133,13 @@ export class CheckpointWriter {
   private async append(head: Head): Promise<void> {
     const { log, clock } = this.settings
     const { manifest } = head
-    const decision = this.decisionOf(head)
-    for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
-      try {
-        const outcome = await log.append(decision)
-        this.trouble = undefined
-        if (outcome.kind === 'appended') return
-        throw new CodedError('FENCED', `epoch ${manifest.epoch}: another owner wrote the decision log`)
-      } catch (error) {
-        if (this.closed || (error instanceof CodedError && error.code !== 'STORAGE_FAILED')) throw error
-        this.trouble = `the decision of epoch ${manifest.epoch} cannot be stored: ${messageOf(error)}`
-        await new Promise<void>(resolve => clock.after(delayMs, resolve))
-      }
-    }
+    const outcome = await appendUntilKnown(log, this.decisionOf(head), {
+      wait: ms => new Promise(resolve => clock.after(ms, resolve)),
+      given: () => this.closed,
+      troubled: message => (this.trouble = message)
+    })
+    if (outcome.kind === 'lost')
+      throw new CodedError('FENCED', `epoch ${manifest.epoch}: another owner wrote the decision log`)
   }
 
   private decisionOf({ manifest, name, hash }: Head): Completed {

@@ -76,6 +76,9 @@ export interface Generation {
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
 }
 
+/** One lineage until forks exist. */
+export const firstLineage = 1
+
 /** More would be lost time after a crash and memory now; half of it asks for a checkpoint at once. */
 const defaultPendingLimitBytes = 128 * 1024 * 1024
 

@@ -11,7 +11,14 @@ import type { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { CheckpointWriter, retainedCheckpoints } from './checkpoint-writer.ts'
 import { EmbeddedShell } from './embedded-shell.ts'
-import { fileSettings, openGeneration, pendingLimit, prepare, type Ports } from './generation.ts'
+import {
+  fileSettings,
+  firstLineage as lineage,
+  openGeneration,
+  pendingLimit,
+  prepare,
+  type Ports
+} from './generation.ts'
 
 export type Incarnation =
   | {
@@ -25,8 +32,6 @@ export type Incarnation =
   /** The last checkpoint is final and everything is published. */
   | { readonly kind: 'finished'; readonly epoch: number }
 
-/** One lineage until forks exist. */
-const lineage = 1
 /** The only worker. */
 const self = 'self'
 const defaultCheckpointTimeoutMs = 600_000

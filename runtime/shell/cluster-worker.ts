@@ -1,0 +1,378 @@
+/**
+ * One worker process of a cluster: makes itself known, seeks the lease, follows whoever leads, and leads when it is elected. Every worker
+ * runs this same loop. It carries out what the machines ask (`Elector`, `Follower`, `ClusterLeader`, `Worker`) and decides nothing.
+ */
+import type { Plan } from '../../actors/plan.ts'
+import { DecisionLog } from '../../checkpoint/decision-log.ts'
+import { readCheckpoint } from '../../checkpoint/recovery.ts'
+import { workersOf } from '../core/assignment.ts'
+import { decodeDirective, decodeReport, encodeMessage, subjects, type Report } from '../core/cluster-messages.ts'
+import type { ClusterTiming } from '../core/cluster-leader.ts'
+import { Elector, type ElectorAction, type ElectorTiming } from '../core/elector.ts'
+import { Follower, type FollowerAction } from '../core/follower.ts'
+import { buildStageGraph, type StageGraph } from '../core/stage-graph.ts'
+import { CodedError } from '../kernel/errors.ts'
+import { reached } from '../kernel/marks.ts'
+import type { ControlBus } from '../ports/control-bus.ts'
+import type { Transport } from '../ports/transport.ts'
+import { Connections } from './connections.ts'
+import { firstLineage as lineage, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
+import { Leadership } from './leadership.ts'
+
+export interface ClusterSettings {
+  readonly plan: Plan
+  /** Equal for equal job code: only workers with the leader's own run. */
+  readonly planHash: string
+  /** Stays the same when the process is started again. */
+  readonly name: string
+  readonly ports: Ports
+  readonly bus: ControlBus
+  readonly transport: Transport
+  readonly timing: ClusterTiming & ElectorTiming
+}
+
+const leaseKey = 'leader'
+
+export class ClusterWorker {
+  /** This incarnation. */
+  readonly id: string
+  /** How the job ended; rejects only when the worker was set up wrongly. */
+  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
+  leadership: Leadership | undefined
+  /** What runs here now. */
+  generation: Generation | undefined
+  /** Why the last generation ended here. */
+  failure: string | undefined
+  private readonly settings: ClusterSettings
+  private readonly graph: StageGraph
+  private readonly elector: Elector
+  private readonly follower = new Follower()
+  private readonly connections: Connections
+  private state: Report['state'] = 'idle'
+  private address = ''
+  private sequence = 0
+  private leaving = false
+  private reported = ''
+  private over = false
+  private finishing = false
+  private cancelTick: (() => void) | undefined
+  private reportAt = 0
+  private readonly unsubscribe: (() => void)[] = []
+  private settle!: { resolve(how: 'finished' | 'drained' | 'stopped'): void; reject(error: unknown): void }
+
+  constructor(settings: ClusterSettings) {
+    this.settings = settings
+    this.id = `${settings.name}#${settings.ports.nonce()}`
+    this.graph = buildStageGraph(settings.plan)
+    this.elector = new Elector(this.id, settings.timing)
+    this.connections = new Connections({
+      job: settings.plan.job,
+      lineage,
+      worker: this.id,
+      transport: settings.transport,
+      clock: settings.ports.clock
+    })
+    this.ended = new Promise((resolve, reject) => (this.settle = { resolve, reject }))
+    this.ended.catch(() => undefined)
+  }
+
+  async start(): Promise<void> {
+    const { bus, plan } = this.settings
+    this.address = await this.connections.listen()
+    if (this.over) return
+    this.unsubscribe.push(
+      bus.subscribe(`${plan.job}.${subjects.directives}`, bytes => this.directive(bytes)),
+      bus.subscribe(`${plan.job}.${subjects.reports}`, bytes => {
+        const report = decodeReport(bytes)
+        if (report === undefined) reached('cluster worker: a message that is no report')
+        else this.leadership?.heard(report)
+      })
+    )
+    this.tick()
+  }
+
+  /** Gives away what it runs, then ends. */
+  leave(): void {
+    this.leaving = true
+    this.report()
+  }
+
+  /** Ends the job behind a last checkpoint, if this worker leads. */
+  drain(): void {
+    this.leadership?.drain()
+  }
+
+  get isOver(): boolean {
+    return this.over
+  }
+
+  async stop(how: 'finished' | 'drained' | 'stopped' = 'stopped'): Promise<void> {
+    if (this.over) return
+    this.over = true
+    this.cancelTick?.()
+    for (const each of this.unsubscribe) each()
+    const { generation } = this
+    this.generation = undefined
+    await this.leadership?.resign()
+    await this.connections.close()
+    await generation?.shell.stop()
+    this.settle.resolve(how)
+  }
+
+  /** What this worker waits for, for people. */
+  get waitingFor(): string[] {
+    const own = `worker ${this.id} is ${this.state} in generation ${this.follower.generation}`
+    const why = this.failure === undefined ? own : `${own} (${this.failure})`
+    return this.leadership === undefined ? [why] : [`${why} and leads`, ...this.leadership.waitingFor]
+  }
+
+  /** A leader goes on telling the others for a while. */
+  private finish(how: 'finished' | 'drained'): void {
+    if (this.finishing) return
+    this.finishing = true
+    const { timing, ports } = this.settings
+    if (this.leadership === undefined) void this.stop(how)
+    else ports.clock.after(timing.lostAfterMs, () => void this.stop(how))
+  }
+
+  // ---- beating
+
+  private tick(): void {
+    if (this.over) return
+    const { clock } = this.settings.ports
+    const now = clock.now()
+    this.elect(this.elector.step({ kind: 'tick' }, now))
+    if (now >= this.reportAt) this.report()
+    this.cancelTick?.()
+    const next = Math.min(this.elector.nextDeadlineMs(), this.reportAt)
+    this.cancelTick = clock.after(Math.max(1, next - now), () => this.tick())
+  }
+
+  private report(): void {
+    if (this.over) return
+    const { bus, plan, planHash, name, timing, ports } = this.settings
+    const report = this.generation?.shell.report
+    const message: Report = {
+      worker: this.id,
+      name,
+      sequence: ++this.sequence,
+      address: this.address,
+      plan: planHash,
+      leaving: this.leaving,
+      generation: this.follower.generation,
+      state: this.state,
+      ...(this.failure === undefined ? {} : { error: this.failure }),
+      ...(report === undefined ? {} : { report })
+    }
+    this.reportAt = ports.clock.now() + timing.heartbeatMs
+    bus.publish(`${plan.job}.${subjects.reports}`, encodeMessage(message))
+    // The bus may be away: whoever leads here hears its own worker in any case.
+    this.leadership?.heard(message)
+  }
+
+  /** Reports at once when the leader should know now rather than at the next beat. */
+  private stepped(): void {
+    const report = this.generation?.shell.report
+    if (report === undefined) return
+    const { limits } = this.settings.ports
+    const half = (limits?.pendingLimitBytes ?? Infinity) / 2
+    const urgent = [
+      report.changed,
+      report.finished,
+      report.recovered,
+      report.settled,
+      report.decided,
+      report.acknowledged?.epoch,
+      report.declined?.epoch,
+      report.pendingBytes >= half
+    ].join()
+    if (urgent === this.reported) return
+    this.reported = urgent
+    this.report()
+  }
+
+  // ---- the lease
+
+  private elect(actions: readonly ElectorAction[]): void {
+    const { bus } = this.settings
+    for (const action of actions)
+      switch (action.kind) {
+        case 'get':
+          bus.leases.get(leaseKey).then(
+            entry => {
+              const holder = entry === undefined ? undefined : new TextDecoder().decode(entry.value)
+              this.elected({
+                kind: 'got',
+                entry: entry === undefined || holder === undefined ? undefined : { holder, revision: entry.revision }
+              })
+            },
+            () => this.elected({ kind: 'unknown' })
+          )
+          break
+        case 'put':
+          bus.leases.put(leaseKey, new TextEncoder().encode(this.id), action.revision).then(
+            outcome => this.elected({ kind: 'written', outcome }),
+            () => this.elected({ kind: 'unknown' })
+          )
+          break
+        case 'elected':
+          this.lead()
+          break
+        case 'deposed':
+          void this.leadership?.resign()
+          this.leadership = undefined
+      }
+  }
+
+  private elected(command: Parameters<Elector['step']>[0]): void {
+    if (this.over) return
+    this.elect(this.elector.step(command, this.settings.ports.clock.now()))
+  }
+
+  private lead(): void {
+    if (this.over || this.leadership !== undefined) return
+    const { plan, planHash, ports, bus, timing } = this.settings
+    const leadership = new Leadership({
+      plan,
+      planHash,
+      graph: this.graph,
+      ports,
+      worker: this.id,
+      timing,
+      announce: directive => {
+        const bytes = encodeMessage(directive)
+        bus.publish(`${plan.job}.${subjects.directives}`, bytes)
+        this.directive(bytes)
+      },
+      resigned: () => {
+        if (this.leadership !== leadership) return
+        this.leadership = undefined
+        // As long as the lease is held it will be tried again, from what the log says then.
+        ports.clock.after(timing.heartbeatMs, () => {
+          if (this.elector.leads) this.lead()
+        })
+      }
+    })
+    this.leadership = leadership
+    leadership.start()
+    this.report()
+  }
+
+  // ---- following
+
+  private directive(bytes: Uint8Array): void {
+    if (this.over) return
+    const directive = decodeDirective(bytes)
+    if (directive === undefined) return reached('cluster worker: a message that is no directive')
+    this.follow(this.follower.heard(directive))
+  }
+
+  private follow(actions: readonly FollowerAction[]): void {
+    for (const action of actions) {
+      const shell = this.generation?.shell
+      switch (action.kind) {
+        case 'enter':
+          void this.enter(action.generation, action.addresses)
+          break
+        case 'decided':
+          shell?.decided(action.epoch, action.hash)
+          break
+        case 'abandon':
+          shell?.command({ kind: 'abandon', epoch: action.epoch })
+          break
+        case 'trigger':
+          shell?.command({ kind: 'trigger', epoch: action.epoch, last: action.last })
+          break
+        case 'over':
+          this.finish(action.how)
+      }
+    }
+  }
+
+  /** Leaves the old generation, then runs the new one, if the decision log says so. */
+  private async enter(number: number, addresses: Readonly<Record<string, string>>): Promise<void> {
+    const old = this.generation
+    this.generation = undefined
+    this.connections.leave()
+    this.failure = undefined
+    this.state = 'starting'
+    this.report()
+    try {
+      await old?.shell.stop()
+      const opened = await this.open(number)
+      if (this.over || this.follower.generation !== number) {
+        reached('cluster worker: a generation that was over before it began here')
+        return void opened?.shell.stop()
+      }
+      if (opened === undefined) {
+        this.state = 'idle'
+        return
+      }
+      this.run(number, opened, addresses)
+    } catch (error) {
+      this.failed(number, error)
+    }
+  }
+
+  private async open(number: number): Promise<Generation | undefined> {
+    const { plan, ports } = this.settings
+    const log = await DecisionLog.open(ports.storage, ports.nonce)
+    const begins = log.begun
+    if (begins?.generation !== number)
+      throw new CodedError('FENCED', `generation ${number} is not the newest in the decision log`)
+    const parent = log.entries.findLast(entry => entry.kind === 'completed' && entry.epoch === begins.parent?.epoch)
+    const head = parent?.kind === 'completed' ? await readCheckpoint(ports.storage, plan.job, parent) : undefined
+    if (head?.hash !== begins.parent?.hash)
+      throw new CodedError('RECOVERY_HALTED', `the checkpoint that generation ${number} begins from is not in the log`)
+    const { assignment } = begins
+    if (!workersOf(assignment).includes(this.id)) return undefined
+    return openGeneration({
+      graph: this.graph,
+      ports,
+      prepared: prepare(this.graph, head?.manifest, ports.dropState ?? []),
+      head,
+      lineage,
+      generation: number,
+      worker: this.id,
+      assignment,
+      send: (peer, frame) => this.connections.send(peer, frame)
+    })
+  }
+
+  private run(number: number, opened: Generation, addresses: Readonly<Record<string, string>>): void {
+    const { shell, worker } = opened
+    const peers = new Map(
+      workersOf(worker.assignment)
+        .filter(peer => peer !== this.id)
+        .map(peer => [peer, addresses[peer] ?? ''])
+    )
+    this.generation = opened
+    this.state = 'running'
+    shell.onStep = () => {
+      if (this.generation === opened) this.stepped()
+    }
+    shell.ended.catch((error: unknown) => {
+      if (this.generation === opened) this.failed(number, error)
+    })
+    this.connections.enter(
+      number,
+      peers,
+      (peer, frame) => shell.command({ kind: 'frame', peer, frame }),
+      error => shell.fail(error)
+    )
+    shell.start()
+    this.report()
+    this.follow(this.follower.entered(number))
+  }
+
+  private failed(number: number, error: unknown): void {
+    if (this.over || this.follower.generation !== number) return
+    const { generation } = this
+    this.generation = undefined
+    this.connections.leave()
+    this.state = 'failed'
+    this.failure = error instanceof Error ? error.message : String(error)
+    void generation?.shell.stop()
+    this.report()
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * What a worker does while it leads: takes the lead in the decision log, begins generations there, stores manifests and decisions.
+ * Whoever finds in the log that somebody else went on, resigns.
+ */
+import type { Plan } from '../../actors/plan.ts'
+import { appendUntilKnown, type Decision, type DecisionLog } from '../../checkpoint/decision-log.ts'
+import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
+import type { Assignment } from '../core/assignment.ts'
+import type { CheckpointAction } from '../core/checkpoint-leader.ts'
+import { ClusterLeader, type ClusterAction, type ClusterCommand, type ClusterTiming } from '../core/cluster-leader.ts'
+import type { Directive, Report } from '../core/cluster-messages.ts'
+import type { StageGraph } from '../core/stage-graph.ts'
+import { CodedError } from '../kernel/errors.ts'
+import { reached } from '../kernel/marks.ts'
+import { CheckpointWriter, retainedCheckpoints, type Head } from './checkpoint-writer.ts'
+import {
+  fileSettings,
+  firstLineage as lineage,
+  pendingLimit,
+  prepare,
+  startPositions,
+  type Ports
+} from './generation.ts'
+
+export interface LeadershipSettings {
+  readonly plan: Plan
+  readonly planHash: string
+  readonly graph: StageGraph
+  readonly ports: Ports
+  /** This incarnation. */
+  readonly worker: string
+  readonly timing: ClusterTiming
+  readonly announce: (directive: Directive) => void
+  /** It is over, unless it was ended by `resign`. */
+  readonly resigned: () => void
+}
+
+export class Leadership {
+  private readonly settings: LeadershipSettings
+  private readonly heardBefore = new Map<string, Report>()
+  private leader: ClusterLeader | undefined
+  private log: DecisionLog | undefined
+  private head: Head | undefined
+  private writer: CheckpointWriter | undefined
+  /** The decision under way: what comes after it must know what became of it. */
+  private completing: Promise<void> = Promise.resolve()
+  private over = false
+  private cancelTick: (() => void) | undefined
+  /** Why it last resigned or could not begin. */
+  private trouble: string | undefined
+
+  constructor(settings: LeadershipSettings) {
+    this.settings = settings
+  }
+
+  start(): void {
+    this.takeOver().catch((error: unknown) => this.end(error))
+  }
+
+  heard(report: Report): void {
+    if (this.leader === undefined) this.heardBefore.set(report.worker, report)
+    else this.command({ kind: 'heard', report })
+  }
+
+  drain(): void {
+    this.command({ kind: 'drain' })
+  }
+
+  async resign(): Promise<void> {
+    this.over = true
+    this.cancelTick?.()
+    this.writer?.close()
+    await this.writer?.settled()
+  }
+
+  get waitingFor(): string[] {
+    const waiting = this.leader?.waitingFor ?? ['its decision to lead to stand in the log']
+    const trouble = this.trouble ?? this.writer?.trouble
+    return trouble === undefined ? waiting : [...waiting, trouble]
+  }
+
+  /** Writes `leads`: from then on whoever led before finds out at its next append. */
+  private async takeOver(): Promise<void> {
+    const { plan, planHash, ports, worker, timing, graph } = this.settings
+    const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
+    if (this.over) return
+    // What the code cannot take is refused before anything is decided.
+    prepare(graph, head?.manifest, ports.dropState ?? [])
+    const term = log.generation + 1
+    await this.append(log, { kind: 'leads', worker, generation: term })
+    if (this.over) return
+    this.log = log
+    this.head = head
+    this.leader = new ClusterLeader({
+      worker,
+      plan: planHash,
+      term,
+      slots: plan.slots,
+      tasksPerWorker: plan.parallelism,
+      intervalMs: plan.intervalMs,
+      pendingLimitBytes: pendingLimit(plan, ports),
+      timing,
+      previous: log.begun?.assignment,
+      finished: head?.manifest.final === true && head.manifest.outboxes.length === 0
+    })
+    for (const report of this.heardBefore.values()) this.command({ kind: 'heard', report })
+    this.command({ kind: 'tick' })
+  }
+
+  private async append(log: DecisionLog, decision: Decision): Promise<void> {
+    const { clock } = this.settings.ports
+    const outcome = await appendUntilKnown(log, decision, {
+      wait: ms => new Promise(resolve => clock.after(ms, resolve)),
+      given: () => this.over,
+      troubled: message => (this.trouble = message)
+    })
+    if (outcome.kind === 'lost')
+      throw new CodedError('FENCED', `decision "${decision.kind}": another leader wrote the decision log`)
+  }
+
+  private command(command: ClusterCommand): void {
+    if (this.over || this.leader === undefined) return
+    const { clock } = this.settings.ports
+    let actions: ClusterAction[]
+    try {
+      actions = this.leader.step(command, clock.now())
+    } catch (error) {
+      return this.end(error)
+    }
+    for (const action of actions) this.carryOut(action)
+    this.arm()
+  }
+
+  private arm(): void {
+    this.cancelTick?.()
+    if (this.over || this.leader === undefined) return
+    const { clock } = this.settings.ports
+    const now = clock.now()
+    this.cancelTick = clock.after(Math.max(1, this.leader.nextDeadlineMs(now) - now), () =>
+      this.command({ kind: 'tick' })
+    )
+  }
+
+  private carryOut(action: ClusterAction): void {
+    switch (action.kind) {
+      case 'announce':
+        return this.settings.announce(action.directive)
+      case 'begin':
+        this.begin(action.assignment).then(
+          generation => this.command({ kind: 'begun', generation, epoch: this.head?.manifest.epoch ?? 0 }),
+          (error: unknown) => this.failed(error)
+        )
+        return
+      case 'complete':
+        this.completing = this.complete(action.action).catch((error: unknown) => this.failed(error))
+        return
+    }
+  }
+
+  private async begin(assignment: Assignment): Promise<number> {
+    const { graph, ports } = this.settings
+    const log = this.log as DecisionLog
+    // An epoch whose decision was attempted may have been decided: the next generation begins from it then.
+    await this.completing
+    this.writer?.close()
+    await this.writer?.settled()
+    const prepared = prepare(graph, this.head?.manifest, ports.dropState ?? [])
+    const retained =
+      this.head === undefined ? [] : await readRetained(ports.storage, log, this.head.manifest, retainedCheckpoints)
+    const generation = log.generation + 1
+    const writer = new CheckpointWriter({
+      ...fileSettings({ graph, ports, lineage, generation }),
+      graph,
+      tasks: assignment.tasks.length,
+      log,
+      head: this.head,
+      retained,
+      schemas: new Map([...prepared.schemas].map(([name, { list }]) => [name, list])),
+      clock: ports.clock
+    })
+    if (this.head === undefined) {
+      await writer.start(await startPositions(graph, ports.reader))
+      this.head = writer.head
+    }
+    const parent = this.head === undefined ? null : { epoch: this.head.manifest.epoch, hash: this.head.hash }
+    await this.append(log, { kind: 'begins', generation, lineage, parent, assignment })
+    // Only now is it sure that nobody else has gone on since: what no checkpoint names may go.
+    await collect(ports.storage, retained)
+    this.writer = writer
+    return generation
+  }
+
+  private async complete({
+    epoch,
+    final,
+    savepoints,
+    acknowledgements
+  }: Extract<CheckpointAction, { kind: 'complete' }>): Promise<void> {
+    const writer = this.writer as CheckpointWriter
+    let head: Head
+    try {
+      head = await writer.prepare(epoch, final, savepoints, acknowledgements)
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
+      const command = { kind: 'manifest-failed', epoch, message: error.message } as const
+      if (this.writer === writer) this.command({ kind: 'checkpoint', command })
+      return
+    }
+    if (this.over || this.writer !== writer) return
+    this.command({ kind: 'checkpoint', command: { kind: 'attempted', epoch } })
+    await writer.decide(head)
+    this.head = head
+    if (this.writer === writer) this.command({ kind: 'decided', epoch, hash: head.hash })
+  }
+
+  private failed(error: unknown): void {
+    if (error instanceof CodedError && error.code === 'STORAGE_FAILED') {
+      reached('leadership: storage refused')
+      return this.command({ kind: 'begin-failed', message: error.message })
+    }
+    this.end(error)
+  }
+
+  private end(error: unknown): void {
+    if (this.over) return
+    reached('leadership: resigned')
+    this.trouble = error instanceof Error ? error.message : String(error)
+    void this.resign()
+    this.settings.resigned()
+  }
+}
