@@ -2,6 +2,7 @@
  * Checkpoint storage in a directory: conditional create = hard link of a synced temporary file, then the folder synced. What a
  * killed process left of these is listed under the object's name and a suffix, and collected with what else nobody names.
  */
+import { randomUUID } from 'node:crypto'
 import { posix } from 'node:path'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { Files } from '../../runtime/ports/files.ts'
@@ -13,17 +14,23 @@ export class DirectoryStorage implements CheckpointStorage {
   private readonly files: Files
   private readonly root: string
   private readonly folders = new Set<string>()
+  private readonly owner: string
   private temporaries = 0
 
-  /** @param root absolute; made when missing */
-  constructor(files: Files, root: string) {
+  /**
+   * @param root absolute; made when missing
+   * @param owner in the names of temporary files: two processes that create one object must not write one file, or the winner's name
+   * gets the loser's bytes
+   */
+  constructor(files: Files, root: string, owner: string = randomUUID()) {
     this.files = files
     this.root = root
+    this.owner = owner
   }
 
   async create(name: string, bytes: Uint8Array): Promise<'created' | 'exists'> {
     const path = this.path(name)
-    const temporary = `${path}.tmp${this.temporaries++}`
+    const temporary = `${path}.tmp-${this.owner}-${this.temporaries++}`
     return this.guarded(path, async () => {
       await this.ensureFolder(dirname(path))
       try {

@@ -91,7 +91,7 @@ export class StreamEnd implements ByteStream {
     this.data = callback
     const { early } = this
     this.early = []
-    for (const bytes of early) this.give(bytes)
+    if (!this.finishing) for (const bytes of early) callback(bytes)
   }
   onDrain(callback: () => void): void {
     this.drained = callback

@@ -143,7 +143,9 @@ class BusClient implements ControlBus {
   connected = true
   private readonly server: SimControlBus
   private readonly process: SimProcess
-  private readonly subscriptions = new Map<string, Set<(bytes: Uint8Array) => void>>()
+  private readonly subscriptions = new Map<string, Set<Subscription>>()
+  /** Grows with each connection: what the server knew of an older one is void. */
+  private session = 1
   private closed = false
   /** When the newest message of each way arrives: the next does not overtake it. */
   private readonly newest = { there: 0, back: 0 }
@@ -172,9 +174,11 @@ class BusClient implements ControlBus {
   }
 
   subscribe(subject: string, deliver: (bytes: Uint8Array) => void): () => void {
+    const subscription: Subscription = { deliver, session: 0 }
     const known = this.subscriptions.get(subject) ?? new Set()
-    this.subscriptions.set(subject, known.add(deliver))
-    return () => known.delete(deliver)
+    this.subscriptions.set(subject, known.add(subscription))
+    this.process.effect('subscribes', () => this.register(subscription))
+    return () => known.delete(subscription)
   }
 
   close(): Promise<void> {
@@ -187,16 +191,14 @@ class BusClient implements ControlBus {
 
   offer(subject: string, bytes: Uint8Array): void {
     const listening = this.subscriptions.get(subject)
-    if (listening === undefined || !this.connected) return
-    for (const deliver of listening)
-      this.pass(
-        'back',
-        () => {
-          if (listening.has(deliver))
-            this.process.deliver(() => listening.has(deliver) && deliver(bytes.slice()), 'told')
-        },
-        'from the bus'
-      )
+    if (listening === undefined) return
+    for (const subscription of listening) {
+      if (subscription.session !== this.session || !this.connected) continue
+      const tell = (): void => {
+        if (listening.has(subscription)) subscription.deliver(bytes.slice())
+      }
+      this.pass('back', () => this.process.deliver(tell, 'told'), 'from the bus')
+    }
   }
 
   reachabilityChanged(): void {
@@ -204,10 +206,21 @@ class BusClient implements ControlBus {
     this.process.after(
       this.server.options.noticeMs * (0.5 + this.server.random.next()),
       () => {
-        if (!this.closed && this.reachable === now) this.connected = now
+        if (this.closed || this.reachable !== now || this.connected === now) return
+        this.connected = now
+        this.session++
+        if (!now) return
+        for (const each of this.subscriptions.values()) for (const subscription of each) this.register(subscription)
       },
       now ? 'connects to the bus' : 'misses the bus'
     )
+  }
+
+  /** The server learns of it one hop later, and forgets it with the connection. */
+  private register(subscription: Subscription): void {
+    const { session } = this
+    if (!this.connected || this.closed) return
+    this.hop('there', () => (subscription.session = session), 'subscribes')
   }
 
   private get reachable(): boolean {
@@ -215,29 +228,27 @@ class BusClient implements ControlBus {
     return this.server.reaches(`${name}>`) && this.server.reaches(`>${name}`)
   }
 
-  /** One hop of a message: lost, late, repeated, in order otherwise. */
+  /** One hop of a message: lost, late, repeated; in order otherwise. */
   private pass(way: 'there' | 'back', arrive: () => void, label: string): void {
+    const { server } = this
+    const repeated = server.strikes('duplication')
+    if (!server.strikes('loss')) this.hop(way, arrive, label, server.strikes('reorder'))
+    if (repeated && !server.strikes('loss')) this.hop(way, arrive, label, true)
+  }
+
+  private hop(way: 'there' | 'back', arrive: () => void, label: string, late = false): void {
     const { server } = this
     const { name } = this.process.host
     const road = way === 'there' ? `${name}>` : `>${name}`
-    const times = server.strikes('duplication') ? 2 : 1
-    for (let i = 0; i < times; i++) {
-      if (!server.reaches(road) || server.strikes('loss')) continue
-      let delayMs = server.delay()
-      if (i > 0 || server.strikes('reorder')) delayMs += server.random.next() * (server.rate('reorderMs') || 100)
-      else {
-        delayMs = Math.max(delayMs, this.newest[way] - server.time.now())
-        this.newest[way] = server.time.now() + delayMs
-      }
-      server.time.schedule(
-        delayMs,
-        () => {
-          if (server.reaches(road)) arrive()
-        },
-        label,
-        this.process.name
-      )
+    if (!server.reaches(road)) return
+    const now = server.time.now()
+    let delayMs = server.delay()
+    if (late) delayMs += server.random.next() * (server.rate('reorderMs') || 100)
+    else this.newest[way] = now + (delayMs = Math.max(delayMs, this.newest[way] - now))
+    const arrives = (): void => {
+      if (server.reaches(road)) arrive()
     }
+    server.time.schedule(delayMs, arrives, label, this.process.name)
   }
 
   private request<T>(label: string, work: () => T): Promise<T> {
@@ -261,6 +272,12 @@ class BusClient implements ControlBus {
       this.pass('there', worked, label)
     })
   }
+}
+
+interface Subscription {
+  readonly deliver: (bytes: Uint8Array) => void
+  /** For which connection the server knows it. */
+  session: number
 }
 
 function once(work: () => void): () => void {

@@ -130,6 +130,16 @@ export class WorldTime {
     })
   }
 
+  /** Runs until it settles. Throws when nothing is left that could settle it: it waits on what the world does not know. */
+  async complete<T>(promise: Promise<T>): Promise<T> {
+    let settled = false
+    const done = (): void => void (settled = true)
+    promise.then(done, done)
+    const end = await this.run(() => settled)
+    if (end === 'idle' && !settled) throw new Error('it waits on something outside of the world: no event is left')
+    return promise
+  }
+
   private step(untilMs: number): RunEnd | undefined {
     let event: ScheduledEvent | undefined
     for (;;) {
