@@ -80,6 +80,11 @@ export class CheckpointWriter {
     this.retained = [...settings.retained]
   }
 
+  /** Those that are kept, newest first, savepoints included. */
+  get checkpoints(): readonly Retained[] {
+    return this.retained
+  }
+
   /** Checkpoint 0: where every partition begins, so that a job started at "latest" and killed at once has a place to return to. */
   async start(sources: Manifest['sources']): Promise<void> {
     const manifest = { ...this.manifest(0, false, [], []), sources }

@@ -185,7 +185,7 @@ export class Leadership {
     const parent = this.head === undefined ? null : { epoch: this.head.manifest.epoch, hash: this.head.hash }
     await this.append(log, { kind: 'begins', generation, lineage, parent, assignment })
     // Only now is it sure that nobody else has gone on since: what no checkpoint names may go.
-    await collect(ports.storage, retained)
+    await collect(ports.storage, writer.checkpoints)
     this.writer = writer
     return generation
   }

@@ -50,6 +50,8 @@ export interface MarkerTarget {
 const largestEpoch = 32766
 
 export class TransactionCoordinator {
+  /** Every transaction that was decided to be committed, in that order: the truth for checkers. */
+  readonly commits: { readonly transaction: number; readonly atMs: number }[] = []
   private readonly transactions = new Map<string, Transaction>()
   private readonly byProducer = new Map<number, Transaction>()
   private readonly target: MarkerTarget
@@ -264,6 +266,7 @@ export class TransactionCoordinator {
   private prepare(transaction: Transaction, commit: boolean): void {
     transaction.state = commit ? 'PrepareCommit' : 'PrepareAbort'
     transaction.touchedAt = this.target.now()
+    if (commit) this.commits.push({ transaction: transaction.serial, atMs: this.target.now() })
     this.writeMarkers(transaction)
   }
 

@@ -71,6 +71,8 @@ const defaults: Required<StorageOptions> = {
 export class SimStorage {
   readonly time: WorldTime
   readonly history: StorageEntry[] = []
+  /** Every object ever created, removed ones too. */
+  readonly archive = new Map<string, Uint8Array>()
   private readonly options: Required<StorageOptions>
   private readonly random: Prng
   private readonly objects = new Map<string, Uint8Array>()
@@ -180,6 +182,7 @@ export class SimStorage {
   private create(name: string, bytes: Uint8Array): Applied<'created' | 'exists'> {
     if (this.objects.has(name)) return { outcome: 'exists', value: 'exists' }
     this.objects.set(name, bytes)
+    this.archive.set(name, bytes)
     this.changed(name, true)
     return { outcome: 'created', value: 'created' }
   }

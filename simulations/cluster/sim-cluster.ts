@@ -1,0 +1,184 @@
+/**
+ * A cluster in the made-up world: several workers with the real machines and shells, each on a machine of its own, around one network,
+ * one control bus, one checkpoint storage and one Kafka-like log. Nothing here decides anything that Cairn decides.
+ */
+import type { Plan, SinkNode, SourceNode } from '../../actors/plan.ts'
+import type { Job } from '../../actors/stream.ts'
+import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
+import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
+import type { ElectorTiming } from '../../runtime/core/elector.ts'
+import { deadLettersName } from '../../runtime/core/topology.ts'
+import { sha256Hex } from '../../runtime/kernel/checksum.ts'
+import type { Prng } from '../../runtime/kernel/prng.ts'
+import type { Appender, LogReader, OutputRecord } from '../../runtime/ports/log.ts'
+import type { Publisher, SlotName } from '../../runtime/ports/publisher.ts'
+import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
+import type { Ports } from '../../runtime/shell/generation.ts'
+import { BrokerClient } from '../broker/broker-client.ts'
+import { BrokerCluster } from '../broker/broker-cluster.ts'
+import { BrokerPublisher } from '../broker/broker-publisher.ts'
+import { SimControlBus } from '../world/control-bus.ts'
+import { SimNetwork } from '../world/network.ts'
+import { SimHost, type SimHostOptions, type SimProcess } from '../world/process.ts'
+import { SimStorage } from '../world/storage.ts'
+import { WorldTime } from '../world/time.ts'
+
+export interface SimClusterOptions {
+  readonly random: Prng
+  readonly time: WorldTime
+  /** The job as one process has loaded it; asked for each process anew. */
+  readonly job: (process: SimProcess) => Job<unknown>
+  readonly plan: Plan
+  readonly workers: number
+  readonly timing: ClusterTiming & ElectorTiming
+  readonly transactionVersion: 1 | 2
+  readonly firstProducerEpoch: number
+  readonly pendingLimitBytes: number
+  readonly reader: (source: SourceNode, process: SimProcess) => LogReader
+  readonly host?: (name: string) => SimHostOptions
+}
+
+/** A producer of a slot was initialised. */
+export interface FencingNote {
+  readonly slot: SlotName
+  readonly worker: string
+  /** Committed transactions at that moment. */
+  readonly after: number
+  readonly atMs: number
+}
+
+const ledgerTopic = 'ledger'
+
+export class SimCluster {
+  readonly time: WorldTime
+  readonly network: SimNetwork
+  readonly bus: SimControlBus
+  readonly storage: SimStorage
+  readonly broker: BrokerCluster
+  readonly hosts = new Map<string, SimHost>()
+  /** The newest worker of each machine. */
+  readonly workers = new Map<string, ClusterWorker>()
+  /** How the job ended, once a worker knows. */
+  ended: 'finished' | 'drained' | undefined
+  /** What at-least-once sinks got. */
+  readonly loose = new Map<string, OutputRecord[]>()
+  readonly fencings: FencingNote[] = []
+  /** What no worker should ever throw, by worker. */
+  readonly crashes: string[] = []
+  private readonly options: SimClusterOptions
+  private readonly sinks: readonly { readonly name: string; readonly partitions: number }[]
+
+  constructor(options: SimClusterOptions) {
+    this.options = options
+    const { time, random, plan } = options
+    this.time = time
+    this.network = new SimNetwork(time, random.fork('network'))
+    this.bus = new SimControlBus(time, random, { leaseTtlMs: options.timing.leaseMs })
+    this.storage = new SimStorage(time, random)
+    this.broker = new BrokerCluster({
+      world: { now: () => time.now(), schedule: (ms, callback) => void time.schedule(ms, callback, 'broker') },
+      prng: random.fork('broker'),
+      transactionVersion: options.transactionVersion,
+      firstProducerEpoch: options.firstProducerEpoch
+    })
+    this.sinks = [
+      ...plan.nodes
+        .filter((node): node is SinkNode => node.kind === 'sink')
+        .map(({ name, sink }) => ({ name, partitions: 'partitions' in sink ? (sink.partitions ?? 1) : 1 })),
+      { name: deadLettersName, partitions: 1 }
+    ]
+    for (const { name, partitions } of this.sinks) this.broker.createTopic(name, { partitions })
+    this.broker.createTopic(ledgerTopic, { partitions: plan.slots, compacted: true })
+    for (let i = 1; i <= options.workers; i++) this.join(`w${i}`)
+  }
+
+  /** Another machine. */
+  join(name: string): SimHost {
+    const host = new SimHost(this.time, name, this.options.random.fork(`host ${name}`), this.options.host?.(name) ?? {})
+    this.hosts.set(name, host)
+    return host
+  }
+
+  /** Starts a worker on a machine whose last process is dead. */
+  start(host: SimHost): SimProcess {
+    const process = host.start()
+    this.time.schedule(0, () => process.deliver(() => this.run(host, process), 'start'), 'start', process.name)
+    return process
+  }
+
+  private run(host: SimHost, process: SimProcess): void {
+    const { timing } = this.options
+    const { plan } = this.options.job(process)
+    const worker = new ClusterWorker({
+      plan,
+      planHash: 'plan',
+      name: host.name,
+      ports: this.ports(process),
+      bus: this.bus.bus(process),
+      transport: this.network.transport(process),
+      timing
+    })
+    this.workers.set(host.name, worker)
+    worker.ended.then(
+      how => {
+        if (how !== 'stopped') this.ended = how
+        process.kill()
+      },
+      (error: unknown) => this.crashes.push(`${process.name}: ${String(error)}`)
+    )
+    worker.start().catch((error: unknown) => this.crashes.push(`${process.name}: ${String(error)}`))
+  }
+
+  private ports(process: SimProcess): Ports {
+    const { reader, pendingLimitBytes, timing } = this.options
+    let nonces = 0
+    const client = new BrokerClient(this.broker, process.clock, callback => process.deliver(callback, 'broker'))
+    return {
+      clock: process.clock,
+      storage: this.storage.handle(process),
+      reader: source => reader(source, process),
+      publishers: new Map(this.sinks.map(({ name }) => [name, this.publisher(client, name, process)])),
+      appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
+      nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
+      store: () => Promise.resolve(new MemoryStore()),
+      check: true,
+      limits: { pendingLimitBytes, checkpointTimeoutMs: timing.checkpointTimeoutMs },
+      sha256: bytes => Promise.resolve(sha256Hex(bytes))
+    }
+  }
+
+  private publisher(client: BrokerClient, topic: string, process: SimProcess): Publisher {
+    const { transactionVersion } = this.options
+    const publisher = new BrokerPublisher(client, { topic, ledgerTopic, transactionVersion })
+    return {
+      describe: () => publisher.describe(),
+      close: () => publisher.close(),
+      initialise: async slot => {
+        const producer = await publisher.initialise(slot)
+        const after = this.broker.coordinator.commits.length
+        this.fencings.push({ slot, worker: process.name, after, atMs: this.time.now() })
+        return producer
+      }
+    }
+  }
+
+  private appender(sink: string, process: SimProcess): Appender {
+    return {
+      append: records =>
+        process.ask<void>('append', answer => {
+          this.time.schedule(1, () => {
+            const known = this.loose.get(sink)
+            if (known === undefined) this.loose.set(sink, [...records])
+            else known.push(...records)
+            this.time.schedule(1, () => answer({ value: undefined }), 'appended', process.name)
+          })
+        }),
+      close: () => Promise.resolve()
+    }
+  }
+
+  /** What everybody who is alive waits for. */
+  get waitingFor(): string[] {
+    return [...this.workers.values()].filter(worker => !worker.isOver).flatMap(worker => worker.waitingFor)
+  }
+}
