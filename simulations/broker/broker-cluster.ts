@@ -33,7 +33,6 @@ export interface Topic {
   readonly maxBatchBytes: number
 }
 
-const scanEveryMs = 10_000
 const failoverMs = 3_000
 
 export class BrokerCluster {
@@ -159,10 +158,14 @@ export class BrokerCluster {
   private wakeScan(): void {
     if (this.scanning) return
     this.scanning = true
-    this.options.world.schedule(scanEveryMs, () => {
-      this.scanning = false
-      if (this.scan() > 0) this.wakeScan()
-    })
+    this.options.world.schedule(
+      this.options.scanMs,
+      () => {
+        this.scanning = false
+        if (this.scan() > 0) this.wakeScan()
+      },
+      'broker scan'
+    )
   }
 
   /** Times transactions out and forgets what has expired. Answers what is still open. */

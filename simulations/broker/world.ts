@@ -4,7 +4,7 @@ import type { Prng } from '../../runtime/kernel/prng.ts'
 export interface BrokerWorld {
   /** True time: brokers have no clock of their own that drifts. */
   now(): number
-  schedule(delayMs: number, callback: () => void): void
+  schedule(delayMs: number, callback: () => void, label?: string): unknown
 }
 
 /** A client's process: a callback into it is dropped when it is dead and held while it is paused. */
@@ -27,6 +27,8 @@ export interface BrokerOptions {
   readonly replicationMs?: number
   /** Until a transaction marker is sent to a partition, at most. */
   readonly markerMs?: number
+  /** How often time-outs and expiries are looked for. */
+  readonly scanMs?: number
   readonly offsetsRetentionMs?: number
   readonly transactionalIdExpirationMs?: number
   readonly producerIdExpirationMs?: number
@@ -44,6 +46,7 @@ export const resolveBrokerOptions = (options: BrokerOptions): ResolvedBrokerOpti
   latencyMs: 5,
   replicationMs: 5,
   markerMs: 20,
+  scanMs: 10_000,
   offsetsRetentionMs: 7 * day,
   transactionalIdExpirationMs: 7 * day,
   producerIdExpirationMs: day,

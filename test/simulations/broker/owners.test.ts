@@ -1,0 +1,28 @@
+/** Exactly once under random schedules of owners, crashes and late requests; and what breaks it is caught. */
+import t from 'tap'
+import { BrokerClient } from '../../../simulations/broker/broker-client.ts'
+import { BrokerPublisher } from '../../../simulations/broker/broker-publisher.ts'
+import { runOwners, type MakePublisher } from './owners.ts'
+
+const truth: MakePublisher = ({ cluster, transactionVersion }, process) =>
+  new BrokerPublisher(new BrokerClient(cluster, process.clock, callback => process.deliver(callback, 'reply'), 300), {
+    topic: 'out',
+    ledgerTopic: 'ledger',
+    transactionVersion,
+    transactionTimeoutMs: 1500,
+    initialiseMs: 3000
+  })
+
+void t.test('every record is there exactly once, with its entry', async t => {
+  const hits = new Map<string, number>()
+  let events = 0
+  const count = Number(process.env['SEEDS'] ?? 1000)
+  const first = Number(process.env['SEED'] ?? 1)
+  for (let seed = first; seed < first + count; seed++) {
+    const result = await runOwners(seed, truth)
+    events += result.events
+    for (const [kind, n] of result.hits) hits.set(kind, (hits.get(kind) ?? 0) + n)
+    if (result.wrong !== undefined) t.fail(`seed ${seed}: ${result.wrong}`)
+  }
+  t.comment(`${events} events; ${[...hits].map(([kind, n]) => `${kind} ${n}`).join(', ')}`)
+})
