@@ -210,6 +210,7 @@ export class StreamEnd implements ByteStream {
       return
     }
     if (this.out.corruption > 0 && this.out.random.next() < this.out.corruption) {
+      this.network.hits.count('corrupt')
       const at = this.out.random.int(chunk.length)
       chunk[at] = (chunk[at] as number) ^ (1 << this.out.random.int(8))
     }

@@ -10,6 +10,7 @@
  */
 import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { ControlBus, LeaseBucket } from '../../runtime/ports/control-bus.ts'
+import { Chances, Hits } from './chances.ts'
 import { LeaseTable, type LeaseFaults } from './lease-table.ts'
 import type { Outcome, SimProcess } from './process.ts'
 import type { WorldTime } from './time.ts'
@@ -53,6 +54,9 @@ export class SimControlBus {
   readonly options: Required<ControlBusOptions>
   readonly leases: LeaseTable
   readonly random: Prng
+  /** How often each fault struck. */
+  readonly hits = new Hits()
+  private readonly chances: Chances
   private readonly clients = new Set<BusClient>()
   private readonly disturbances = new Set<BusFaults>()
   private readonly cuts = new Map<string, number>()
@@ -62,7 +66,8 @@ export class SimControlBus {
     this.time = time
     this.random = random.fork('control-bus')
     this.options = { ...defaults, ...options }
-    this.leases = new LeaseTable(time, this.random.fork('leases'), this.options.leaseTtlMs, name => this.rate(name))
+    this.chances = new Chances(this.random, this.hits)
+    this.leases = new LeaseTable(time, this.chances, this.options.leaseTtlMs, name => this.rate(name))
   }
 
   /** What one process sees. */
@@ -106,8 +111,15 @@ export class SimControlBus {
   get up(): boolean {
     return this.outages === 0
   }
-  reaches(name: string): boolean {
-    return this.up && (this.cuts.get(name) ?? 0) === 0
+  /** @param road `host>` to the bus, `>host` from it */
+  reaches(road: string): boolean {
+    return this.up && (this.cuts.get(road) ?? 0) === 0
+  }
+  /** As `reaches`, for something that is on its way. */
+  lets(road: string): boolean {
+    if (this.reaches(road)) return true
+    this.hits.count(this.up ? 'cut' : 'outage')
+    return false
   }
 
   rate(name: keyof BusFaults): number {
@@ -116,8 +128,7 @@ export class SimControlBus {
     return sum
   }
   strikes(name: keyof BusFaults): boolean {
-    const rate = this.rate(name)
-    return rate > 0 && this.random.next() < rate
+    return this.chances.strikes(name, this.rate(name))
   }
 
   /** To all that listen now. */
@@ -127,6 +138,10 @@ export class SimControlBus {
 
   forget(client: BusClient): void {
     this.clients.delete(client)
+  }
+
+  lateness(): number {
+    return this.chances.of('reorder').next() * (this.rate('reorderMs') || 100)
   }
 
   delay(): number {
@@ -240,13 +255,13 @@ class BusClient implements ControlBus {
     const { server } = this
     const { name } = this.process.host
     const road = way === 'there' ? `${name}>` : `>${name}`
-    if (!server.reaches(road)) return
+    if (!server.lets(road)) return
     const now = server.time.now()
     let delayMs = server.delay()
-    if (late) delayMs += server.random.next() * (server.rate('reorderMs') || 100)
+    if (late) delayMs += server.lateness()
     else this.newest[way] = now + (delayMs = Math.max(delayMs, this.newest[way] - now))
     const arrives = (): void => {
-      if (server.reaches(road)) arrive()
+      if (server.lets(road)) arrive()
     }
     server.time.schedule(delayMs, arrives, label, this.process.name)
   }

@@ -2,7 +2,7 @@
  * The leases of the simulated bus: keys with revisions that vanish when they are not written for their time to live, and what a
  * bucket of JetStream was seen to do besides.
  */
-import type { Prng } from '../../runtime/kernel/prng.ts'
+import type { Chances } from './chances.ts'
 import type { WorldTime } from './time.ts'
 
 /** Chances per operation. */
@@ -29,10 +29,8 @@ export type LeaseRead = { readonly value: Uint8Array; readonly revision: number 
 const remembered = 4
 
 export class LeaseTable {
-  /** Lies told, by what they were. */
-  readonly told = { stale: 0, double: 0, lie: 0 }
   private readonly time: WorldTime
-  private readonly random: Prng
+  private readonly chances: Chances
   private readonly ttlMs: number
   private readonly rate: (fault: keyof LeaseFaults) => number
   private readonly current = new Map<string, Lease>()
@@ -42,9 +40,9 @@ export class LeaseTable {
   private readonly expiries = new Map<string, () => void>()
   private revision = 0
 
-  constructor(time: WorldTime, random: Prng, ttlMs: number, rate: (fault: keyof LeaseFaults) => number) {
+  constructor(time: WorldTime, chances: Chances, ttlMs: number, rate: (fault: keyof LeaseFaults) => number) {
     this.time = time
-    this.random = random
+    this.chances = chances
     this.ttlMs = ttlMs
     this.rate = rate
   }
@@ -52,15 +50,10 @@ export class LeaseTable {
   get(key: string, who: string): LeaseRead {
     const truth = this.peek(key)
     const wish = this.wishes.get(`${who} ${key}`)
-    if (wish !== undefined && this.strikes('lie')) {
-      this.told.lie++
+    if (wish !== undefined && this.strikes('lie'))
       return { value: wish.slice(), revision: truth?.revision ?? this.revision }
-    }
     const past = this.past.get(key) ?? []
-    if (past.length > 0 && this.strikes('staleRead')) {
-      this.told.stale++
-      return copied(past[this.random.int(past.length)])
-    }
+    if (past.length > 0 && this.strikes('staleRead')) return copied(past[this.chances.of('staleRead').int(past.length)])
     return copied(truth)
   }
 
@@ -71,15 +64,9 @@ export class LeaseTable {
     who: string
   ): { readonly revision: number } | 'conflict' {
     this.wishes.set(`${who} ${key}`, value)
-    if (this.strikes('lie')) {
-      this.told.lie++
-      return { revision: ++this.revision }
-    }
+    if (this.strikes('lie')) return { revision: ++this.revision }
     const truth = this.current.get(key)
-    if (truth?.revision !== revision) {
-      if (!this.strikes('doubleAccept')) return 'conflict'
-      this.told.double++
-    }
+    if (truth?.revision !== revision && !this.strikes('doubleAccept')) return 'conflict'
     this.become(key, { value, revision: ++this.revision })
     this.expire(key)
     return { revision: this.revision }
@@ -104,8 +91,7 @@ export class LeaseTable {
   }
 
   private strikes(fault: keyof LeaseFaults): boolean {
-    const rate = this.rate(fault)
-    return rate > 0 && this.random.next() < rate
+    return this.chances.strikes(fault, this.rate(fault))
   }
 
   private become(key: string, lease: Lease | undefined): void {
@@ -128,8 +114,8 @@ export class LeaseTable {
   private expire(key: string): void {
     this.expiries.get(key)?.()
     let delayMs = this.ttlMs
-    if (this.strikes('earlyExpiry')) delayMs *= this.random.next()
-    else if (this.strikes('lateExpiry')) delayMs *= 1 + 9 * this.random.next()
+    if (this.strikes('earlyExpiry')) delayMs *= this.chances.of('earlyExpiry').next()
+    else if (this.strikes('lateExpiry')) delayMs *= 1 + 9 * this.chances.of('lateExpiry').next()
     this.expiries.set(
       key,
       this.time.schedule(delayMs, () => this.vanish(key), 'lease expires', key)

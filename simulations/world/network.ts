@@ -11,6 +11,7 @@
  */
 import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { ByteStream, Transport } from '../../runtime/ports/transport.ts'
+import { Hits } from './chances.ts'
 import { Connection } from './connection.ts'
 import type { Outcome, SimHost, SimProcess } from './process.ts'
 import type { WorldTime } from './time.ts'
@@ -87,6 +88,8 @@ export type BreakMode =
 export class SimNetwork {
   readonly time: WorldTime
   readonly options: ResolvedNetworkOptions
+  /** How often each fault struck. */
+  readonly hits = new Hits()
   /** Open connections, oldest first. */
   readonly connections = new Set<Connection>()
   private readonly random: Prng
@@ -161,6 +164,7 @@ export class SimNetwork {
   delay(link: Link, bytes: number): number {
     const { latencyMs, jitterMs, bytesPerMs } = this.options
     const jitter = -Math.log(1 - link.random.next()) * jitterMs
+    if (link.slowness > 1) this.hits.count('slow')
     return (latencyMs + jitter + bytes / bytesPerMs) * link.slowness
   }
 
@@ -178,6 +182,7 @@ export class SimNetwork {
       } else hold()
     }
     const hold = (): void => {
+      this.hits.count(link.cuts > 0 ? 'cut' : 'stall')
       link.waiting.add(go)
       const limit = (): void => {
         if (link.stalls > 0) {

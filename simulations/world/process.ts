@@ -11,8 +11,10 @@
  * 3. One event enters one process: until the next event everything that runs belongs to it (`time.running`).
  */
 import type { Prng } from '../../runtime/kernel/prng.ts'
-import { ForgetfulFiles } from '../forgetful-files.ts'
+import type { Files } from '../../runtime/ports/files.ts'
+import { ForgetfulFiles, type Fault } from '../forgetful-files.ts'
 import { HostClock, SimClock, type HostClockOptions } from './clock.ts'
+import { LocalDisk } from './local-disk.ts'
 import type { WorldTime } from './time.ts'
 
 export interface SimHostOptions {
@@ -28,12 +30,15 @@ export class SimHost {
   readonly clock: HostClock
   /** The disk. Another object after each crash and wipe: what an old process still does to its own is done to nothing. */
   files = new ForgetfulFiles()
+  /** Of one operation on the disk; default 0.1. */
+  diskMs = 0.1
   /** False: vanished from the network without a word. */
   up = true
   crashAt: SimHostOptions['crashAt']
   process: SimProcess | undefined
   private incarnation = 0
   private readonly random: Prng
+  private readonly diskFaults = new Set<DiskFault>()
 
   constructor(time: WorldTime, name: string, random: Prng, options: SimHostOptions = {}) {
     this.time = time
@@ -54,23 +59,50 @@ export class SimHost {
   /** The process dies; the machine and its page cache stay. Its sockets are closed by the machine. */
   kill(): void {
     if (this.process?.state !== 'dead') this.process?.kill()
-    this.files = this.files.restart()
+    this.replace(this.files.restart())
   }
 
   /** Power loss: what was not synced is lost in any part; nobody is told. Up again with the next `start`. */
   crash(): void {
     this.up = false
     this.process?.kill()
-    this.files = this.files.crash(this.random)
+    this.replace(this.files.crash(this.random))
   }
 
   /** The disk is another, empty one. The process, if there is one, dies. */
   wipe(): void {
     this.process?.kill()
     this.files.restart()
-    this.files = new ForgetfulFiles()
+    this.replace(new ForgetfulFiles())
+  }
+
+  /** Asked before each change of the disk, by whichever process. Returns what ends it. */
+  disturbDisk(fault: DiskFault): () => void {
+    this.diskFaults.add(fault)
+    this.replace(this.files)
+    return () => {
+      this.diskFaults.delete(fault)
+      this.replace(this.files)
+    }
+  }
+
+  private replace(files: ForgetfulFiles): void {
+    this.files = files
+    const faults = [...this.diskFaults]
+    files.fault =
+      faults.length === 0
+        ? undefined
+        : path => {
+            for (const each of faults) {
+              const fault = each(path)
+              if (fault !== undefined) return fault
+            }
+            return undefined
+          }
   }
 }
+
+export type DiskFault = (path: string) => Fault | undefined
 
 export type ProcessState = 'alive' | 'paused' | 'dead'
 
@@ -83,7 +115,7 @@ export class SimProcess {
   /** Its own clock, as its machine has it. */
   readonly clock: SimClock
   /** The machine's disk, for as long as this process lives. */
-  readonly files: ForgetfulFiles
+  readonly files: Files
   private status: ProcessState = 'alive'
   private readonly held: { readonly callback: () => void; readonly label: string }[] = []
   private readonly deathWatch = new Set<() => void>()
@@ -94,7 +126,7 @@ export class SimProcess {
     this.incarnation = incarnation
     this.name = `${host.name}#${incarnation}`
     this.clock = new SimClock(this)
-    this.files = host.files
+    this.files = new LocalDisk(this, host.files)
   }
 
   get state(): ProcessState {

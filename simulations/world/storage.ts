@@ -12,6 +12,7 @@
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { Prng } from '../../runtime/kernel/prng.ts'
+import { Chances, Hits } from './chances.ts'
 import type { Outcome, SimProcess } from './process.ts'
 import type { WorldTime } from './time.ts'
 
@@ -32,6 +33,8 @@ export interface StorageOptions {
 export interface StorageFaults {
   /** Fails; nothing happened. */
   readonly refuse?: number
+  /** Nothing happened, and the caller is told that only after a while. */
+  readonly unreachable?: number
   /** Of creates and removals: the caller is told of a failure, and it is applied all the same, before or after that. */
   readonly ambiguous?: number
   /** How long after it was asked for such an operation may be applied, at most; default 10,000. */
@@ -74,7 +77,10 @@ export class SimStorage {
   /** Every object ever created, removed ones too. */
   readonly archive = new Map<string, Uint8Array>()
   private readonly options: Required<StorageOptions>
+  /** How often each fault struck. */
+  readonly hits = new Hits()
   private readonly random: Prng
+  private readonly chances: Chances
   private readonly objects = new Map<string, Uint8Array>()
   private readonly disturbances = new Set<{ readonly faults: StorageFaults; readonly host: string | undefined }>()
   /** Last changes of each name, for stale listings. */
@@ -83,6 +89,7 @@ export class SimStorage {
   constructor(time: WorldTime, random: Prng, options: StorageOptions = {}) {
     this.time = time
     this.random = random.fork('storage')
+    this.chances = new Chances(this.random, this.hits)
     this.options = { ...defaults, ...options }
   }
 
@@ -147,6 +154,10 @@ export class SimStorage {
         return 'error' in applied ? { error: applied.error } : { value: applied.value }
       }
       const refused = (operation === 'create' && this.strikes('full', host)) || this.strikes('refuse', host)
+      if (this.strikes('unreachable', host)) {
+        later(this.options.timeoutMs, () => answer(fail('no answer')))
+        return
+      }
       const changes = operation === 'create' || operation === 'remove'
       const thereMs = this.delay(host, size)
       const backMs = this.delay(host, 0)
@@ -165,14 +176,14 @@ export class SimStorage {
         return
       }
       if (changes && this.strikes('ambiguous', host)) {
-        const appliedMs = this.random.next() * (this.rate('lateMs', host) || 10_000)
+        const appliedMs = this.chances.of('ambiguous').next() * (this.rate('lateMs', host) || 10_000)
         later(appliedMs, () => perform(true))
         later(this.options.timeoutMs, () => answer(fail('no answer')))
         return
       }
       later(thereMs, () => {
         const orphan = process.state === 'dead'
-        if (orphan && this.random.next() >= this.options.survives) return
+        if (orphan && this.chances.of('survives').next() >= this.options.survives) return
         const outcome = perform(orphan)
         later(backMs, () => answer(outcome))
       })
@@ -208,7 +219,7 @@ export class SimStorage {
     const there = new Set(this.objects.keys())
     const host = process.host.name
     if (this.strikes('staleList', host)) {
-      const sinceMs = this.time.now() - this.random.next() * (this.rate('staleMs', host) || 10_000)
+      const sinceMs = this.time.now() - this.chances.of('staleList').next() * (this.rate('staleMs', host) || 10_000)
       for (let i = this.changes.length - 1; i >= 0; i--) {
         const change = this.changes[i]
         if (change === undefined || change.atMs < sinceMs) break
@@ -237,8 +248,10 @@ export class SimStorage {
   private delay(host: string, size: number): number {
     const { latencyMs, jitterMs, bytesPerMs, timeoutMs } = this.options
     const jitter = -Math.log(1 - this.random.next()) * jitterMs
-    const hiccup = this.strikes('hiccup', host) ? this.random.next() * timeoutMs : 0
-    return (latencyMs + jitter + size / bytesPerMs) * (1 + this.rate('slow', host)) + hiccup
+    const slow = this.rate('slow', host)
+    if (slow > 0) this.hits.count('slow')
+    const hiccup = this.strikes('hiccup', host) ? this.chances.of('hiccup').next() * timeoutMs : 0
+    return (latencyMs + jitter + size / bytesPerMs) * (1 + slow) + hiccup
   }
 
   private rate(fault: keyof StorageFaults, host: string): number {
@@ -248,8 +261,7 @@ export class SimStorage {
     return sum
   }
   private strikes(fault: keyof StorageFaults, host: string): boolean {
-    const rate = this.rate(fault, host)
-    return rate > 0 && this.random.next() < rate
+    return this.chances.strikes(fault, this.rate(fault, host))
   }
 }
 
