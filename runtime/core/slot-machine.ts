@@ -107,6 +107,12 @@ export class SlotMachine {
     return { kind: 'read-ledger', slot: this }
   }
 
+  /** The sink does not answer: everything about the slot is as unknown as before. */
+  unreachable(): SlotAction | undefined {
+    this.state = 'new'
+    return this.next()
+  }
+
   ledgerRead(entry: LedgerEntry | undefined): SlotAction | undefined {
     if (entry === undefined) {
       if (this.floor !== undefined || this.ledger !== undefined)

@@ -49,6 +49,8 @@ export type Command =
   | { readonly kind: 'applied'; readonly epoch: number }
   | { readonly kind: 'appended'; readonly sink: string }
   | { readonly kind: 'initialised'; readonly slot: SlotMachine }
+  /** Neither initialised nor read: the sink does not answer. */
+  | { readonly kind: 'unreachable'; readonly slot: SlotMachine }
   | { readonly kind: 'ledger'; readonly slot: SlotMachine; readonly entry: LedgerEntry | undefined }
   | {
       readonly kind: 'published'
@@ -244,6 +246,9 @@ export class Worker {
         break
       case 'initialised':
         this.actions.push(command.slot.initialised())
+        break
+      case 'unreachable':
+        this.pushSlot(command.slot.unreachable())
         break
       case 'ledger':
         this.pushSlot(command.slot.ledgerRead(command.entry))

@@ -102,6 +102,11 @@ export class ClusterWorker {
     this.leadership?.drain()
   }
 
+  /** The newest generation it was told to enter. */
+  get generationNumber(): number {
+    return this.follower.generation
+  }
+
   get isOver(): boolean {
     return this.over
   }

@@ -3,6 +3,7 @@
  * command. One instance per generation; after a failure it is thrown away.
  */
 import { assert, CodedError } from '../kernel/errors.ts'
+import { reached } from '../kernel/marks.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
 import type { OutboxRef } from '../../checkpoint/manifest.ts'
 import type { StateStore } from '../../checkpoint/state-store.ts'
@@ -38,6 +39,8 @@ export interface WorkerShellSettings {
 /** How long one fetch waits for something to come. */
 const fetchWaitMs = 1000
 const fetchBytes = 1024 * 1024
+/** Between two attempts to reach a sink. */
+const unreachableMs = 500
 /** Events handled before the event loop gets a turn. */
 const sliceEvents = 1024
 
@@ -257,18 +260,22 @@ export class WorkerShell {
           return { kind: 'appended', sink: action.sink }
         })
       case 'initialise':
-        return this.effect(async () => {
-          const publisher = publishers.get(action.slot.name.sink)
-          assert(publisher !== undefined, `no publisher for sink ${action.slot.name.sink}`)
-          this.producers.set(action.slot, await publisher.initialise(action.slot.name))
-          return { kind: 'initialised', slot: action.slot }
-        })
+        return this.effect(() =>
+          this.reach(action.slot, async () => {
+            const publisher = publishers.get(action.slot.name.sink)
+            assert(publisher !== undefined, `no publisher for sink ${action.slot.name.sink}`)
+            this.producers.set(action.slot, await publisher.initialise(action.slot.name))
+            return { kind: 'initialised', slot: action.slot }
+          })
+        )
       case 'read-ledger':
-        return this.effect(async () => ({
-          kind: 'ledger',
-          slot: action.slot,
-          entry: await this.producer(action.slot).readLedger()
-        }))
+        return this.effect(() =>
+          this.reach(action.slot, async () => ({
+            kind: 'ledger',
+            slot: action.slot,
+            entry: await this.producer(action.slot).readLedger()
+          }))
+        )
       case 'publish':
         return this.effect(async () => {
           const records = action.chunk === undefined ? [] : await this.chunk(action.chunk)
@@ -279,6 +286,18 @@ export class WorkerShell {
           if (outcome.kind === 'published') this.published.set(sink, (this.published.get(sink) ?? 0) + records.length)
           return { kind: 'published', slot: action.slot, outcome, entry: action.entry }
         })
+    }
+  }
+
+  /** A sink that cannot be reached is waited for: the slot begins anew after a while. */
+  private async reach(slot: SlotMachine, work: () => Promise<Command>): Promise<Command> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'SINK_UNREACHABLE') throw error
+      reached('worker shell: a sink that cannot be reached')
+      await new Promise<void>(resolve => this.settings.clock.after(unreachableMs, resolve))
+      return { kind: 'unreachable', slot }
     }
   }
 

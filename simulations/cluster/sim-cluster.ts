@@ -34,6 +34,8 @@ export interface SimClusterOptions {
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
   readonly pendingLimitBytes: number
+  /** Freeze events and compare state between handlers: most of the time of a run. */
+  readonly check: boolean
   readonly reader: (source: SourceNode, process: SimProcess) => LogReader
   readonly host?: (name: string) => SimHostOptions
 }
@@ -41,7 +43,7 @@ export interface SimClusterOptions {
 /** A producer of a slot was initialised. */
 export interface FencingNote {
   readonly slot: SlotName
-  readonly worker: string
+  readonly generation: number
   /** Committed transactions at that moment. */
   readonly after: number
   readonly atMs: number
@@ -141,7 +143,7 @@ export class SimCluster {
       appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
       nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
       store: () => Promise.resolve(new MemoryStore()),
-      check: true,
+      check: this.options.check,
       limits: { pendingLimitBytes, checkpointTimeoutMs: timing.checkpointTimeoutMs },
       sha256: bytes => Promise.resolve(sha256Hex(bytes))
     }
@@ -156,7 +158,8 @@ export class SimCluster {
       initialise: async slot => {
         const producer = await publisher.initialise(slot)
         const after = this.broker.coordinator.commits.length
-        this.fencings.push({ slot, worker: process.name, after, atMs: this.time.now() })
+        const generation = this.workers.get(process.host.name)?.generationNumber ?? 0
+        this.fencings.push({ slot, generation, after, atMs: this.time.now() })
         return producer
       }
     }

@@ -1,0 +1,73 @@
+/** What a simulated run left behind, for the checkers: read from the world, never asked of the code under test. */
+import type { Decision } from '../../checkpoint/decision-log.ts'
+import { decodeEntry } from '../broker/ledger-records.ts'
+import type { DecisionEvidence, Evidence, Publication, StorageEvent } from '../checkers/evidence.ts'
+import type { Workload } from '../workload/index.ts'
+import type { OutputRecord } from '../../runtime/ports/log.ts'
+import type { SlotName } from '../../runtime/ports/publisher.ts'
+import type { SimCluster } from './sim-cluster.ts'
+
+export function gatherEvidence(cluster: SimCluster, workload: Workload): Evidence {
+  const { storage } = cluster
+  return {
+    workload,
+    decisions: decisionsOf(cluster),
+    readObject: name => storage.archive.get(name),
+    storedAtEnd: storage.names(),
+    storageHistory: storage.history.map(({ atMs, who, operation, name, outcome, untold }): StorageEvent => ({
+      atMs,
+      who,
+      op: operation === 'read-range' ? 'read' : operation,
+      name,
+      outcome: outcome === 'refused' || untold ? 'failed' : outcome,
+      applied: outcome === 'created' || outcome === 'removed'
+    })),
+    publications: publicationsOf(cluster),
+    loose: cluster.loose,
+    fencings: cluster.fencings,
+    limits: [],
+    finished: cluster.ended === 'finished',
+    waitingFor: cluster.ended === undefined ? cluster.waitingFor : []
+  }
+}
+
+function decisionsOf({ storage }: SimCluster): DecisionEvidence[] {
+  return storage.history
+    .filter(({ operation, outcome, name }) => operation === 'create' && outcome === 'created' && isDecision(name))
+    .map(({ atMs, name }) => ({
+      sequence: Number(name.slice(name.indexOf('/') + 1)),
+      decision: (JSON.parse(new TextDecoder().decode(storage.archive.get(name))) as { decision: Decision }).decision,
+      atMs
+    }))
+    .sort((a, b) => a.sequence - b.sequence)
+}
+
+const isDecision = (name: string): boolean => name.startsWith('decisions/')
+
+/** Every committed transaction that holds a ledger entry, in the order of the decisions to commit. */
+function publicationsOf({ broker }: SimCluster): Publication[] {
+  const written = new Map<number, { entry: { key: string; value: Uint8Array } | undefined; records: OutputRecord[] }>()
+  for (const { configs, partitions } of broker.topics.values()) {
+    const ledger = configs['cleanup.policy'] === 'compact'
+    for (const [number, partition] of partitions.entries())
+      for (const { transaction, records } of partition.everWritten) {
+        if (transaction === undefined) continue
+        let found = written.get(transaction)
+        if (found === undefined) written.set(transaction, (found = { entry: undefined, records: [] }))
+        for (const { key, value, timestamp } of records)
+          if (ledger) found.entry = { key: new TextDecoder().decode(key), value: value ?? new Uint8Array() }
+          else found.records.push({ partition: number, timestamp, key, value })
+      }
+  }
+  return broker.coordinator.commits.flatMap(({ transaction, atMs }): Publication[] => {
+    const found = written.get(transaction)
+    if (found?.entry === undefined) return []
+    const { key, value } = found.entry
+    return [{ slot: slotOf(key), entry: decodeEntry(value), records: found.records, atMs }]
+  })
+}
+
+function slotOf(transactionalId: string): SlotName {
+  const [job, lineage, sink, stage, slot] = transactionalId.split('.') as [string, string, string, string, string]
+  return { job, lineage: Number(lineage), sink, stage, slot: Number(slot) }
+}
