@@ -2,6 +2,7 @@
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { defineActor } from './definition.ts'
 import { checkInputsAndOutputs } from './io-checks.ts'
+import { findLoops, stageWays } from './loops.ts'
 import type { ActorNode, Plan } from './plan.ts'
 
 const nameRule = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
@@ -14,9 +15,7 @@ export function checkPlan(plan: Plan): string[] {
   checkInputsAndOutputs(plan, problems)
   const stages = plan.nodes.filter(node => node.kind === 'actor')
   for (const stage of stages) checkStage(stage, stages, problems)
-  const cycle = findCycle(plan, stages)
-  if (cycle !== undefined)
-    problems.push(`stages send in a cycle (${cycle.join(' → ')}); cycles come with a later version`)
+  checkLoops(plan, problems)
   if (!plan.nodes.some(node => node.kind === 'source')) problems.push('the job has no source')
   return problems
 }
@@ -77,37 +76,9 @@ function checkStage(stage: ActorNode, stages: readonly ActorNode[], problems: st
     problems.push(`stage "${stage.name}" is fed by nothing: no stream and no \`sends\``)
 }
 
-function findCycle(plan: Plan, stages: readonly ActorNode[]): string[] | undefined {
-  const reaches = new Map<ActorNode, ActorNode[]>()
-  for (const stage of stages) {
-    const ports = new Set([stage.id])
-    for (const node of plan.nodes) {
-      if (node.kind === 'source' || node.kind === 'sink' || node.kind === 'actor') continue
-      const inputs = node.kind === 'union' ? node.inputs : [node.input]
-      if (inputs.some(input => ports.has(input.node))) ports.add(node.id)
-    }
-    reaches.set(
-      stage,
-      stages.filter(other => stage.sends.includes(other.actor) || other.inputs.some(input => ports.has(input)))
-    )
-  }
-  const path: ActorNode[] = []
-  const done = new Set<ActorNode>()
-  const visit = (stage: ActorNode): string[] | undefined => {
-    if (path.includes(stage)) return [...path.slice(path.indexOf(stage)), stage].map(each => each.name)
-    if (done.has(stage)) return undefined
-    path.push(stage)
-    for (const next of reaches.get(stage) ?? []) {
-      const cycle = visit(next)
-      if (cycle !== undefined) return cycle
-    }
-    path.pop()
-    done.add(stage)
-    return undefined
-  }
-  for (const stage of stages) {
-    const cycle = visit(stage)
-    if (cycle !== undefined) return cycle
-  }
-  return undefined
+/** A loop needs a way in: one that only feeds itself would never begin, nor end. */
+function checkLoops(plan: Plan, problems: string[]): void {
+  const { stages, ways } = stageWays(plan)
+  for (const stage of findLoops(stages.length, ways).unreached)
+    problems.push(`stage "${stages[stage]?.name}" is fed only by a loop that nothing leads into; feed it from a source`)
 }

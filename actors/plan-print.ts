@@ -2,6 +2,7 @@
 import type { ActorClass } from './actor.ts'
 import type { SinkSpec, SourceSpec } from './connectors.ts'
 import { defineActor } from './definition.ts'
+import { findLoops, stageWays } from './loops.ts'
 import type { ActorNode, NodeId, Plan } from './plan.ts'
 
 export interface PlanDescription {
@@ -41,6 +42,8 @@ export interface PlanEdge {
   /** Stateless steps on the way. */
   readonly via: readonly string[]
   readonly to: string
+  /** It closes a loop: it does not hold the watermark. */
+  readonly back?: true
 }
 
 export function describePlan(plan: Plan): PlanDescription {
@@ -111,7 +114,16 @@ function edgesOf(plan: Plan, actors: readonly ActorNode[]): PlanEdge[] {
     for (const target of node.sends)
       edges.push({ from: node.name, output: 'send', via: [], to: stageOf(actors, target) })
   }
-  return edges
+  const goesBack = waysBack(plan)
+  return edges.map(edge => (goesBack(edge.from, edge.to) ? { ...edge, back: true } : edge))
+}
+
+function waysBack(plan: Plan): (from: string, to: string) => boolean {
+  const { stages, ways } = stageWays(plan)
+  const { back } = findLoops(stages.length, ways)
+  const names = ways.map(({ from, to }) => `${stages[from]?.name}/${stages[to]?.name}`)
+  const found = new Set(names.filter((_, index) => back[index]))
+  return (from, to) => found.has(`${from}/${to}`)
 }
 
 function stageOf(actors: readonly ActorNode[], actor: ActorClass): string {
@@ -125,10 +137,11 @@ export function planText(plan: PlanDescription): string {
   ]
   const sinks = new Map(plan.sinks.map(sink => [sink.name, sink]))
   const leaves = (name: string): void => {
-    for (const { output, via, to } of plan.edges.filter(edge => edge.from === name)) {
+    for (const { output, via, to, back } of plan.edges.filter(edge => edge.from === name)) {
       const sink = sinks.get(to)
       const target = sink === undefined ? `stage ${to}` : `sink ${to} (${sink.delivery}) ${sink.to}`
-      lines.push(`  ${[output === 'send' ? 'sends' : output, ...via, target].join(' → ')}`)
+      const way = [output === 'send' ? 'sends' : output, ...via, target].join(' → ')
+      lines.push(`  ${way}${back === true ? ' (back: closes a loop)' : ''}`)
     }
   }
   for (const source of plan.sources) {
@@ -161,8 +174,8 @@ export function planMermaid(plan: PlanDescription): string {
     ...plan.sources.map(source => `  ${id(source.name)}[/${quoted(`${source.name}<br>${source.from}`)}/]`),
     ...plan.stages.map(stage => `  ${id(stage.name)}(${quoted(stage.describe ?? stage.name)})`),
     ...plan.sinks.map(sink => `  ${id(sink.name)}[(${quoted(`${sink.name}<br>${sink.to}`)})]`),
-    ...plan.edges.map(({ from, output, via, to }) => {
-      const label = [...(output === 'main' ? [] : [output]), ...via].join(', ')
+    ...plan.edges.map(({ from, output, via, to, back }) => {
+      const label = [...(output === 'main' ? [] : [output]), ...via, ...(back === true ? ['back'] : [])].join(', ')
       return `  ${id(from)} ${output === 'send' ? '-.->' : '-->'}${label === '' ? '' : `|${quoted(label)}|`} ${id(to)}`
     })
   ].join('\n')

@@ -1,4 +1,5 @@
 /** What a worker tells the leader about an epoch: every file with its hash, so that the manifest can name it. Plain data. */
+import type { LoopReport } from './loop-ends.ts'
 import type { OutboxRef, PartitionPosition, StateFileRef } from './manifest.ts'
 
 export interface TaskAcknowledgement {
@@ -9,6 +10,8 @@ export interface TaskAcknowledgement {
   readonly positions: readonly PartitionPosition[]
   readonly watermarks: readonly { readonly slot: number; readonly time: number | null }[]
   readonly finished: boolean
+  /** Of a task of a loop that has not ended. */
+  readonly loop?: LoopReport
 }
 
 /** What a slot's ledger says. */

@@ -1,6 +1,7 @@
 /** The manifest of checkpoint *n*: every file that makes it up, with its hash. JSON, so that it can be read without Cairn. */
 import { sha256Hex } from '../runtime/kernel/checksum.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
+import type { LoopStep } from './loop-ends.ts'
 
 export const manifestFormat = 2
 
@@ -74,6 +75,8 @@ export interface Manifest {
   readonly slots: number
   readonly parallelism: number
   readonly stages: readonly StageManifest[]
+  /** What it means for loops whose input has ended. */
+  readonly loops?: readonly LoopStep[]
   readonly sources: readonly { readonly name: string; readonly partitions: readonly PartitionPosition[] }[]
   /** Every outbox not yet known to be published. */
   readonly outboxes: readonly OutboxRef[]

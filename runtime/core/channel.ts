@@ -39,6 +39,36 @@ const columns = (): RecordColumns => ({
   paths: []
 })
 
+/**
+ * What waits in the channels of one loop, as far as this process knows. They never withhold credit (two tasks that wait for each other's room
+ * would wait for ever): instead, what leads into the loop is not read while too much waits.
+ */
+export class LoopBacklog {
+  /** Records that wait in this process. */
+  queued = 0
+  /** Bytes sent to other processes and not handled there yet. */
+  sentBytes = 0
+  /** Beyond this nothing new is let in: more would take memory that nothing bounds. */
+  readonly limit: number
+
+  constructor(limit = 64 * batchLimit) {
+    this.limit = limit
+  }
+  get over(): boolean {
+    return this.queued > this.limit || this.sentBytes > sentLimitBytes
+  }
+}
+
+/** How a channel stands to a loop; without one it leads out of it, or into it. */
+export interface ChannelPlace {
+  readonly loop: LoopBacklog
+  /** It does not hold the watermark. */
+  readonly back: boolean
+}
+
+/** The same limit for what waits in other processes. */
+const sentLimitBytes = 16 * 1024 * 1024
+
 /** Records in one batch: larger batches amortise better but delay control elements behind them. */
 const batchLimit = 1024
 /** Records queued before the producer is held back. */
@@ -48,16 +78,21 @@ const queueLimit = 8 * batchLimit
 export interface Outlet {
   push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void
   control(element: ControlElement): void
-  /** The producer must wait: what is queued would delay the next barrier too long. */
+  /** The producer must wait: what is queued would delay the next barrier too long. Never within a loop. */
   readonly full: boolean
 }
 
 export class Channel implements Outlet {
+  readonly place: ChannelPlace | undefined
   private readonly queue: ChannelElement[] = []
   private head = 0
   private open: RecordColumns | undefined
   private queued = 0
   private closed = false
+
+  constructor(place?: ChannelPlace) {
+    this.place = place
+  }
 
   push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
     assert(!this.closed, 'a record after the end of a channel')
@@ -73,6 +108,7 @@ export class Channel implements Outlet {
     open.offsets.push(offset)
     open.paths.push(path)
     this.queued++
+    if (this.place !== undefined) this.place.loop.queued++
     if (open.keys.length >= batchLimit) this.open = undefined
   }
 
@@ -82,6 +118,7 @@ export class Channel implements Outlet {
     this.open = undefined
     this.queue.push(records)
     this.queued += records.keys.length
+    if (this.place !== undefined) this.place.loop.queued += records.keys.length
   }
 
   control(element: ControlElement): void {
@@ -99,7 +136,10 @@ export class Channel implements Outlet {
     const element = this.queue[this.head]
     assert(element !== undefined, 'shift of an empty channel')
     if (element === this.open) this.open = undefined
-    if (element.kind === 'records') this.queued -= element.keys.length
+    if (element.kind === 'records') {
+      this.queued -= element.keys.length
+      if (this.place !== undefined) this.place.loop.queued -= element.keys.length
+    }
     this.head++
     if (this.head > 64 && this.head * 2 > this.queue.length) {
       this.queue.splice(0, this.head)
@@ -112,6 +152,6 @@ export class Channel implements Outlet {
   }
 
   get full(): boolean {
-    return this.queued >= queueLimit
+    return this.place === undefined && this.queued >= queueLimit
   }
 }

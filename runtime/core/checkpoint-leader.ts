@@ -21,6 +21,8 @@ export interface WorkerReport {
   readonly changed: boolean
   /** Every task has handled all its input, and no more will come. */
   readonly finished: boolean
+  /** All input is handled, and what is left to end is a loop: only a checkpoint can tell, so it is not worth waiting for the next. */
+  readonly resting: boolean
   /** Every slot was fenced and its ledger read. */
   readonly recovered: boolean
   /** Nothing is left to publish of what the worker knows to be decided. */
@@ -161,6 +163,7 @@ export class CheckpointLeader {
     this.recovered ||= reports.every(report => report?.recovered === true)
     const finished = reports.every(report => report?.finished === true)
     const ending = this.draining || finished
+    if (reports.every(report => report?.resting === true)) this.coordinator.request()
     const view = {
       now,
       changed: this.changed,

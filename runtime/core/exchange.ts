@@ -7,14 +7,14 @@
  *
  * Invariants
  * 1. Frames of a channel are numbered from 0 without a gap; a gap fails the generation.
- * 2. What was sent and not credited stays within the window; one batch may overdraw it.
+ * 2. What was sent and not credited stays within the window; one batch may overdraw it. A channel of a loop knows no window.
  * 3. Nothing overtakes: a control element closes the batch before it.
  */
 import { ByteWriter } from '../kernel/bytes.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
 import { reached } from '../kernel/marks.ts'
-import { Channel, type ControlElement, type Outlet } from './channel.ts'
+import { Channel, type ChannelPlace, type ControlElement, type Outlet } from './channel.ts'
 import { encodeCredit, encodeElement, writeRecord, type ChannelName, type Frame } from './frames.ts'
 
 /** Bytes under way on one channel: more would delay the barriers behind them. */
@@ -28,6 +28,7 @@ export class OutgoingChannel implements Outlet {
   readonly name: ChannelName
   /** Worker at the other end. */
   readonly peer: string
+  private readonly place: ChannelPlace | undefined
   private readonly frames: Uint8Array[] = []
   private readonly open = new ByteWriter(1024)
   private count = 0
@@ -35,9 +36,10 @@ export class OutgoingChannel implements Outlet {
   private used = 0
   private closed = false
 
-  constructor(name: ChannelName, peer: string) {
+  constructor(name: ChannelName, peer: string, place?: ChannelPlace) {
     this.name = name
     this.peer = peer
+    this.place = place
   }
 
   push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
@@ -55,7 +57,7 @@ export class OutgoingChannel implements Outlet {
   }
 
   get full(): boolean {
-    return this.used >= windowBytes
+    return this.place === undefined && this.used >= windowBytes
   }
 
   /** Frames to be sent now. */
@@ -66,6 +68,7 @@ export class OutgoingChannel implements Outlet {
 
   credited(sizeBytes: number): void {
     this.used -= sizeBytes
+    if (this.place !== undefined) this.place.loop.sentBytes -= sizeBytes
     if (this.used < 0) throw new CodedError('FRAME_MALFORMED', `credit for ${-this.used} bytes that were never sent`)
   }
 
@@ -78,6 +81,7 @@ export class OutgoingChannel implements Outlet {
     })
     // What the receiver counts: the body, without length and checksum.
     this.used += frame.length - 8
+    if (this.place !== undefined) this.place.loop.sentBytes += frame.length - 8
     this.frames.push(frame)
     this.open.reset()
     this.count = 0
@@ -91,8 +95,8 @@ export class IncomingChannel extends Channel {
   private readonly sizes: number[] = []
   private handled = 0
 
-  constructor(name: ChannelName, peer: string) {
-    super()
+  constructor(name: ChannelName, peer: string, place?: ChannelPlace) {
+    super(place)
     this.name = name
     this.peer = peer
   }

@@ -2,22 +2,27 @@
  * One task of a keyed stage: owns the entries of its key groups, their timers, and one outbox. Fed by channels, one per task of
  * each feeding stage.
  *
- *   channels ──► aligner ──► handler ──► outputs ──► channels, outbox
- *                   │ barrier n on every channel
- *                   └──► seal: dirty set n is swapped for an empty one, then encoded a slice at a time
+ *   recorded messages, then channels ──► aligner ──► handler ──► outputs ──► channels, outbox
+ *                   │ barrier n on every channel that belongs to no loop
+ *                   └──► seal: dirty set n is swapped for an empty one, then encoded a slice at a time;
+ *                        what channels of loops bring before their barrier n is recorded besides
  *
  * Invariants
- * 1. A channel that has delivered barrier n is not read until all have (aligned).
+ * 1. A channel that has delivered barrier n is not read until all that belong to no loop have (aligned).
  * 2. A watermark or barrier is handled only when no handler is in flight, and passed on only when all that it set off has
  *    ended, so nothing overtakes an earlier event.
  * 3. What is not in memory is read before the first event of a batch that needs it is handled.
+ * 4. Recorded messages of the restored checkpoint are handled before anything comes from a channel, so before the next seal.
+ * 5. A task of a loop waits for nobody's room in it; what leads into the loop is not read while too much waits there, unless a
+ *    barrier is on its way through it.
  */
 import type { StoredActorSchema } from '../../actors/definition-types.ts'
 import { Aligner } from '../../checkpoint/aligner.ts'
+import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert } from '../kernel/errors.ts'
 import { encodeKey, keyIdentity, type Key } from '../kernel/keys.ts'
-import type { Channel, ControlElement, RecordColumns } from './channel.ts'
+import { Channel, type ControlElement, type LoopBacklog, type RecordColumns } from './channel.ts'
 import { fieldsOfRecord, recordKey } from './entry.ts'
 import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
 import type { StoreReader } from './map-state.ts'
@@ -35,6 +40,8 @@ export interface KeyedTaskSettings extends HandlerSettings {
   readonly cacheBytes: number | undefined
   readonly reader: StoreReader | undefined
   readonly channels: readonly Channel[]
+  /** An alignment that takes longer ends at once: what is missing is recorded. */
+  readonly alignmentLimitMs: number
   /** Asks the shell for records of the store; answered by `loaded`. */
   readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
   /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
@@ -42,11 +49,17 @@ export interface KeyedTaskSettings extends HandlerSettings {
 }
 
 /** A task as it was when it sealed the epoch. */
-export interface KeyedSnapshot extends StateSnapshot, SealedProgress {}
 interface SealedProgress {
   readonly outbox: OutboxFileWriter | undefined
   readonly watermarks: readonly { readonly slot: number; readonly time: number }[]
   readonly finished: boolean
+}
+export interface KeyedSnapshot extends StateSnapshot, SealedProgress {
+  /** Of a task that belongs to a loop and has not ended; see `loopSteps`. */
+  readonly loop: LoopReport | undefined
+}
+interface Sealed extends SealedProgress {
+  readonly loop: { readonly inputsEnded: boolean; readonly spent: boolean } | undefined
 }
 
 /** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
@@ -64,9 +77,10 @@ export class KeyedTask {
   private readonly handlers: HandlerRunner
   private readonly aligner: Aligner
   private readonly watermarks: MinWatermark
+  /** Newest epoch that was sealed or given up. */
   private sealedEpoch = 0
   /** Of the epoch in flight; its outbox is given back when it is abandoned. */
-  private sealed: SealedProgress | undefined
+  private sealed: Sealed | undefined
   private forwarded = -Infinity
   /** Where slots had got to when tasks were counted anew; undefined = all where `forwarded` is. */
   private floors: Float64Array | undefined
@@ -75,13 +89,35 @@ export class KeyedTask {
   private advancing: { readonly to: number; readonly done: () => void } | undefined
   private nextChannel = 0
   private cursor = 0
+  /** The channel of the batch that is half read. */
+  private current: number | undefined
+  /** What was restored is handled from here first. */
+  private replay = new Channel()
+  /** Of the loop that this task belongs to. */
+  private readonly loop: LoopBacklog | undefined
+  /** A batch from the loop was the last one read. */
+  private loopServed = false
+  /** Newest epoch that is known to be under way. */
+  private underWay = 0
+  private aligningSince = 0
+  private step: LoopStep['step'] | undefined
+  /** The final watermark has been carried out in a loop. */
+  private final = false
+  /** No sealed epoch tells yet what the last step came to. */
+  private stepUnreported = false
 
   constructor(settings: KeyedTaskSettings) {
     this.settings = settings
     this.stage = settings.stage.name
     this.state = new TaskState(settings)
-    this.aligner = new Aligner(settings.channels.length)
-    this.watermarks = new MinWatermark(settings.channels.length)
+    const { channels } = settings
+    const cycle = channels.map(({ place }) => place !== undefined)
+    this.loop = channels.find(({ place }) => place !== undefined)?.place?.loop
+    this.aligner = new Aligner(channels.length, cycle)
+    this.watermarks = new MinWatermark(channels.length)
+    channels.forEach(({ place }, index) => {
+      if (place?.back === true) this.watermarks.ended(index)
+    })
     this.handlers = new HandlerRunner(settings, this.state, slot => this.watermarkOf(slot))
   }
 
@@ -100,7 +136,8 @@ export class KeyedTask {
 
   /** Watermark of each slot that this task owns. */
   private slotWatermarks(): { readonly slot: number; readonly time: number }[] {
-    return this.settings.owned.map(slot => ({ slot, time: this.watermarkOf(slot) }))
+    // The final watermark of a loop that goes on is not the end of a finished task: it must come back as it was.
+    return this.settings.owned.map(slot => ({ slot, time: this.final ? Number.MAX_VALUE : this.watermarkOf(slot) }))
   }
 
   private watermarkOf(slot: number): number {
@@ -119,21 +156,80 @@ export class KeyedTask {
 
   private advance(budget: number): boolean {
     if (this.advancing !== undefined) return this.fireTimers(budget)
-    if (this.handlers.inFlight === 0 && this.takeEnd()) return true
-    const channels = this.settings.channels
+    if (this.state.messages.restoredSome) this.replay = this.state.messages.replay()
+    const restored = this.replay.peek()
+    if (restored?.kind === 'records') return this.batch(this.replay, undefined, restored, budget)
+    const waits = this.handlers.inFlight > 0
+    const epoch = this.sealsByItself()
+    if (epoch !== undefined || this.step !== undefined) {
+      if (waits) return false
+      // A loop that is closed has no barrier of its own any more.
+      if (this.step !== undefined) this.takeStep()
+      else if (epoch !== undefined) {
+        this.aligner.force(epoch)
+        this.seal(epoch)
+      }
+      return true
+    }
+    if (!waits && this.takeEnd()) return true
+    return this.read(budget, waits)
+  }
+
+  /** Reads one channel: those of a loop first, in turns with what leads into it while not too much waits in it. */
+  private read(budget: number, waits: boolean): boolean {
+    const { channels } = this.settings
+    if (this.loop === undefined) return this.readOneOf(undefined, budget, waits) ?? false
+    const half = this.current === undefined ? undefined : channels[this.current]?.place !== undefined
+    if (half ?? !this.loopServed)
+      return (this.readOneOf(true, budget, waits) ?? this.readOneOf(false, budget, waits)) === true
+    return (this.readOneOf(false, budget, waits) ?? this.readOneOf(true, budget, waits)) === true
+  }
+
+  /** undefined = there is nothing to read there. */
+  private readOneOf(cycle: boolean | undefined, budget: number, waits: boolean): boolean | undefined {
+    const { channels } = this.settings
+    const shut = cycle === false && this.shut
     for (let tried = 0; tried < channels.length; tried++) {
       const index = (this.nextChannel + tried) % channels.length
       const channel = channels[index] as Channel
       if (channel.empty || this.aligner.isHeld(index)) continue
+      if (cycle !== undefined && (channel.place !== undefined) !== cycle) continue
+      if (shut && this.current !== index && !this.aligner.isRecorded(index)) continue
       const element = channel.peek()
       assert(element !== undefined, 'an empty channel was read')
+      this.loopServed = cycle === true
       if (element.kind === 'records') return this.batch(channel, index, element, budget)
-      if (this.handlers.inFlight > 0) continue
+      // A barrier from another worker, where the epoch is known sooner than here.
+      if (element.kind === 'barrier' && element.epoch > this.underWay) continue
+      if (waits) {
+        // In a loop other channels might keep handlers in flight for ever.
+        if (this.loop !== undefined) return false
+        continue
+      }
       channel.shift()
       this.control(index, element)
       return true
     }
-    return false
+    return undefined
+  }
+
+  /** Too much waits in the loop to let more in; a barrier gets through all the same. */
+  private get shut(): boolean {
+    return this.loop?.over === true && this.underWay <= this.sealedEpoch
+  }
+
+  /** An epoch to be sealed though not every barrier has come: alignment takes too long, or only a loop could bring it. */
+  private sealsByItself(): number | undefined {
+    const { aligning } = this.aligner
+    if (aligning !== undefined)
+      return this.settings.now() >= this.aligningSince + this.settings.alignmentLimitMs ? aligning : undefined
+    const due = this.underWay > this.sealedEpoch && !this.finished
+    return due && this.loop !== undefined && this.hasWayIn && this.aligner.acyclicEnded ? this.underWay : undefined
+  }
+
+  /** Something leads into the loop here; the other tasks of the loop get their barriers from those where it does. */
+  private get hasWayIn(): boolean {
+    return this.settings.channels.some(({ place }) => place === undefined)
   }
 
   /**
@@ -151,10 +247,11 @@ export class KeyedTask {
   }
 
   /** A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own. */
-  private batch(channel: Channel, index: number, element: RecordColumns, budget: number): boolean {
+  private batch(channel: Channel, index: number | undefined, element: RecordColumns, budget: number): boolean {
     const from = this.cursor
     const end = Math.min(element.keys.length, from + budget)
-    this.nextChannel = index
+    this.nextChannel = index ?? 0
+    this.current = index
     if (this.state.cold) {
       const missing = this.state.missing(element.keys, from, end)
       if (missing.length > 0) {
@@ -163,6 +260,7 @@ export class KeyedTask {
         return false
       }
     }
+    const recorded = index !== undefined && this.aligner.isRecorded(index)
     for (let i = from; i < end; i++)
       this.receive(
         element.keys[i] as Key,
@@ -170,13 +268,15 @@ export class KeyedTask {
         element.times[i] as number,
         element.origins[i] as string,
         element.offsets[i] as number,
-        element.paths[i] as string
+        element.paths[i] as string,
+        recorded
       )
     if (end < element.keys.length) this.cursor = end
     else {
       this.cursor = 0
       channel.shift()
-      this.nextChannel = (index + 1) % this.settings.channels.length
+      this.current = undefined
+      this.nextChannel = ((index ?? -1) + 1) % Math.max(1, this.settings.channels.length)
     }
     return true
   }
@@ -191,7 +291,7 @@ export class KeyedTask {
 
   /** Fires wall-clock alarms that are due. */
   fireAlarms(now: number): boolean {
-    if (this.settings.outputs.blocked || this.finished || this.state.reading) return false
+    if (this.settings.outputs.blocked || this.finished || this.final || this.state.reading) return false
     let fired = false
     for (let due = this.state.popDue('wall', now); due !== undefined; due = this.state.popDue('wall', now)) {
       this.handlers.fire('onAlarm', due.keyId, due.name, due.at, now)
@@ -205,11 +305,18 @@ export class KeyedTask {
   }
 
   nextAlarmAt(): number | undefined {
-    return this.finished ? undefined : this.state.nextAlarmAt()
+    return this.finished || this.final ? undefined : this.state.nextAlarmAt()
+  }
+
+  /** When something may happen by time alone: an alarm, or an alignment that takes too long. */
+  nextDeadlineMs(): number | undefined {
+    const alarmAt = this.nextAlarmAt()
+    if (this.aligner.aligning === undefined || this.settings.alignmentLimitMs === Infinity) return alarmAt
+    return Math.min(alarmAt ?? Infinity, this.aligningSince + this.settings.alignmentLimitMs)
   }
 
   get changed(): boolean {
-    return this.state.changed || this.settings.outputs.outboxUsed
+    return this.state.changed || this.settings.outputs.outboxUsed || this.stepUnreported
   }
 
   get idle(): boolean {
@@ -218,6 +325,9 @@ export class KeyedTask {
       !this.state.sealing &&
       !this.state.reading &&
       this.advancing === undefined &&
+      this.step === undefined &&
+      this.replay.empty &&
+      !this.state.messages.restoredSome &&
       this.settings.channels.every(channel => channel.empty)
     )
   }
@@ -246,18 +356,43 @@ export class KeyedTask {
         this.watermarks.setIdle(index, element.idle)
         return this.begin(() => this.forwardIdle())
       case 'barrier':
-        if (this.aligner.barrier(index, element.epoch) === 'aligned') this.seal(element.epoch)
-        return
+        return this.barrier(index, element.epoch)
       case 'end':
         this.watermarks.ended(index)
         return this.begin(() => this.end(index))
     }
   }
 
+  private barrier(index: number, epoch: number): void {
+    // A loop that has ended seals when it is told.
+    if (this.finished) return
+    const aligned = this.aligner.aligning
+    switch (this.aligner.barrier(index, epoch)) {
+      case 'aligned':
+        return this.seal(epoch)
+      case 'held':
+        if (aligned !== epoch) this.aligningSince = this.settings.now()
+        return
+      case 'recorded':
+        return this.whenRecorded()
+      case 'obsolete':
+        return
+    }
+  }
+
+  private whenRecorded(): void {
+    if (!this.aligner.recording) this.state.recorded()
+  }
+
   private end(index: number): void {
+    if (this.finished) {
+      this.aligner.ended(index)
+      return
+    }
     this.forwardIdle()
     const aligned = this.aligner.ended(index)
     if (aligned !== undefined) this.seal(aligned)
+    else this.whenRecorded()
     if (!this.aligner.allEnded) return
     this.finished = true
     this.settings.outputs.broadcast({ kind: 'end' })
@@ -273,7 +408,8 @@ export class KeyedTask {
   /** Carries out the watermark as it now is, then `done`. */
   private begin(done: () => void): void {
     const to = this.watermarks.value
-    if (to <= this.forwarded) return done()
+    // The final watermark of a loop waits until nothing is under way in it.
+    if (to <= this.forwarded || (to === Infinity && this.loop !== undefined)) return done()
     this.forwarded = to
     this.advancing = { to, done }
     this.fireTimers(Infinity)
@@ -307,10 +443,20 @@ export class KeyedTask {
     return true
   }
 
-  private receive(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+  private receive(
+    key: Key,
+    value: unknown,
+    time: number,
+    origin: string,
+    offset: number,
+    path: string,
+    recorded: boolean
+  ): void {
+    assert(!this.finished, 'a record behind the end of a loop')
     const identity = keyIdentity(key)
     const entry = this.state.entries.get(identity) ?? this.state.add(key, identity)
-    if (time < this.watermarkOf(entry.keyGroup % this.settings.slots)) this.late++
+    if (recorded) this.state.record(entry.keyGroup, { key, value, time, origin, offset, path })
+    if (!this.final && time < this.watermarkOf(entry.keyGroup % this.settings.slots)) this.late++
     this.events++
     this.handlers.run(entry, 'receive', value, time, origin, offset, path)
   }
@@ -323,21 +469,63 @@ export class KeyedTask {
   }
 
   private swap(epoch: number): void {
-    this.state.seal(epoch)
+    this.state.seal(epoch, this.aligner.recording)
     this.sealedEpoch = epoch
+    this.stepUnreported = false
     const outbox = this.settings.outputs.sealOutbox()
-    this.sealed = { outbox, watermarks: this.slotWatermarks(), finished: this.finished }
+    const inputsEnded = this.aligner.acyclicEnded
+    const loop =
+      this.loop === undefined || this.finished
+        ? undefined
+        : { inputsEnded, spent: this.final && this.state.timers.size === 0 }
+    this.sealed = { outbox, watermarks: this.slotWatermarks(), finished: this.finished, loop }
   }
 
-  /** A checkpoint of a task whose inputs have ended: no barrier will come through them any more. */
+  /**
+   * The epoch is under way. A task whose inputs have ended seals: no barrier will come through them any more. One whose loop goes
+   * on seals as soon as it can.
+   */
   sealFinished(epoch: number): void {
+    this.underWay = Math.max(this.underWay, epoch)
     if (this.finished && this.sealedEpoch < epoch) this.swap(epoch)
+  }
+
+  // ---- the end of a loop
+
+  /** Belongs to a loop that only `endLoop` can end: everything that leads into it here has ended. */
+  get awaitsLoopEnd(): boolean {
+    return this.loop !== undefined && !this.finished && this.aligner.acyclicEnded
+  }
+
+  /** Every task of the loop is told so in the same decided epoch, before the next begins; see `loopSteps`. */
+  endLoop(step: LoopStep['step']): void {
+    // The others have closed it already.
+    if (this.finished) return
+    assert(this.awaitsLoopEnd, 'the end of a loop that something leads into')
+    this.step = step
+    this.stepUnreported = true
+  }
+
+  private takeStep(): void {
+    const { step } = this
+    this.step = undefined
+    if (step === 'close') {
+      this.finished = true
+      this.settings.outputs.broadcast({ kind: 'end' })
+      return
+    }
+    this.final = true
+    this.forwarded = Infinity
+    this.advancing = { to: Infinity, done: () => undefined }
   }
 
   /** The finished snapshot of the sealed epoch, once; undefined while not every entry is encoded. */
   takeSnapshot(): KeyedSnapshot | undefined {
     const taken = this.state.takeSnapshot()
-    return taken === undefined || this.sealed === undefined ? undefined : { ...taken, ...this.sealed }
+    if (taken === undefined || this.sealed === undefined) return undefined
+    const { loop } = this.sealed
+    const quiet = loop?.inputsEnded === true && this.state.messages.count === 0
+    return { ...taken, ...this.sealed, loop: loop === undefined ? undefined : { quiet, spent: loop.spent } }
   }
 
   decided(epoch: number): void {
@@ -349,6 +537,9 @@ export class KeyedTask {
   abandon(epoch: number): void {
     this.aligner.cancel(epoch)
     this.state.abandon(epoch)
+    this.sealedEpoch = Math.max(this.sealedEpoch, epoch)
+    this.underWay = Math.max(this.underWay, epoch)
+    if (this.awaitsLoopEnd) this.stepUnreported = true
     if (this.sealed?.outbox !== undefined) this.settings.outputs.unseal(this.sealed.outbox)
     this.sealed = undefined
   }

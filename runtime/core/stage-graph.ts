@@ -3,6 +3,7 @@
  * always fused into the task before them; an exchange stands only at keyBy and sends.
  */
 import type { Actor, ActorClass } from '../../actors/actor.ts'
+import { findLoops, type Way } from '../../actors/loops.ts'
 import type { ActorNode, NodeId, Plan, SinkNode, SourceNode } from '../../actors/plan.ts'
 import { assert } from '../kernel/errors.ts'
 
@@ -20,6 +21,10 @@ export interface Edge {
   readonly index: number
   readonly from: number
   readonly to: number
+  /** Both ends are in one loop: what is under way on it is recorded at a barrier, and it never withholds credit. */
+  readonly cycle: boolean
+  /** It closes a loop: it does not hold the watermark. */
+  readonly back: boolean
 }
 
 interface StageBase {
@@ -47,16 +52,18 @@ export interface StageGraph {
   readonly plan: Plan
   readonly stages: readonly Stage[]
   readonly edges: readonly Edge[]
+  /** Stages that reach each other, by index; in order. */
+  readonly loops: readonly (readonly number[])[]
 }
 
 export function buildStageGraph(plan: Plan): StageGraph {
   const stageNodes = plan.nodes.filter(node => node.kind === 'source' || node.kind === 'actor')
   const stageOf = new Map<NodeId, number>(stageNodes.map((node, index) => [node.id, index]))
-  const edges: Edge[] = []
-  const edge = (from: number, to: number): Edge => {
-    const made = { index: edges.length, from, to }
-    edges.push(made)
-    return made
+  const ways: (Way & { readonly index: number })[] = []
+  const way = (from: number, to: number): number => {
+    const index = ways.length
+    ways.push({ index, from, to })
+    return index
   }
 
   const stepsAfter = (node: NodeId, output: string, from: number, sinks: SinkNode[]): Step[] => {
@@ -79,7 +86,7 @@ export function buildStageGraph(plan: Plan): StageGraph {
             if (target.kind !== 'actor' || !target.inputs.includes(next.id)) continue
             const to = stageOf.get(target.id)
             assert(to !== undefined, `no stage for node ${target.id}`)
-            steps.push({ kind: 'exchange', f: next.f as (value: unknown) => unknown, edge: edge(from, to).index })
+            steps.push({ kind: 'exchange', f: next.f as (value: unknown) => unknown, edge: way(from, to) })
           }
         } else {
           const after = stepsAfter(next.id, 'main', from, sinks)
@@ -103,11 +110,17 @@ export function buildStageGraph(plan: Plan): StageGraph {
       for (const target of node.sends) {
         const to = stageNodes.findIndex(other => other.kind === 'actor' && other.actor === target)
         assert(to >= 0, `send to an actor without a stage: ${target.name}`)
-        sends.set(target, edge(index, to).index)
+        sends.set(target, way(index, to))
       }
     return { node, index, sinks, outputs, sends }
   })
 
+  const { loops, cycle, back } = findLoops(stageNodes.length, ways)
+  const edges = ways.map((each): Edge => ({
+    ...each,
+    cycle: cycle[each.index] === true,
+    back: back[each.index] === true
+  }))
   const stages = drafts.map((draft): Stage => {
     const base = { index: draft.index, name: draft.node.name, outputs: draft.outputs, sinks: draft.sinks }
     if (draft.node.kind === 'source') return { ...base, kind: 'source', node: draft.node }
@@ -119,5 +132,5 @@ export function buildStageGraph(plan: Plan): StageGraph {
       sends: draft.sends
     }
   })
-  return { plan, stages, edges }
+  return { plan, stages, edges, loops }
 }

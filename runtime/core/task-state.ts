@@ -23,6 +23,7 @@ import { assert } from '../kernel/errors.ts'
 import { decodeKey, encodeKey, keyGroupOf, keyIdentity, writeKey, type Key } from '../kernel/keys.ts'
 import { actorKind, encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
 import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
+import { isRecordedMessage, RecordedMessages, type Message } from './recorded-messages.ts'
 import { timerBefore, timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
 import { TimerQueue, type Timer } from './timer-queue.ts'
 
@@ -48,6 +49,8 @@ interface Sealed {
   readonly unindexed: Uint8Array[]
   readonly forgotten: Entry[]
   next: number
+  /** Messages under way are still added. */
+  recording: boolean
   arranged: boolean
   handedOver: boolean
 }
@@ -108,6 +111,7 @@ export class TaskState {
   readonly alarms = new TimerQueue<Entry>()
   readonly settings: TaskStateSettings
   readonly maps: MapState
+  readonly messages = new RecordedMessages()
   /** A read of the store is under way. */
   reading = false
   private readonly scratch = new ByteWriter(1024)
@@ -143,6 +147,7 @@ export class TaskState {
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
     if (isMapRecord(key)) this.maps.restoreRecord(key, value)
+    else if (isRecordedMessage(key)) this.messages.restore(key, value, this.settings.keyGroups)
     else this.bring(keyOfRecord(key), value)
   }
 
@@ -316,15 +321,18 @@ export class TaskState {
   get changed(): boolean {
     return this.dirty.length > 0
   }
-  /** A sealed epoch is not handed over yet. */
+  /** A sealed epoch is not handed over yet, and waits for nobody else. */
   get sealing(): boolean {
-    return this.sealed !== undefined && !this.sealed.handedOver
+    const { sealed } = this
+    if (sealed === undefined || sealed.handedOver) return false
+    return !(sealed.recording && sealed.next === sealed.entries.length)
   }
   get pendingBytes(): number {
     return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0) + this.unappliedBytes + this.maps.pendingBytes
   }
 
-  seal(epoch: number): void {
+  /** @param recording messages are to be added until `recorded` */
+  seal(epoch: number, recording = false): void {
     assert(this.sealed === undefined, 'one epoch in flight')
     this.sealed = {
       epoch,
@@ -334,14 +342,27 @@ export class TaskState {
       unindexed: this.staleIndex,
       forgotten: [],
       next: 0,
+      recording,
       arranged: false,
       handedOver: false
     }
+    this.messages.seal(this.sealed.writer)
     this.maps.seal(this.sealed.writer)
     this.dirty = []
     this.dirtyBytes = 0
     this.staleIndex = []
     this.sequence++
+  }
+
+  /** A message that was under way when the sealed epoch was sealed. */
+  record(keyGroup: number, message: Message): void {
+    assert(this.sealed?.recording === true, 'a message recorded for no epoch')
+    this.messages.record(this.sealed.writer, keyGroup, message)
+  }
+
+  /** Nothing more was under way. */
+  recorded(): void {
+    if (this.sealed !== undefined) this.sealed.recording = false
   }
 
   /** Encodes up to `limit` sealed entries; once all are, arranges them for the file. */
@@ -353,7 +374,7 @@ export class TaskState {
       const entry = sealed.entries[sealed.next] as Entry
       if (entry.encodedSequence !== sealed.sequence) this.encode(entry, sealed)
     }
-    if (sealed.next === sealed.entries.length && this.maps.encodeSome(limit))
+    if (sealed.next === sealed.entries.length && this.maps.encodeSome(limit) && !sealed.recording)
       sealed.arranged = sealed.writer.arrange(arrangeSlice)
   }
 
@@ -402,6 +423,7 @@ export class TaskState {
     assert(sealed?.epoch === epoch, `decided epoch ${epoch} is not the sealed one`)
     this.sealed = undefined
     this.maps.decided(epoch)
+    this.messages.decided()
     const { sequence, forgotten } = sealed
     if (!this.cold) return this.removeForgotten(forgotten, sequence)
     const bytes = sealed.writer.sizeBytes
@@ -415,6 +437,7 @@ export class TaskState {
     if (sealed === undefined || sealed.epoch > epoch) return
     this.sealed = undefined
     this.maps.abandon()
+    this.messages.abandon()
     this.staleIndex = [...sealed.unindexed, ...this.staleIndex]
     for (const entry of sealed.entries) {
       if (entry.dirtySequence === this.sequence) continue

@@ -8,7 +8,7 @@ import type { SinkNode } from '../../actors/plan.ts'
 import { assert } from '../kernel/errors.ts'
 import type { SlotName } from '../ports/publisher.ts'
 import type { Assignment } from './assignment.ts'
-import { Channel, type Outlet } from './channel.ts'
+import { Channel, LoopBacklog, type Outlet } from './channel.ts'
 import { IncomingChannel, OutgoingChannel } from './exchange.ts'
 import { channelKey, type ChannelName } from './frames.ts'
 import type { DeadLetter } from './handler-runner.ts'
@@ -40,6 +40,10 @@ export interface TopologySettings {
   readonly leftSlots: readonly Pick<SlotName, 'sink' | 'stage' | 'slot'>[]
   /** Bytes of hot entries each task keeps; undefined = everything stays in memory. */
   readonly cacheBytes: number | undefined
+  /** Records that may wait in a loop; see `LoopBacklog`. */
+  readonly loopLimit?: number | undefined
+  /** An alignment that takes longer ends at once, and what is missing is recorded. Default: none does. */
+  readonly alignmentLimitMs?: number | undefined
   /** Freeze events, and notice state that changes between handlers: for development and tests. */
   readonly check: boolean
   /** Point reads of the local store, when there is one. */
@@ -108,27 +112,31 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
   }
 }
 
-function connect({ graph, assignment, worker }: TopologySettings): Ends {
+function connect({ graph, assignment, worker, loopLimit }: TopologySettings): Ends {
+  const backlogs = graph.loops.map(stages => ({ stages, loop: new LoopBacklog(loopLimit) }))
   const ends: Ends = { outlets: new Map(), inlets: new Map(), outgoing: new Map(), incoming: new Map() }
-  for (const edge of graph.edges)
+  for (const edge of graph.edges) {
+    const loop = edge.cycle ? backlogs.find(({ stages }) => stages.includes(edge.to))?.loop : undefined
+    const place = loop === undefined ? undefined : { loop, back: edge.back }
     for (const [from, source] of assignment.tasks.entries())
       for (const [to, target] of assignment.tasks.entries()) {
         const name: ChannelName = { edge: edge.index, from, to }
         const key = channelKey(name)
         if (source === worker && target === worker) {
-          const channel = new Channel()
+          const channel = new Channel(place)
           ends.outlets.set(key, channel)
           ends.inlets.set(key, channel)
         } else if (source === worker) {
-          const channel = new OutgoingChannel(name, target)
+          const channel = new OutgoingChannel(name, target, place)
           ends.outlets.set(key, channel)
           ends.outgoing.set(key, channel)
         } else if (target === worker) {
-          const channel = new IncomingChannel(name, source)
+          const channel = new IncomingChannel(name, source, place)
           ends.inlets.set(key, channel)
           ends.incoming.set(key, channel)
         }
       }
+  }
   return ends
 }
 
@@ -195,6 +203,7 @@ function buildTask(
     check: settings.check,
     reader: settings.readerOf?.(stage.index, task),
     channels: incoming,
+    alignmentLimitMs: settings.alignmentLimitMs ?? Infinity,
     outputs,
     deadLetter
   })

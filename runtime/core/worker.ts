@@ -13,6 +13,7 @@
  * 4. When too much waits for a checkpoint the sources pause: memory stays within its limit whatever storage does.
  * 5. A trigger, decision or abandonment that comes again, or too late, changes nothing.
  */
+import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import type { StateFileWriter } from '../../checkpoint/state-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
@@ -44,6 +45,8 @@ export type Command =
       readonly kind: 'decided'
       readonly epoch: number
       readonly chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>
+      /** What it means for the loops of the job. */
+      readonly loops: readonly LoopStep[]
     }
   /** The store holds everything up to this epoch. */
   | { readonly kind: 'applied'; readonly epoch: number }
@@ -72,6 +75,8 @@ export interface TaskSnapshot {
   readonly positions: readonly PartitionProgress[]
   readonly watermarks: readonly { readonly slot: number; readonly time: number }[]
   readonly finished: boolean
+  /** Of a task of a loop that has not ended. */
+  readonly loop: LoopReport | undefined
 }
 
 export type Action =
@@ -192,6 +197,7 @@ export class Worker {
     return {
       changed: this.changed,
       finished: this.tasks.every(task => task.finished),
+      resting: this.resting,
       recovered: slots.every(slot => slot.recovered),
       settled: slots.every(slot => slot.settled),
       decided: this.newestDecided,
@@ -239,7 +245,7 @@ export class Worker {
         this.appending.delete(command.sink)
         break
       case 'decided':
-        this.decided(command.epoch, command.chunks)
+        this.decided(command.epoch, command.chunks, command.loops)
         break
       case 'applied':
         for (const task of this.topology.keyed) task.state.applied(command.epoch)
@@ -282,7 +288,7 @@ export class Worker {
   nextDeadlineMs(): number | undefined {
     let deadline: number | undefined
     for (const task of this.tasks) {
-      const at = task instanceof KeyedTask ? task.nextAlarmAt() : task.nextDeadlineMs()
+      const at = task.nextDeadlineMs()
       if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
     }
     return deadline
@@ -334,6 +340,14 @@ export class Worker {
         this.actions.push({ kind: 'fetch', stage: source.settings.stage.index, ...want })
     }
     return this.actions.splice(0)
+  }
+
+  /** Loops have come to rest here, it seems; only a checkpoint can tell. */
+  private get resting(): boolean {
+    const { sources, keyed } = this.topology
+    return (
+      keyed.some(task => task.awaitsLoopEnd) && sources.every(task => task.finished) && keyed.every(task => task.idle)
+    )
   }
 
   private get pendingBytes(): number {
@@ -401,12 +415,12 @@ export class Worker {
         task.sealFinished(epoch)
         const taken = task.takeSnapshot()
         if (taken === undefined) continue
-        const { writer: state, unindexed, outbox, watermarks, finished } = taken
-        this.snapshots.push({ task, state, unindexed, outbox, positions: [], watermarks, finished })
+        const { writer: state, ...rest } = taken
+        this.snapshots.push({ ...rest, task, state, positions: [] })
       } else {
         const taken = task.takeSnapshot()
         if (taken === undefined) continue
-        this.snapshots.push({ task, state: undefined, unindexed: [], watermarks: [], ...taken })
+        this.snapshots.push({ task, state: undefined, unindexed: [], watermarks: [], loop: undefined, ...taken })
       }
     }
     if (this.appending.size > 0 || this.appendQueue.size > 0) return
@@ -430,12 +444,18 @@ export class Worker {
     this.actions.push({ kind: 'forget', epoch: inFlight.epoch })
   }
 
-  private decided(epoch: number, chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>): void {
+  private decided(
+    epoch: number,
+    chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>,
+    loops: readonly LoopStep[]
+  ): void {
     if (epoch <= this.newestDecided) return
     assert(this.newestWritten === epoch, `epoch ${epoch} was decided without this worker`)
     this.inFlight = undefined
     this.newestDecided = epoch
     for (const task of this.tasks) task.decided(epoch)
+    for (const { stages, step } of loops)
+      for (const task of this.topology.keyed) if (stages.includes(task.stage)) task.endLoop(step)
     for (const [slot, list] of chunks) {
       slot.decided(epoch, list)
       this.pushSlot(slot.next())

@@ -19,6 +19,7 @@ import {
   type StageManifest,
   type StateFileRef
 } from '../../checkpoint/manifest.ts'
+import { loopSteps } from '../../checkpoint/loop-ends.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { filesOf, type Retained } from '../../checkpoint/retention.ts'
 import { mergeFiles } from '../../checkpoint/state-reader.ts'
@@ -171,6 +172,10 @@ export class CheckpointWriter {
     const ledgers = acknowledgements.flatMap(each => each.ledgers)
     const of = (name: string): TaskAcknowledgement[] => acks.filter(each => each.stage === name)
     const previous = this.head?.manifest
+    const loops = loopSteps(
+      graph.loops.map(stages => stages.map(stage => graph.stages[stage]?.name ?? '')),
+      acks
+    )
     return {
       format: manifestFormat,
       job,
@@ -185,6 +190,7 @@ export class CheckpointWriter {
       slots,
       parallelism: tasks,
       stages: graph.stages.flatMap(({ kind, name }) => (kind === 'keyed' ? this.stage(name, slots, of(name)) : [])),
+      ...(loops.length === 0 ? {} : { loops }),
       sources: graph.stages
         .filter(stage => stage.kind === 'source')
         .map(({ name }) => ({

@@ -34,7 +34,7 @@ export class EmbeddedShell {
       trigger: (epoch, last) => shell.command({ kind: 'trigger', epoch, last }),
       abandon: epoch => shell.command({ kind: 'abandon', epoch }),
       decided: ({ manifest, hash }) => {
-        shell.decided(manifest.epoch, hash)
+        shell.decided(manifest.epoch, hash, manifest.loops ?? [])
         this.decisions = this.decisions.filter(({ done }) => !done(manifest.savepointNames))
       },
       ended: how => {

@@ -12,6 +12,7 @@ import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { taskOfKeyGroup, type Assignment } from '../core/assignment.ts'
 import type { KeyedTask } from '../core/keyed-task.ts'
+import { isRecordedMessage } from '../core/recorded-messages.ts'
 import type { PartitionProgress } from '../core/source-task.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import type { SinkLimits } from '../core/task-outputs.ts'
@@ -43,7 +44,12 @@ export interface Ports {
   readonly check?: boolean
   /** Stages whose stored state is given up, though the job has no such stage any more. */
   readonly dropState?: readonly string[]
-  readonly limits?: { readonly pendingLimitBytes?: number; readonly checkpointTimeoutMs?: number }
+  readonly limits?: {
+    readonly pendingLimitBytes?: number
+    readonly checkpointTimeoutMs?: number
+    readonly alignmentLimitMs?: number
+    readonly loopLimit?: number
+  }
   /** Hashes files; default: by the platform, off the event loop. */
   readonly sha256?: (bytes: Uint8Array) => Promise<string>
 }
@@ -122,6 +128,8 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     limits,
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
     pendingLimitBytes: pendingLimit(plan, ports),
+    alignmentLimitMs: ports.limits?.alignmentLimitMs,
+    loopLimit: ports.limits?.loopLimit,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
   if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)
@@ -316,6 +324,8 @@ async function* storeWrites(
 ): AsyncGenerator<StoreWrite | StorePrefixDelete> {
   for await (const record of records) {
     const task = taskOf(record.keyGroup)
-    if (task !== undefined) yield* recordWrites(task, record)
+    if (task === undefined) continue
+    if (!isRecordedMessage(record.key)) yield* recordWrites(task, record)
+    else if (record.value !== undefined) task.restoreRecord(record.key, record.value)
   }
 }

@@ -13,6 +13,7 @@ import type { KeyedTask } from '../core/keyed-task.ts'
 import type { StoreReader } from '../core/map-state.ts'
 import type { LoadedEntry, TimerPage } from '../core/task-state.ts'
 import { timerIndexKey, timerIndexRange, timerOfIndexKey } from '../core/timer-index.ts'
+import { isRecordedMessage } from '../core/recorded-messages.ts'
 import type { TaskSnapshot } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -114,8 +115,9 @@ function* writesOf(decided: readonly Decided[]): Generator<Write> {
     }
 }
 
-/** A state record as the store holds it: itself, and its timers in their order. */
+/** A state record as the store holds it: itself, and its timers in their order. Of recorded messages it holds none. */
 export function* recordWrites(task: Place, { key, value }: StateRecord): Generator<Write> {
+  if (isRecordedMessage(key)) return
   if (key[0] === prefixDelete) {
     yield { prefix: storeKey(task, key.subarray(1)) }
     return

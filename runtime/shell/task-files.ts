@@ -79,7 +79,8 @@ export class TaskFiles {
         ...(outbox === undefined ? {} : { outbox }),
         positions: snapshot.positions,
         watermarks: snapshot.watermarks.map(({ slot, time }) => ({ slot, time: Number.isFinite(time) ? time : null })),
-        finished: snapshot.finished
+        finished: snapshot.finished,
+        ...(snapshot.loop === undefined ? {} : { loop: snapshot.loop })
       }
       if (epoch <= this.over) return this.remove(made)
       const written = this.byEpoch.get(epoch)

@@ -5,6 +5,7 @@
 import { assert, CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
+import type { LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxRef } from '../../checkpoint/manifest.ts'
 import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
@@ -96,8 +97,8 @@ export class WorkerShell {
     return tasks.length === 0 ? status : { ...status, acknowledged: { epoch: written, tasks, ledgers } }
   }
 
-  /** The leader says that the epoch is decided, with this manifest. */
-  decided(epoch: number, manifestHash: string): void {
+  /** The leader says that the epoch is decided, with this manifest, and what it means for loops. */
+  decided(epoch: number, manifestHash: string, loops: readonly LoopStep[]): void {
     if (this.over || epoch <= this.settings.worker.status.decided) return
     const written = this.settings.files.take(epoch)
     this.storeKeeper?.decided(
@@ -105,7 +106,7 @@ export class WorkerShell {
       written.map(({ snapshot }) => snapshot)
     )
     const outboxes = written.flatMap(({ acknowledgement }) => acknowledgement.outbox ?? [])
-    this.command({ kind: 'decided', epoch, chunks: this.chunksOf(outboxes, manifestHash) })
+    this.command({ kind: 'decided', epoch, chunks: this.chunksOf(outboxes, manifestHash), loops })
   }
 
   /** Why the local store lags, undefined when all is well. */

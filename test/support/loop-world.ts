@@ -1,0 +1,156 @@
+/**
+ * Runs a job of loops in memory with checkpoints back to back, so that messages are under way at most barriers; crashes it anywhere,
+ * and reads what a checkpoint holds.
+ */
+import type { Job } from '../../actors/index.ts'
+import type { StoredActorSchema } from '../../actors/definition-types.ts'
+import { decodeValue } from '../../actors/state-codec.ts'
+import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
+import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import { readHead, stageRecords } from '../../checkpoint/recovery.ts'
+import { Entry, isActorRecord, keyOfRecord, restoreEntry } from '../../runtime/core/entry.ts'
+import { decodeMessage, isRecordedMessage } from '../../runtime/core/recorded-messages.ts'
+import { TimerQueue } from '../../runtime/core/timer-queue.ts'
+import { deadLettersName } from '../../runtime/core/topology.ts'
+import { decodeKey, keyText } from '../../runtime/kernel/keys.ts'
+import { beginIncarnation, type Incarnation, type Ports } from '../../runtime/shell/incarnation.ts'
+import { DrivenReader } from '../../simulations/driver/driven-reader.ts'
+import { MemoryFiles } from '../../simulations/memory-files.ts'
+import { MemoryPublisher } from '../../simulations/memory-publisher.ts'
+import { VirtualClock } from '../../simulations/virtual-clock.ts'
+
+export interface LoopSettings {
+  readonly parallelism: number
+  readonly cacheBytes?: number | undefined
+  readonly limits?: Ports['limits']
+  /** Of checkpoints; 0 = one after the other. */
+  readonly intervalMs?: number
+}
+
+/** What the newest checkpoint holds. */
+export interface Stored {
+  readonly manifest: Manifest
+  /** Fields by stage and key. */
+  readonly fields: ReadonlyMap<string, ReadonlyMap<string, Record<string, unknown>>>
+  /** Recorded messages by stage. */
+  readonly messages: ReadonlyMap<string, readonly unknown[]>
+}
+
+/** More turns of the event loop than any of the jobs takes to come to rest. */
+const turnLimit = 50_000
+
+export const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+export class LoopWorld {
+  readonly clock = new VirtualClock()
+  readonly storage = new DirectoryStorage(new MemoryFiles(), '/checkpoints')
+  readonly readers = new Map<string, DrivenReader>()
+  readonly publishers = new Map<string, MemoryPublisher>()
+  incarnation: Incarnation | undefined
+  failure: { readonly error: unknown } | undefined
+  private readonly job: Job<unknown>
+  private nonces = 0
+
+  constructor(job: Job<unknown>) {
+    this.job = job
+    for (const node of job.plan.nodes) {
+      if (node.kind === 'source') this.readers.set(node.name, new DrivenReader())
+      if (node.kind === 'sink') this.publishers.set(node.name, new MemoryPublisher())
+    }
+    this.publishers.set(deadLettersName, new MemoryPublisher())
+  }
+
+  async begin({ parallelism, cacheBytes, limits, intervalMs = 0 }: LoopSettings): Promise<void> {
+    const plan = { ...this.job.plan, parallelism, cacheBytes, intervalMs }
+    this.incarnation = await beginIncarnation(plan, {
+      clock: this.clock,
+      check: true,
+      storage: this.storage,
+      store: () => Promise.resolve(new MemoryStore()),
+      reader: node => this.readers.get(node.name) as DrivenReader,
+      publishers: this.publishers,
+      appenders: new Map(),
+      nonce: () => `n${this.nonces++}`,
+      ...(limits === undefined ? {} : { limits })
+    })
+    if (this.incarnation.kind !== 'running') return
+    const { shell } = this.incarnation
+    shell.start()
+    shell.ended.catch((error: unknown) => (this.failure = { error }))
+  }
+
+  get over(): boolean {
+    return this.incarnation?.kind !== 'running' || this.incarnation.shell.isOver
+  }
+
+  push(source: string, ...values: unknown[]): void {
+    this.readers.get(source)?.push(values)
+  }
+
+  end(): void {
+    for (const reader of this.readers.values()) reader.end()
+  }
+
+  async turns(count: number): Promise<void> {
+    for (let left = count; left > 0 && !this.over; left--) await turn()
+    if (this.failure !== undefined) throw this.failure.error
+  }
+
+  async crash(): Promise<void> {
+    if (this.incarnation?.kind === 'running') await this.incarnation.shell.stop()
+    this.incarnation = undefined
+  }
+
+  /** Until the job has ended by itself. */
+  async finish(): Promise<void> {
+    await this.turns(turnLimit)
+    if (!this.over) throw new Error(`the job does not end: ${this.trouble}`)
+  }
+
+  async drain(): Promise<void> {
+    if (this.incarnation?.kind === 'running') this.incarnation.shell.command({ kind: 'drain' })
+    await this.finish()
+  }
+
+  private get trouble(): string {
+    if (this.incarnation?.kind !== 'running') return 'it has not begun'
+    const { worker, shell } = this.incarnation
+    const open = worker.tasks
+      .filter(task => !task.finished)
+      .map(task => `${task.settings.stage.name}/${task.settings.task}`)
+    return `epoch ${worker.pendingEpoch ?? 'none'} is under way, tasks ${open.join(', ')} go on; ${shell.trouble ?? 'no trouble'}`
+  }
+
+  /** Rows of a sink, as JSON. */
+  rows(sink: string): string[] {
+    const node = this.job.plan.nodes.find(each => each.kind === 'sink' && each.name === sink)
+    const { codec } = node?.kind === 'sink' ? node.sink : this.job.plan.deadLetters
+    return (this.publishers.get(sink)?.records ?? []).map(({ value }) =>
+      JSON.stringify(value === undefined ? undefined : codec.decode(value))
+    )
+  }
+
+  async stored(): Promise<Stored | undefined> {
+    const { head } = await readHead(this.storage, this.job.plan.job, () => `n${this.nonces++}`)
+    if (head === undefined) return undefined
+    const fields = new Map<string, Map<string, Record<string, unknown>>>()
+    const messages = new Map<string, unknown[]>()
+    for (const stage of head.manifest.stages) {
+      const byKey = new Map<string, Record<string, unknown>>()
+      const recorded: unknown[] = []
+      for await (const { key, value, keyGroup } of stageRecords(this.storage, head.manifest, stage)) {
+        if (value === undefined) continue
+        if (isRecordedMessage(key)) recorded.push(decodeMessage(value).value)
+        if (!isActorRecord(key)) continue
+        const entry = new Entry(decodeKey(keyOfRecord(key)), keyGroup)
+        restoreEntry(entry, value, stage.schemas as StoredActorSchema[], new TimerQueue(), new TimerQueue())
+        const { reader, schema } = entry.stored as NonNullable<typeof entry.stored>
+        byKey.set(keyText(entry.key), Object.fromEntries(schema.fields.map(({ name }) => [name, decodeValue(reader)])))
+      }
+      fields.set(stage.name, byKey)
+      messages.set(stage.name, recorded)
+    }
+    return { manifest: head.manifest, fields, messages }
+  }
+}
