@@ -55,7 +55,7 @@ export type ClusterCommand =
   /** What became of a checkpoint action. */
   | { readonly kind: 'checkpoint'; readonly command: CheckpointCommand }
   /** The decision of an epoch stands. */
-  | { readonly kind: 'decided'; readonly epoch: number; readonly hash: string }
+  | ({ readonly kind: 'decided' } & NonNullable<Directive['decided']>)
   /** End the job behind a last checkpoint. */
   | { readonly kind: 'drain' }
   | { readonly kind: 'tick' }
@@ -132,7 +132,7 @@ export class ClusterLeader {
         break
       case 'decided':
         if (this.running === undefined) break
-        this.running.decided = { epoch: command.epoch, hash: command.hash }
+        this.running.decided = { epoch: command.epoch, hash: command.hash, loops: command.loops }
         this.running.timeouts = 0
         this.fruitless = 0
         this.dirty = true

@@ -2,6 +2,7 @@
  * What leader and workers tell each other over the control bus: two kinds of message, each a whole state with a number that grows. A lost
  * one is made good by the next, a repeated or late one is recognised by its number; nothing waits for an answer.
  */
+import type { LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { WorkerReport } from './checkpoint-leader.ts'
 
 /** From a worker to whoever leads. */
@@ -41,8 +42,8 @@ export interface Directive {
   readonly trigger: { readonly epoch: number; readonly last: boolean } | null
   /** Epochs up to this one that were not decided never will be. */
   readonly abandoned: number
-  /** The newest epoch decided in the generation, with the hash of its manifest. */
-  readonly decided: { readonly epoch: number; readonly hash: string } | null
+  /** The newest epoch decided in the generation, with the hash of its manifest and what that says of loops. */
+  readonly decided: { readonly epoch: number; readonly hash: string; readonly loops: readonly LoopStep[] } | null
 }
 
 export const subjects = { reports: 'reports', directives: 'directives' } as const

@@ -12,7 +12,7 @@ import type { Directive } from './cluster-messages.ts'
 export type FollowerAction =
   /** The generation stands in the decision log, or will: read it there before anything else. */
   | { readonly kind: 'enter'; readonly generation: number; readonly addresses: Readonly<Record<string, string>> }
-  | { readonly kind: 'decided'; readonly epoch: number; readonly hash: string }
+  | ({ readonly kind: 'decided' } & NonNullable<Directive['decided']>)
   | { readonly kind: 'abandon'; readonly epoch: number }
   | { readonly kind: 'trigger'; readonly epoch: number; readonly last: boolean }
   | { readonly kind: 'over'; readonly how: 'finished' | 'drained' }

@@ -280,7 +280,7 @@ export class ClusterWorker {
           void this.enter(action.generation, action.addresses)
           break
         case 'decided':
-          shell?.decided(action.epoch, action.hash)
+          shell?.decided(action.epoch, action.hash, action.loops)
           break
         case 'abandon':
           shell?.command({ kind: 'abandon', epoch: action.epoch })

@@ -210,7 +210,8 @@ export class Leadership {
     this.command({ kind: 'checkpoint', command: { kind: 'attempted', epoch } })
     await writer.decide(head)
     this.head = head
-    if (this.writer === writer) this.command({ kind: 'decided', epoch, hash: head.hash })
+    if (this.writer === writer)
+      this.command({ kind: 'decided', epoch, hash: head.hash, loops: head.manifest.loops ?? [] })
   }
 
   private failed(error: unknown): void {

@@ -14,7 +14,8 @@ import { decodeMessage, isRecordedMessage } from '../../runtime/core/recorded-me
 import { TimerQueue } from '../../runtime/core/timer-queue.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { decodeKey, keyText } from '../../runtime/kernel/keys.ts'
-import { beginIncarnation, type Incarnation, type Ports } from '../../runtime/shell/incarnation.ts'
+import type { Ports } from '../../runtime/shell/generation.ts'
+import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
 import { DrivenReader } from '../../simulations/driver/driven-reader.ts'
 import { MemoryFiles } from '../../simulations/memory-files.ts'
 import { MemoryPublisher } from '../../simulations/memory-publisher.ts'
@@ -24,6 +25,8 @@ export interface LoopSettings {
   readonly parallelism: number
   readonly cacheBytes?: number | undefined
   readonly limits?: Ports['limits']
+  /** Events a task handles at once: few, so that many are under way. */
+  readonly budget?: number
   /** Of checkpoints; 0 = one after the other. */
   readonly intervalMs?: number
 }
@@ -61,7 +64,7 @@ export class LoopWorld {
     this.publishers.set(deadLettersName, new MemoryPublisher())
   }
 
-  async begin({ parallelism, cacheBytes, limits, intervalMs = 0 }: LoopSettings): Promise<void> {
+  async begin({ parallelism, cacheBytes, limits, intervalMs = 0, budget = 1024 }: LoopSettings): Promise<void> {
     const plan = { ...this.job.plan, parallelism, cacheBytes, intervalMs }
     this.incarnation = await beginIncarnation(plan, {
       clock: this.clock,
@@ -75,7 +78,9 @@ export class LoopWorld {
       ...(limits === undefined ? {} : { limits })
     })
     if (this.incarnation.kind !== 'running') return
-    const { shell } = this.incarnation
+    const { shell, worker } = this.incarnation
+    const work = worker.work.bind(worker)
+    worker.work = (_, now) => work(budget, now)
     shell.start()
     shell.ended.catch((error: unknown) => (this.failure = { error }))
   }
@@ -109,7 +114,7 @@ export class LoopWorld {
   }
 
   async drain(): Promise<void> {
-    if (this.incarnation?.kind === 'running') this.incarnation.shell.command({ kind: 'drain' })
+    if (this.incarnation?.kind === 'running') this.incarnation.shell.drain()
     await this.finish()
   }
 
@@ -119,7 +124,7 @@ export class LoopWorld {
     const open = worker.tasks
       .filter(task => !task.finished)
       .map(task => `${task.settings.stage.name}/${task.settings.task}`)
-    return `epoch ${worker.pendingEpoch ?? 'none'} is under way, tasks ${open.join(', ')} go on; ${shell.trouble ?? 'no trouble'}`
+    return `tasks ${open.join(', ')} go on; ${shell.trouble ?? 'no trouble'}`
   }
 
   /** Rows of a sink, as JSON. */

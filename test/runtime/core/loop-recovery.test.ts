@@ -13,6 +13,7 @@ const lives = Number(process.env['CAIRN_LIVES'] ?? 25)
 
 const randomSettings = (random: Prng): LoopSettings => ({
   parallelism: 1 + random.int(3),
+  budget: 1 + random.int(4),
   cacheBytes: random.int(2) === 0 ? 1 : undefined,
   limits: {
     ...(random.int(2) === 0 ? { alignmentLimitMs: 0 } : {}),
@@ -42,21 +43,21 @@ async function checkWeight(world: LoopWorld, bursts: readonly Burst[], seen: See
 /** Rows of each stage, sorted: which of them came first depends on the run. */
 async function treesOf(seed: string, calm: boolean, seen: Seen): Promise<string[]> {
   const random = new Prng(seed)
-  const bursts = Array.from({ length: 30 }, (_, n): Burst => ({
+  const bursts = Array.from({ length: 40 }, (_, n): Burst => ({
     key: `k${random.int(7)}`,
     weight: 1000 + random.int(1000),
-    depth: 4,
-    at: 1000 + n * 10
+    depth: 5,
+    at: 1000 + n * 3
   }))
   const world = new LoopWorld(trees)
   const live = random.fork('life')
   await world.begin(calm ? { parallelism: 1, intervalMs: 1000 } : randomSettings(live))
   let pushed = 0
   while (!calm && pushed < bursts.length) {
-    const more = 1 + live.int(6)
+    const more = 1 + live.int(20)
     world.push('bursts', ...bursts.slice(pushed, pushed + more))
     pushed += more
-    await world.turns(live.int(12))
+    await world.turns(live.int(25))
     await checkWeight(world, bursts, seen)
     if (live.int(3) > 0) continue
     await world.crash()
@@ -65,8 +66,8 @@ async function treesOf(seed: string, calm: boolean, seen: Seen): Promise<string[
   }
   if (calm) world.push('bursts', ...bursts)
   world.end()
-  for (let crashes = calm ? 0 : live.int(4); crashes > 0; crashes--) {
-    await world.turns(live.int(30))
+  for (let crashes = calm ? 0 : live.int(6); crashes > 0; crashes--) {
+    await world.turns(live.int(60))
     await checkWeight(world, bursts, seen)
     await world.crash()
     await world.begin(randomSettings(live))
