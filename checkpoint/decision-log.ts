@@ -40,12 +40,17 @@ interface Sealed {
   readonly crc: number
 }
 
-/** Attempts to learn the fate of one append before the caller hears of it. */
-const attemptLimit = 5
-/** Entries read when a log is opened; enough to find the newest checkpoints. */
-const readBack = 64
-/** Pruning leaves at least so many entries: somebody may be about to probe forward from one of them. */
-const keptEntries = 1000
+/** What an exhaustive exploration makes small; nothing else passes other than `logLimits`. */
+export interface LogLimits {
+  /** Attempts to learn the fate of one append before the caller hears of it. */
+  readonly attempts: number
+  /** Entries read when a log is opened; enough to find the newest checkpoints. */
+  readonly readBack: number
+  /** Pruning leaves at least so many entries: somebody may be about to probe forward from one of them. */
+  readonly kept: number
+}
+
+export const logLimits: LogLimits = { attempts: 5, readBack: 64, kept: 1000 }
 const firstRetryMs = 100
 const longestRetryMs = 10_000
 
@@ -56,27 +61,29 @@ export class DecisionLog {
   private oldest = 0
   private readonly storage: CheckpointStorage
   private readonly nonce: () => string
+  private readonly limits: LogLimits
   private attempt: { readonly text: string; readonly nonce: string } | undefined
   private appending = false
 
-  private constructor(storage: CheckpointStorage, nonce: () => string) {
+  private constructor(storage: CheckpointStorage, nonce: () => string, limits: LogLimits) {
     this.storage = storage
     this.nonce = nonce
+    this.limits = limits
   }
 
   /**
    * Cold start (DESIGN 10.3): lists, takes the highest, requires its predecessors as far back as the newest checkpoint, probes
    * forward. A gap is damage; what is older than the newest unbroken run was pruned.
    */
-  static async open(storage: CheckpointStorage, nonce: () => string): Promise<DecisionLog> {
-    const log = new DecisionLog(storage, nonce)
+  static async open(storage: CheckpointStorage, nonce: () => string, limits = logLimits): Promise<DecisionLog> {
+    const log = new DecisionLog(storage, nonce, limits)
     const listed = (await storage.list(objectNames.decisions))
       .map(name => objectNames.sequenceOf(name))
       .filter(sequence => sequence !== undefined)
     const highest = Math.max(-1, ...listed)
     // Pruning begins only once there are many: what is missing before that was lost. A crash may undo any of its removals, so below
     // what it leaves there may be gaps.
-    const unpruned = Math.max(0, highest - 2 * keptEntries + 1)
+    const unpruned = Math.max(0, highest - 2 * limits.kept + 1)
     const there = new Set(listed)
     log.oldest = highest + 1
     while (there.has(log.oldest - 1)) log.oldest--
@@ -84,7 +91,8 @@ export class DecisionLog {
       throw new CodedError('CORRUPT', `decision ${log.oldest - 1} is missing, though decision ${highest} is there`)
     let from = highest + 1
     const newest: Decision[] = []
-    const enough = (): boolean => highest - from + 1 >= readBack && newest.some(entry => entry.kind === 'completed')
+    const enough = (): boolean =>
+      highest - from + 1 >= limits.readBack && newest.some(entry => entry.kind === 'completed')
     while (from > log.oldest && !enough()) {
       const sealed = await log.read(--from)
       if (sealed === undefined) throw new CodedError('CORRUPT', `decision ${from} vanished while it was read`)
@@ -148,7 +156,7 @@ export class DecisionLog {
         await this.readNext()
         return { kind: 'lost', winner: winner.decision }
       } catch (error) {
-        if (attempt >= attemptLimit) throw error
+        if (attempt >= this.limits.attempts) throw error
       }
     }
     await this.requirePredecessor()
@@ -159,7 +167,8 @@ export class DecisionLog {
 
   /** Deletes old entries in ascending order; call it off the critical path. */
   async prune(): Promise<void> {
-    for (; this.oldest < this.next - 2 * keptEntries; this.oldest++)
+    const { kept, readBack } = this.limits
+    for (; this.oldest < this.next - 2 * kept; this.oldest++)
       await this.storage.remove(objectNames.decision(this.oldest))
     if (this.entries.length > 2 * readBack) this.entries.splice(0, this.entries.length - readBack)
   }

@@ -1,0 +1,77 @@
+/** A worker of the exploration as plain data: equal data, equal future. */
+import type { DecidedChunk } from '../../runtime/core/slot-machine.ts'
+import type { Answer, LogData, LogOperation } from './log-operation.ts'
+import type { Request, StoredManifest, StoredOutbox } from './world.ts'
+
+/** What is done once the log's operation is over. */
+export type Then = 'opened' | 'began' | 'started' | 'decided' | 'pruned'
+
+export interface Outstanding {
+  readonly tag:
+    'log' | 'manifest' | 'collect' | 'write' | 'prepare' | 'remove' | 'initialise' | 'ledger' | 'publish' | 'entry'
+  readonly request: Request
+  /** Of a `write`: where it belongs; of a `prepare`: its manifest; of a `publish`: its entry. */
+  readonly about?: unknown
+}
+
+export interface NamedManifest {
+  readonly name: string
+  readonly manifest: StoredManifest
+}
+
+export interface Local {
+  name: string
+  nonces: number
+  phase: 'off' | 'opening' | 'running' | 'halted'
+  /** Why it is off or halted. */
+  reason: string
+  generation: number
+  log: LogData | undefined
+  operation: { operation: LogOperation; answers: Answer[]; then: Then; nonces: number } | undefined
+  head: NamedManifest | undefined
+  retained: NamedManifest[]
+  coordinator: Record<string, unknown> | undefined
+  slots: Record<string, unknown>[]
+  producers: number[]
+  /** Inputs read. */
+  position: number
+  acknowledged: StoredOutbox[]
+  preparing: NamedManifest | undefined
+  doomed: string[]
+  out: Outstanding[]
+}
+
+/** The real machine carries chunks along without looking into them, so they may bring their records. */
+export interface ChunkWithRecords extends DecidedChunk {
+  readonly records: readonly string[]
+}
+
+export type LocalEvent =
+  | { readonly kind: 'boot' }
+  | { readonly kind: 'crash' }
+  | { readonly kind: 'trigger' }
+  | { readonly kind: 'timeout' }
+  /** `null`: the client gave up. */
+  | { readonly kind: 'reply'; readonly index: number; readonly reply: Answer }
+
+export function newLocal(name: string, nonces = 0): Local {
+  return {
+    name,
+    nonces,
+    phase: 'off',
+    reason: '',
+    generation: 0,
+    log: undefined,
+    operation: undefined,
+    head: undefined,
+    retained: [],
+    coordinator: undefined,
+    slots: [],
+    producers: [],
+    position: 0,
+    acknowledged: [],
+    preparing: undefined,
+    doomed: [],
+    out: []
+  }
+}
