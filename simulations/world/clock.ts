@@ -19,7 +19,10 @@ export interface HostClockOptions {
 export const worldEpochMs = 1_767_225_600_000
 
 export class HostClock {
-  yieldMs: number
+  private readonly usualYieldMs: number
+  private readonly usualRate: number
+  private readonly slowness = new Set<{ readonly yieldMs: number }>()
+  private readonly drifts = new Set<{ readonly rate: number }>()
   private readonly time: WorldTime
   private rate: number
   /** Both read at the same moment, which was the last change. */
@@ -28,8 +31,8 @@ export class HostClock {
 
   constructor(time: WorldTime, { offsetMs = 0, rate = 1, yieldMs = 0.02 }: HostClockOptions = {}) {
     this.time = time
-    this.rate = rate
-    this.yieldMs = yieldMs
+    this.rate = this.usualRate = rate
+    this.usualYieldMs = yieldMs
     this.worldMs = time.now()
     this.wallMs = worldEpochMs + this.worldMs + offsetMs
   }
@@ -44,10 +47,32 @@ export class HostClock {
   jump(byMs: number): void {
     this.wallMs += byMs
   }
-  setRate(rate: number): void {
+  /** Runs at another rate. Returns what ends it, as do all of these. */
+  drift(rate: number): () => void {
+    const drift = { rate }
+    this.drifts.add(drift)
+    this.changeRate()
+    return () => {
+      this.drifts.delete(drift)
+      this.changeRate()
+    }
+  }
+  /** Each slice of work takes that long. */
+  slow(yieldMs: number): () => void {
+    const slowness = { yieldMs }
+    this.slowness.add(slowness)
+    return () => void this.slowness.delete(slowness)
+  }
+  get yieldMs(): number {
+    let slowest = this.usualYieldMs
+    for (const { yieldMs } of this.slowness) slowest = Math.max(slowest, yieldMs)
+    return slowest
+  }
+  private changeRate(): void {
     this.wallMs = this.exact()
     this.worldMs = this.time.now()
-    this.rate = rate
+    this.rate = this.usualRate
+    for (const { rate } of this.drifts) this.rate *= rate
   }
   private exact(): number {
     return this.wallMs + (this.time.now() - this.worldMs) * this.rate

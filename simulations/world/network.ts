@@ -50,16 +50,26 @@ export class Link {
   cuts = 0
   /** Stalls in force: like a cut, but nobody gives up. */
   stalls = 0
-  /** Latency and time per byte are multiplied by it. */
-  slowness = 1
-  /** Chance of a flipped bit per chunk. */
-  corruption = 0
+  readonly slownesses = new Set<{ readonly factor: number }>()
+  readonly corruptions = new Set<{ readonly chance: number }>()
   readonly random: Prng
   /** Called when it is open again, in order. */
   readonly waiting = new Set<() => void>()
 
   constructor(random: Prng) {
     this.random = random
+  }
+  /** Latency and time per byte are multiplied by it. */
+  get slowness(): number {
+    let product = 1
+    for (const { factor } of this.slownesses) product *= factor
+    return product
+  }
+  /** Chance of a flipped bit per chunk. */
+  get corruption(): number {
+    let sum = 0
+    for (const { chance } of this.corruptions) sum += chance
+    return sum
   }
   get open(): boolean {
     return this.cuts === 0 && this.stalls === 0
@@ -139,14 +149,16 @@ export class SimNetwork {
 
   slow(from: string, to: string, factor: number): () => void {
     const link = this.link(from, to)
-    link.slowness *= factor
-    return once(() => (link.slowness /= factor))
+    const slowness = { factor }
+    link.slownesses.add(slowness)
+    return () => void link.slownesses.delete(slowness)
   }
 
   corrupt(from: string, to: string, chance: number): () => void {
     const link = this.link(from, to)
-    link.corruption += chance
-    return once(() => (link.corruption -= chance))
+    const corruption = { chance }
+    link.corruptions.add(corruption)
+    return () => void link.corruptions.delete(corruption)
   }
 
   /** Breaks the open connections between two machines. Returns how many there were. */

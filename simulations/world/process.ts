@@ -23,6 +23,8 @@ export interface SimHostOptions {
   readonly crashAt?: (process: SimProcess, label: string) => 'before' | 'after' | undefined
 }
 
+const usualDiskMs = 0.1
+
 /** A machine: a name in the network, a disk, a clock, and at most one process that is not dead. */
 export class SimHost {
   readonly name: string
@@ -30,8 +32,7 @@ export class SimHost {
   readonly clock: HostClock
   /** The disk. Another object after each crash and wipe: what an old process still does to its own is done to nothing. */
   files = new ForgetfulFiles()
-  /** Of one operation on the disk; default 0.1. */
-  diskMs = 0.1
+  private readonly diskSlowness = new Set<{ readonly diskMs: number }>()
   /** False: vanished from the network without a word. */
   up = true
   crashAt: SimHostOptions['crashAt']
@@ -84,6 +85,20 @@ export class SimHost {
       this.diskFaults.delete(fault)
       this.replace(this.files)
     }
+  }
+
+  /** Each operation takes that long. */
+  slowDisk(diskMs: number): () => void {
+    const slowness = { diskMs }
+    this.diskSlowness.add(slowness)
+    return () => void this.diskSlowness.delete(slowness)
+  }
+
+  /** Of one operation. */
+  get diskMs(): number {
+    let slowest = usualDiskMs
+    for (const { diskMs } of this.diskSlowness) slowest = Math.max(slowest, diskMs)
+    return slowest
   }
 
   private replace(files: ForgetfulFiles): void {
