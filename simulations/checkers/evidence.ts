@@ -9,22 +9,21 @@ import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { Item } from '../workload/program.ts'
 import type { Workload } from '../workload/index.ts'
 
+/** Times are the world's own, and grow: what came later has no smaller one. */
 export interface DecisionEvidence {
   readonly sequence: number
   readonly decision: Decision
   readonly atMs: number
 }
 
-/** One operation on checkpoint storage, in the order in which the store carried them out. */
+/** One operation on checkpoint storage, in the order in which the store carried them out; reads and lists may be left out. */
 export interface StorageEvent {
   readonly atMs: number
   readonly who: string
-  readonly op: 'create' | 'remove' | 'read' | 'list'
+  readonly operation: 'create' | 'read' | 'read-range' | 'list' | 'remove'
   readonly name: string
-  /** What the caller was told. */
-  readonly outcome: 'created' | 'exists' | 'removed' | 'found' | 'missing' | 'failed'
-  /** The store was changed: an ambiguous write fails and is applied. */
-  readonly applied: boolean
+  /** What was done; only `created` and `removed` changed the store. */
+  readonly outcome: 'created' | 'exists' | 'removed' | 'found' | 'missing' | 'refused'
 }
 
 /** One committed transaction of an exactly-once sink; of its ledger entry 0, without records. */
@@ -65,6 +64,8 @@ export interface Evidence {
   readonly loose: ReadonlyMap<string, readonly OutputRecord[]>
   readonly fencings: readonly Fencing[]
   readonly limits: readonly LimitEvidence[]
+  /** No fault is injected from then on; default 0. What a fault may have hidden from a cleaner is not asked for before. */
+  readonly calmFromMs?: number
   /** The run got to its end: everything handled, decided and published. */
   readonly finished: boolean
   /** If not: sentences that say what it waits for. */
@@ -72,7 +73,7 @@ export interface Evidence {
   /** How many records of a partition lie before a position; default: the position itself. */
   readonly recordsBefore?: (source: string, partition: number, position: number) => number
   /** Messages that a checkpoint recorded in flight. */
-  readonly recorded?: (manifest: Manifest) => Promise<readonly RecordedItem[]>
+  readonly recorded?: (manifest: Manifest) => readonly RecordedItem[]
 }
 
 export interface RecordedItem {

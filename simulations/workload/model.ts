@@ -77,6 +77,7 @@ export class Model {
   private readonly inputs: Inputs
   private readonly positions: number[][]
   private readonly states: Map<string, KeyState>[]
+  private readonly touched: Set<string>[]
   private readonly queue: Work[] = []
   private readonly due = new DueHeap<DueTimer>()
 
@@ -85,6 +86,7 @@ export class Model {
     this.inputs = inputs
     this.positions = inputs.map(partitions => partitions.map(() => 0))
     this.states = shape.stages.map(() => new Map<string, KeyState>())
+    this.touched = shape.stages.map(() => new Set<string>())
   }
 
   /** Takes the records before `upTo` that were not taken yet. */
@@ -116,17 +118,25 @@ export class Model {
     return this
   }
 
-  /** By key, as text. */
-  stateOf(stage: number): Map<string, string> {
-    const found = new Map<string, string>()
-    for (const [key, state] of this.states[stage] ?? []) {
-      if (state instanceof ModelActor) found.set(key, normalActor(state, state.map))
-      else if (state instanceof ModelWindows) {
-        const { holds } = state
-        if (holds !== undefined) found.set(key, normalWindow(holds))
-      } else found.set(key, normalDedupe(state.until))
-    }
-    return found
+  /** A key's state as text; undefined: it has none. */
+  stateOf(stage: number, key: string): string | undefined {
+    const state = this.states[stage]?.get(key)
+    if (state === undefined) return undefined
+    if (state instanceof ModelActor) return normalActor(state, state.map)
+    if (!(state instanceof ModelWindows)) return normalDedupe(state.until)
+    const { holds } = state
+    return holds === undefined ? undefined : normalWindow(holds)
+  }
+
+  keysOf(stage: number): Iterable<string> {
+    return this.states[stage]?.keys() ?? []
+  }
+
+  /** Keys that changed since the last call. */
+  takeTouched(stage: number): ReadonlySet<string> {
+    const touched = this.touched[stage] ?? new Set()
+    this.touched[stage] = new Set()
+    return touched
   }
 
   private take(source: number, partition: number, index: number): void {
@@ -162,6 +172,7 @@ export class Model {
 
   private deliver({ stage, item, time }: Work): void {
     const shape = this.shape.stages[stage] as StageShape
+    this.touched[stage]?.add(shape.kind === 'dedupe' ? item.id : item.key)
     switch (shape.kind) {
       case 'actor':
         return this.receive(shape, item, time)
@@ -271,6 +282,7 @@ export class Model {
   private fire(shape: StageShape, due: DueTimer): void {
     const states = this.states[shape.index] as Map<string, KeyState>
     const state = states.get(due.key)
+    this.touched[shape.index]?.add(due.key)
     if (state instanceof ModelActor) {
       const armed = state.pending.get(due.name)
       if (armed?.at !== due.at) return

@@ -97,7 +97,7 @@ class ShapeMaker {
     const { random } = this
     return Array.from({ length: this.options.small ? 1 : 1 + random.int(3) }, (_, i) => ({
       name: `in${i}`,
-      partitions: 1 + random.int(4),
+      partitions: 1 + random.int(6),
       boundMs: [2, 8, 64][random.int(3)] as number,
       ownTime: random.int(2) === 0,
       lanes: Array.from({ length: 1 + random.int(2) }, () => this.output(-1))

@@ -49,6 +49,7 @@ class World {
   private crashesLeft: number
   private nonces = 0
   private generation = 0
+  private happened = 0
 
   constructor(seed: string | number, options: RunOptions) {
     this.random = new Prng(seed).fork('run')
@@ -61,7 +62,7 @@ class World {
     create: async (name, bytes) => {
       const outcome = await this.directory.create(name, bytes)
       if (outcome === 'created') this.objects.set(name, bytes.slice())
-      this.note('create', name, outcome, outcome === 'created')
+      this.note('create', name, outcome)
       return outcome
     },
     read: name => this.directory.read(name),
@@ -69,12 +70,17 @@ class World {
     list: folder => this.directory.list(folder),
     remove: async name => {
       await this.directory.remove(name)
-      this.note('remove', name, 'removed', true)
+      this.note('remove', name, 'removed')
     }
   }
 
-  private note(op: StorageEvent['op'], name: string, outcome: StorageEvent['outcome'], applied: boolean): void {
-    this.history.push({ atMs: this.clock.now(), who: `g${this.generation}`, op, name, outcome, applied })
+  /** No two things happen at one time. */
+  private now(): number {
+    return this.clock.now() + (this.happened += 1e-6)
+  }
+
+  private note(operation: StorageEvent['operation'], name: string, outcome: StorageEvent['outcome']): void {
+    this.history.push({ atMs: this.now(), who: `g${this.generation}`, operation, name, outcome })
   }
 
   private publisher(partitions: number): Publisher {
@@ -90,12 +96,12 @@ class World {
     const owner = (this.owners.get(name) ?? 0) + 1
     this.owners.set(name, owner)
     const { generation } = this
-    this.fencings.push({ slot, generation, after: this.publications.length, atMs: this.clock.now() })
+    this.fencings.push({ slot, generation, after: this.publications.length, atMs: this.now() })
     return {
       readLedger: () => Promise.resolve(this.ledger.get(name)?.entry),
       publish: (records, entry): Promise<PublishOutcome> => {
         if (this.owners.get(name) !== owner) return Promise.resolve({ kind: 'fenced' })
-        const publication = { slot, entry, records, atMs: this.clock.now() }
+        const publication = { slot, entry, records, atMs: this.now() }
         this.publications.push(publication)
         this.ledger.set(name, publication)
         const lost = this.random.int(20) === 0
@@ -111,13 +117,16 @@ class World {
     const plan = { ...workload.job.plan }
     const options = {
       parallelism: 1 + random.int(Math.min(4, workload.shape.slots)),
+      intervalMs: 10 + random.int(40),
       cacheBytes: random.int(2) === 0 ? undefined : random.int(4000)
     }
     const publishers = new Map<string, Publisher>([[deadLettersName, this.publisher(1)]])
     for (const node of plan.nodes)
       if (node.kind === 'sink' && node.delivery === 'exactly-once')
         publishers.set(node.name, this.publisher('partitions' in node.sink ? (node.sink.partitions ?? 1) : 1))
-    const batch = 1 + random.int(60)
+    const batch = 1 + random.int(40)
+    const slowMs = 1 + random.int(20)
+    const before = (): Promise<void> => new Promise(resolve => this.clock.after(random.int(slowMs), resolve))
     this.generation++
     let dies = -1
     if (this.crashesLeft > 0) {
@@ -133,7 +142,7 @@ class World {
         store: () => Promise.resolve(new MemoryStore()),
         reader: node => {
           const source = workload.shape.sources.findIndex(({ name }) => name === node.name)
-          return new MemoryLog(workload.inputs[source] ?? [], { batch })
+          return new MemoryLog(workload.inputs[source] ?? [], { batch, before })
         },
         publishers,
         appenders: new Map(
@@ -205,7 +214,7 @@ class World {
       .map(([name, bytes]) => ({
         sequence: objectNames.sequenceOf(name.slice(objectNames.decisions.length + 1)) ?? -1,
         decision: (JSON.parse(new TextDecoder().decode(bytes)) as { decision: Decision }).decision,
-        atMs: this.history.find(event => event.name === name && event.applied)?.atMs ?? 0
+        atMs: this.history.find(event => event.name === name && event.outcome === 'created')?.atMs ?? 0
       }))
       .sort((a, b) => a.sequence - b.sequence)
     const storedAtEnd: string[] = []

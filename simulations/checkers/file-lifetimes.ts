@@ -1,0 +1,111 @@
+/**
+ * Files (S4, S14): what a decision names was stored before it; nothing is deleted while one of the newest checkpoints, a savepoint or a
+ * later checkpoint names it; and nothing that no checkpoint needs stays for ever.
+ */
+import { filesOf } from '../../checkpoint/retention.ts'
+import { objectNames } from '../../checkpoint/object-names.ts'
+import { retainedCheckpoints } from '../../runtime/shell/checkpoint-writer.ts'
+import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
+import { few, type Evidence, type Violation } from './evidence.ts'
+
+interface Decided {
+  readonly epoch: number
+  readonly names: ReadonlySet<string>
+  /** Index of its decision in the history of storage. */
+  readonly at: number
+}
+
+/** Pruning leaves so many decisions. */
+const keptDecisions = 1000
+/** What only older checkpoints named is gone when so many more were decided. */
+const slack = 10
+
+export class FileLifetimes implements CheckpointVisitor {
+  private readonly evidence: Evidence
+  private readonly decided: Decided[] = []
+  private readonly savepoints = new Map<string, number>()
+  private readonly createdAt = new Map<string, number>()
+
+  constructor(evidence: Evidence) {
+    this.evidence = evidence
+    evidence.storageHistory.forEach(({ name, outcome }, i) => {
+      if (outcome === 'created') this.createdAt.set(name, i)
+    })
+  }
+
+  visit({ manifest, completed, sequence }: CheckpointStep): void {
+    const names = new Set([completed.manifest.name, ...filesOf(manifest)])
+    this.decided.push({ epoch: completed.epoch, names, at: this.createdAt.get(objectNames.decision(sequence)) ?? -1 })
+    for (const savepoint of manifest.savepoints) this.savepoints.set(savepoint.manifest.name, savepoint.epoch)
+  }
+
+  end(): Violation[] {
+    if (this.evidence.storageHistory.length === 0) return []
+    return few([...this.late(), ...this.tooSoon(), ...this.leftBehind()])
+  }
+
+  /** Named before it was stored. */
+  private late(): Violation[] {
+    return this.decided.flatMap(({ epoch, names, at }) =>
+      [...names]
+        .filter(name => (this.createdAt.get(name) ?? Infinity) > at)
+        .map(name => `checkpoint ${epoch} was decided before "${name}", which it names, was stored`)
+    )
+  }
+
+  private tooSoon(): Violation[] {
+    const found: Violation[] = []
+    const { storageHistory, decisions } = this.evidence
+    storageHistory.forEach(({ name, outcome, who, atMs }, i) => {
+      if (outcome !== 'removed') return
+      if (name.startsWith(`${objectNames.decisions}/`)) {
+        const sequence = objectNames.sequenceOf(name.slice(objectNames.decisions.length + 1)) ?? -1
+        const made = decisions.filter(
+          each => (this.createdAt.get(objectNames.decision(each.sequence)) ?? -1) < i
+        ).length
+        if (sequence > made - keptDecisions) found.push(`${who} deleted decision ${sequence} of ${made} at ${atMs} ms`)
+        return
+      }
+      if ((this.createdAt.get(name) ?? -1) > i) return
+      const before = this.decided.filter(({ at }) => at < i)
+      const newest = before.slice(-retainedCheckpoints)
+      const needing = this.decided.find(
+        each =>
+          each.names.has(name) &&
+          (newest.includes(each) || each.at > i || [...each.names].some(n => this.savepoints.has(n)))
+      )
+      if (needing !== undefined)
+        found.push(
+          `${who} deleted "${name}" at ${atMs} ms, when ${needing.at > i ? 'a later checkpoint' : 'checkpoint'} ${needing.epoch} needed it`
+        )
+    })
+    return found
+  }
+
+  private leftBehind(): Violation[] {
+    const { storedAtEnd, storageHistory, decisions, calmFromMs = 0, finished } = this.evidence
+    if (!finished) return []
+    const kept = new Set(this.decided.slice(-retainedCheckpoints).flatMap(({ names }) => [...names]))
+    for (const each of this.decided)
+      if ([...each.names].some(name => this.savepoints.has(name))) for (const name of each.names) kept.add(name)
+    // Whoever began a generation collected what no checkpoint named then.
+    const last = decisions.findLast(({ decision, atMs }) => decision.kind === 'begins' && atMs >= calmFromMs)
+    const collected = last === undefined ? -1 : (this.createdAt.get(objectNames.decision(last.sequence)) ?? -1)
+    const headThen = this.decided.filter(({ at }) => at < collected)
+    const keptThen = new Set(headThen.slice(-retainedCheckpoints).flatMap(({ names }) => [...names]))
+    const epochThen = headThen.at(-1)?.epoch ?? -1
+    const found: Violation[] = []
+    for (const name of storedAtEnd) {
+      if (kept.has(name) || name.startsWith(`${objectNames.decisions}/`)) continue
+      const created = this.createdAt.get(name) ?? -1
+      const orphan = created < collected && !keptThen.has(name) && (objectNames.epochOf(name) ?? 0) <= epochThen
+      const namedLast = this.decided.findLastIndex(({ names }) => names.has(name))
+      const calm = this.decided.slice(namedLast + 1).filter(({ at }) => (storageHistory[at]?.atMs ?? 0) >= calmFromMs)
+      if (orphan || (namedLast >= 0 && calm.length > slack + retainedCheckpoints))
+        found.push(
+          `"${name}" is still there; ${namedLast < 0 ? 'no checkpoint ever named it' : `checkpoint ${this.decided[namedLast]?.epoch} was the last to name it`}, the newest is ${this.decided.at(-1)?.epoch}`
+        )
+    }
+    return found
+  }
+}

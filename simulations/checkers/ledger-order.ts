@@ -1,0 +1,85 @@
+/**
+ * The ledger of a slot grows, from entry 0 on, and never runs ahead of what is decided (S4, S6): entry n is committed only after epoch n
+ * was decided. What a manifest takes for published was published before it was written.
+ */
+import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
+import { few, slotText, type Evidence, type Publication, type Violation } from './evidence.ts'
+
+export class LedgerOrder implements CheckpointVisitor {
+  private readonly evidence: Evidence
+  private readonly violations: Violation[] = []
+  private readonly decidedAt = new Map<number, number>()
+  private readonly bySlot = new Map<string, Publication[]>()
+
+  constructor(evidence: Evidence) {
+    this.evidence = evidence
+    for (const { decision, atMs } of evidence.decisions)
+      if (decision.kind === 'completed') this.decidedAt.set(decision.epoch, atMs)
+    for (const publication of evidence.publications) {
+      const name = slotText(publication.slot)
+      const list = this.bySlot.get(name)
+      if (list === undefined) this.bySlot.set(name, [publication])
+      else list.push(publication)
+    }
+    for (const [name, publications] of this.bySlot) this.slot(name, publications)
+  }
+
+  visit({ manifest, completed }: CheckpointStep): void {
+    const decidedAt = this.decidedAt.get(completed.epoch) ?? Infinity
+    for (const floor of manifest.ledgers) {
+      const known = this.bySlot
+        .get(slotText(floor))
+        ?.some(({ entry, atMs }) => entry.epoch === floor.epoch && entry.chunk === floor.chunk && atMs <= decidedAt)
+      if (known !== true)
+        this.violations.push(
+          `checkpoint ${completed.epoch} takes epoch ${floor.epoch}, chunk ${floor.chunk} for published in ${slotText(floor)}, where it was not`
+        )
+    }
+  }
+
+  end(): Violation[] {
+    return few(this.violations)
+  }
+
+  private slot(name: string, publications: readonly Publication[]): void {
+    let before: Publication['entry'] | undefined
+    for (const { entry, atMs } of publications) {
+      const where = `${name}: ledger entry of epoch ${entry.epoch}, chunk ${entry.chunk}`
+      if (before === undefined && entry.epoch !== 0) this.violations.push(`${where} is the first; there is no entry 0`)
+      if (
+        before !== undefined &&
+        (entry.epoch < before.epoch || (entry.epoch === before.epoch && entry.chunk <= before.chunk))
+      )
+        this.violations.push(`${where} comes after epoch ${before.epoch}, chunk ${before.chunk}`)
+      const decidedAt = entry.epoch === 0 ? -Infinity : this.decidedAt.get(entry.epoch)
+      if (decidedAt === undefined)
+        this.violations.push(`${where} was committed, and epoch ${entry.epoch} was never decided`)
+      else if (decidedAt > atMs)
+        this.violations.push(`${where} was committed at ${atMs} ms, before its epoch was decided at ${decidedAt} ms`)
+      before = entry
+    }
+  }
+}
+
+/** Fenced means silent (S8): once a newer generation has initialised a slot, nothing of an older one is committed there. */
+export function fencedSilent({ publications, fencings }: Evidence): Violation[] {
+  const found: Violation[] = []
+  const fencedBy = new Map<string, { readonly after: number; readonly generation: number }[]>()
+  for (const { slot, after, generation } of fencings) {
+    const name = slotText(slot)
+    const list = fencedBy.get(name) ?? []
+    fencedBy.set(name, list)
+    list.push({ after, generation })
+  }
+  publications.forEach(({ slot, entry, atMs }, i) => {
+    const newest = Math.max(
+      0,
+      ...(fencedBy.get(slotText(slot)) ?? []).filter(({ after }) => after <= i).map(({ generation }) => generation)
+    )
+    if (entry.generation < newest)
+      found.push(
+        `${slotText(slot)}: generation ${entry.generation} published epoch ${entry.epoch} at ${atMs} ms, after generation ${newest} had fenced it`
+      )
+  })
+  return few(found)
+}
