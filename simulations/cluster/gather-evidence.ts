@@ -1,7 +1,7 @@
 /** What a simulated run left behind, for the checkers: read from the world, never asked of the code under test. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
 import { decodeEntry } from '../broker/ledger-records.ts'
-import type { DecisionEvidence, Evidence, Publication, StorageEvent } from '../checkers/evidence.ts'
+import type { DecisionEvidence, Evidence, Publication } from '../checkers/evidence.ts'
 import type { Workload } from '../workload/index.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { SlotName } from '../../runtime/ports/publisher.ts'
@@ -14,14 +14,7 @@ export function gatherEvidence(cluster: SimCluster, workload: Workload): Evidenc
     decisions: decisionsOf(cluster),
     readObject: name => storage.archive.get(name),
     storedAtEnd: storage.names(),
-    storageHistory: storage.history.map(({ atMs, who, operation, name, outcome, untold }): StorageEvent => ({
-      atMs,
-      who,
-      op: operation === 'read-range' ? 'read' : operation,
-      name,
-      outcome: outcome === 'refused' || untold ? 'failed' : outcome,
-      applied: outcome === 'created' || outcome === 'removed'
-    })),
+    storageHistory: storage.history,
     publications: publicationsOf(cluster),
     loose: cluster.loose,
     fencings: cluster.fencings,
