@@ -7,6 +7,7 @@ import { newCommand } from './commands/new.ts'
 import { planCommand } from './commands/plan.ts'
 import { runCommand } from './commands/run.ts'
 import { savepointCommand } from './commands/savepoint.ts'
+import { simulateCommand } from './commands/simulate.ts'
 import { stateCommand } from './commands/state.ts'
 import { statusCommand, stopCommand } from './commands/status.ts'
 
@@ -20,6 +21,7 @@ export function cairnProgram(): Command {
     devCommand(),
     newCommand(),
     planCommand(),
+    simulateCommand(),
     statusCommand(),
     stopCommand(),
     stateCommand(),

@@ -48,6 +48,11 @@ export class Elector {
     return this.holding
   }
 
+  /** Revision of the lease that it holds. */
+  get held(): number | undefined {
+    return this.holding ? this.revision : undefined
+  }
+
   nextDeadlineMs(): number {
     return this.nextAt
   }

@@ -12,6 +12,7 @@
  * 4. Chunks are published in order of (epoch, chunk), each at most once per the ledger.
  */
 import { CodedError } from '../kernel/errors.ts'
+import { reached } from '../kernel/marks.ts'
 import type { LedgerEntry, PublishOutcome, SlotName } from '../ports/publisher.ts'
 
 export interface DecidedChunk {
@@ -137,6 +138,7 @@ export class SlotMachine {
         this.state = 'ready'
         return this.next()
       case 'unknown':
+        reached('slot: an unknown outcome')
         this.state = 'new'
         return this.next()
       case 'fenced':

@@ -55,6 +55,7 @@ export class ClusterWorker {
   private reported = ''
   private over = false
   private finishing = false
+  private pastEvents = 0
   private cancelTick: (() => void) | undefined
   private reportAt = 0
   private readonly unsubscribe: (() => void)[] = []
@@ -94,7 +95,8 @@ export class ClusterWorker {
   /** Gives away what it runs, then ends. */
   leave(): void {
     this.leaving = true
-    this.report()
+    if (this.state === 'idle') void this.stop()
+    else this.report()
   }
 
   /** Ends the job behind a last checkpoint, if this worker leads. */
@@ -107,6 +109,11 @@ export class ClusterWorker {
     return this.follower.generation
   }
 
+  /** Handled by actors here, in all generations. */
+  get events(): number {
+    return this.pastEvents + (this.generation?.worker.counts.events ?? 0)
+  }
+
   get isOver(): boolean {
     return this.over
   }
@@ -116,8 +123,10 @@ export class ClusterWorker {
     this.over = true
     this.cancelTick?.()
     for (const each of this.unsubscribe) each()
-    const { generation } = this
-    this.generation = undefined
+    const generation = this.drop()
+    // So that the next leader need not wait until the lease expires.
+    const { held } = this.elector
+    if (held !== undefined) void this.settings.bus.leases.remove(leaseKey, held).catch(() => undefined)
     await this.leadership?.resign()
     await this.connections.close()
     await generation?.shell.stop()
@@ -296,8 +305,7 @@ export class ClusterWorker {
 
   /** Leaves the old generation, then runs the new one, if the decision log says so. */
   private async enter(number: number, addresses: Readonly<Record<string, string>>): Promise<void> {
-    const old = this.generation
-    this.generation = undefined
+    const old = this.drop()
     this.connections.leave()
     this.failure = undefined
     this.state = 'starting'
@@ -311,6 +319,8 @@ export class ClusterWorker {
       }
       if (opened === undefined) {
         this.state = 'idle'
+        if (this.leaving) void this.stop()
+        else this.report()
         return
       }
       this.run(number, opened, addresses)
@@ -370,10 +380,17 @@ export class ClusterWorker {
     this.follow(this.follower.entered(number))
   }
 
+  /** Lets go of what runs; the caller stops it. */
+  private drop(): Generation | undefined {
+    const { generation } = this
+    this.pastEvents = this.events
+    this.generation = undefined
+    return generation
+  }
+
   private failed(number: number, error: unknown): void {
     if (this.over || this.follower.generation !== number) return
-    const { generation } = this
-    this.generation = undefined
+    const generation = this.drop()
     this.connections.leave()
     this.state = 'failed'
     this.failure = error instanceof Error ? error.message : String(error)

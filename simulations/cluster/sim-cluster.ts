@@ -29,11 +29,12 @@ export interface SimClusterOptions {
   /** The job as one process has loaded it; asked for each process anew. */
   readonly job: (process: SimProcess) => Job<unknown>
   readonly plan: Plan
-  readonly workers: number
+  /** Machines that are there from the start. */
+  readonly hosts: readonly string[]
   readonly timing: ClusterTiming & ElectorTiming
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
-  readonly pendingLimitBytes: number
+  readonly limits: NonNullable<Ports['limits']>
   /** Freeze events and compare state between handlers: most of the time of a run. */
   readonly check: boolean
   readonly reader: (source: SourceNode, process: SimProcess) => LogReader
@@ -65,9 +66,12 @@ export class SimCluster {
   /** What at-least-once sinks got. */
   readonly loose = new Map<string, OutputRecord[]>()
   readonly fencings: FencingNote[] = []
+  /** Starts and ends of processes, for people. */
+  readonly notes: { readonly atMs: number; readonly text: string }[] = []
   /** What no worker should ever throw, by worker. */
   readonly crashes: string[] = []
   private readonly options: SimClusterOptions
+  private pastEvents = 0
   private readonly sinks: readonly { readonly name: string; readonly partitions: number }[]
 
   constructor(options: SimClusterOptions) {
@@ -91,21 +95,39 @@ export class SimCluster {
     ]
     for (const { name, partitions } of this.sinks) this.broker.createTopic(name, { partitions })
     this.broker.createTopic(ledgerTopic, { partitions: plan.slots, compacted: true })
-    for (let i = 1; i <= options.workers; i++) this.join(`w${i}`)
+    for (const name of options.hosts) this.machine(name)
   }
 
-  /** Another machine. */
-  join(name: string): SimHost {
+  /** Another machine, without a worker yet. */
+  machine(name: string): SimHost {
     const host = new SimHost(this.time, name, this.options.random.fork(`host ${name}`), this.options.host?.(name) ?? {})
     this.hosts.set(name, host)
     return host
   }
 
   /** Starts a worker on a machine whose last process is dead. */
-  start(host: SimHost): SimProcess {
+  start(name: string): SimProcess {
+    const host = this.hosts.get(name) ?? this.machine(name)
     const process = host.start()
+    this.note(`${process.name} starts`)
+    process.onDeath(() => this.note(`${process.name} ends`))
     this.time.schedule(0, () => process.deliver(() => this.run(host, process), 'start'), 'start', process.name)
     return process
+  }
+
+  private note(text: string): void {
+    this.notes.push({ atMs: this.time.now(), text })
+  }
+
+  /** Tells its worker to give away what it runs, and to end. */
+  leave(name: string): void {
+    const process = this.hosts.get(name)?.process
+    process?.deliver(() => this.workers.get(name)?.leave(), 'told to leave')
+  }
+
+  /** Handled by actors of all workers so far. */
+  get events(): number {
+    return this.pastEvents + [...this.workers.values()].reduce((sum, worker) => sum + worker.events, 0)
   }
 
   private run(host: SimHost, process: SimProcess): void {
@@ -120,6 +142,7 @@ export class SimCluster {
       transport: this.network.transport(process),
       timing
     })
+    this.pastEvents += this.workers.get(host.name)?.events ?? 0
     this.workers.set(host.name, worker)
     worker.ended.then(
       how => {
@@ -132,7 +155,7 @@ export class SimCluster {
   }
 
   private ports(process: SimProcess): Ports {
-    const { reader, pendingLimitBytes, timing } = this.options
+    const { reader, limits } = this.options
     let nonces = 0
     const client = new BrokerClient(this.broker, process.clock, callback => process.deliver(callback, 'broker'))
     return {
@@ -144,7 +167,7 @@ export class SimCluster {
       nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
       store: () => Promise.resolve(new MemoryStore()),
       check: this.options.check,
-      limits: { pendingLimitBytes, checkpointTimeoutMs: timing.checkpointTimeoutMs },
+      limits,
       sha256: bytes => Promise.resolve(sha256Hex(bytes))
     }
   }

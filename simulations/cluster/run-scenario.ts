@@ -1,0 +1,179 @@
+/**
+ * Runs a scenario to its end, or until it is stuck, and has every checker look at what it left behind. A pure function of the code and
+ * the scenario.
+ */
+import { countMarks } from '../../runtime/kernel/marks.ts'
+import { Prng } from '../../runtime/kernel/prng.ts'
+import { checkEvidence, type Finding } from '../checkers/index.ts'
+import { makeWorkload, type Workload } from '../workload/index.ts'
+import { applyFaults } from '../world/apply-faults.ts'
+import type { FaultKind } from '../world/fault.ts'
+import type { SimProcess } from '../world/process.ts'
+import { WorldTime } from '../world/time.ts'
+import { gatherEvidence } from './gather-evidence.ts'
+import { PacedLog } from './paced-log.ts'
+import { hostsOf, joinersOf, type Scenario } from './scenario.ts'
+import { SimCluster } from './sim-cluster.ts'
+import { tellStory } from './story.ts'
+
+export type Outcome =
+  | 'passed'
+  /** A checker found something. */
+  | 'wrong'
+  /** The faults are over, and the job does not finish. */
+  | 'stuck'
+  /** Something threw where nothing may throw. */
+  | 'crashed'
+
+export interface RunResult {
+  readonly seed: string
+  readonly outcome: Outcome
+  readonly findings: readonly Finding[]
+  /** Of a run that is stuck: what it waits for. */
+  readonly waitingFor: readonly string[]
+  readonly crashes: readonly string[]
+  readonly description: string
+  /** Handled by actors, those of abandoned generations too. */
+  readonly events: number
+  /** Generations begun after the first. */
+  readonly recoveries: number
+  readonly checkpoints: number
+  /** Publications that had to begin anew. */
+  readonly republished: number
+  readonly simulatedMs: number
+  readonly worldEvents: number
+  /** How often each class of faults really struck. */
+  readonly hits: Readonly<Partial<Record<FaultKind, number>>>
+  readonly marks: Readonly<Record<string, number>>
+  readonly traceHash: string
+  /** What happened, for people; when it was asked for. */
+  readonly story?: readonly string[]
+}
+
+export interface RunOptions {
+  readonly story?: boolean
+  /** Told each event of the world, as one line. */
+  readonly trace?: (line: string) => void
+}
+
+const timing = {
+  heartbeatMs: 500,
+  lostAfterMs: 2_500,
+  gatherMs: 400,
+  startTimeoutMs: 15_000,
+  checkpointTimeoutMs: 4_000,
+  leaseMs: 5_000,
+  renewMs: 1_500
+}
+/** After the healing: a job that needs longer is stuck. */
+const patienceMs = 180_000
+/** A world that goes round in circles without time passing. */
+const mostEvents = 3_000_000
+
+export async function runScenario(scenario: Scenario, options: RunOptions = {}): Promise<RunResult> {
+  const marks = new Map<string, number>()
+  countMarks(marks)
+  const time = new WorldTime()
+  time.trace = options.trace
+  const workload = workloadOf(scenario, time)
+  const cluster = clusterOf(scenario, workload, time)
+  const applied = applyFaults(scenario, {
+    time,
+    network: cluster.network,
+    bus: cluster.bus,
+    storage: cluster.storage,
+    broker: cluster.broker,
+    hosts: cluster.hosts,
+    start: host => void cluster.start(host),
+    leave: host => cluster.leave(host)
+  })
+  time.schedule(scenario.healAtMs, () => cluster.broker.heal(), 'broker heals')
+  const crashes = cluster.crashes
+  try {
+    await time.run({
+      until: () => cluster.ended !== undefined || crashes.length > 0,
+      untilMs: scenario.healAtMs + patienceMs,
+      events: mostEvents
+    })
+  } catch (error) {
+    crashes.push(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  } finally {
+    countMarks(undefined)
+  }
+  const evidence = gatherEvidence(cluster, workload)
+  const findings = crashes.length > 0 ? [] : checkEvidence(evidence)
+  const count = (kind: string): number => evidence.decisions.filter(({ decision }) => decision.kind === kind).length
+  return {
+    seed: scenario.seed,
+    outcome: outcomeOf(crashes, findings),
+    findings,
+    waitingFor: evidence.waitingFor,
+    crashes,
+    description: workload.description,
+    events: cluster.events,
+    recoveries: Math.max(0, count('begins') - 1),
+    checkpoints: count('completed'),
+    republished: marks.get('slot: an unknown outcome') ?? 0,
+    simulatedMs: Math.round(time.now()),
+    worldEvents: time.events,
+    hits: Object.fromEntries([...applied.hits()].filter(([, hits]) => hits > 0)),
+    marks: Object.fromEntries(marks),
+    traceHash: time.traceHash,
+    ...(options.story === true ? { story: tellStory(scenario, evidence, cluster.notes) } : {})
+  }
+}
+
+function outcomeOf(crashes: readonly string[], findings: readonly Finding[]): Outcome {
+  if (crashes.length > 0) return 'crashed'
+  if (findings.some(({ checker }) => checker !== 'liveness')) return 'wrong'
+  return findings.length > 0 ? 'stuck' : 'passed'
+}
+
+function workloadOf({ seed, records, cycles }: Scenario, time: WorldTime): Workload {
+  const sleep = (ms: number): Promise<void> =>
+    new Promise(resolve => (time.running as SimProcess).after(ms, resolve, 'sleep'))
+  return makeWorkload(seed, { sleep, records, cycles })
+}
+
+function clusterOf(scenario: Scenario, workload: Workload, time: WorldTime): SimCluster {
+  const { plan } = workload.job
+  const { intervalMs, recordsPerMs, batch, cacheBytes } = scenario
+  const job = {
+    ...workload.job,
+    plan: {
+      ...plan,
+      intervalMs,
+      parallelism: Math.min(scenario.tasksPerWorker, plan.slots),
+      ...(cacheBytes === undefined ? {} : { cacheBytes })
+    }
+  }
+  const random = new Prng(scenario.seed).fork('world')
+  const clocks = random.fork('clocks')
+  const pace = { fromMs: 0, perMs: recordsPerMs, batch, latencyMs: 2 }
+  const cluster = new SimCluster({
+    random,
+    time,
+    job: () => job,
+    plan: job.plan,
+    hosts: hostsOf(scenario.workers),
+    timing,
+    transactionVersion: scenario.transactionVersion,
+    firstProducerEpoch: scenario.firstProducerEpoch,
+    check: false,
+    limits: {
+      pendingLimitBytes: scenario.pendingLimitBytes,
+      checkpointTimeoutMs: timing.checkpointTimeoutMs,
+      ...(scenario.alignmentLimitMs === undefined ? {} : { alignmentLimitMs: scenario.alignmentLimitMs }),
+      ...(scenario.loopLimit === undefined ? {} : { loopLimit: scenario.loopLimit })
+    },
+    reader: (node, process) => {
+      const source = workload.shape.sources.findIndex(({ name }) => name === node.name)
+      return new PacedLog(workload.inputs[source] ?? [], pace, process)
+    },
+    // Clocks that agree with nobody: nothing may depend on them.
+    host: () => ({ clock: { offsetMs: clocks.int(7_200_000) - 3_600_000, rate: 0.95 + clocks.next() / 10 } })
+  })
+  for (const name of joinersOf(scenario.joiners)) cluster.machine(name)
+  for (const name of hostsOf(scenario.workers)) cluster.start(name)
+  return cluster
+}

@@ -1,0 +1,89 @@
+/**
+ * All that a run depends on, as plain data: drawn from a seed, made smaller by the shrinker, written to a file, run again. Swarm: each
+ * world draws which faults exist in it, and its limits, shapes and paces.
+ */
+import { Prng } from '../../runtime/kernel/prng.ts'
+import type { Fault, FaultKind } from '../world/fault.ts'
+import { makeFaultPlan } from '../world/fault-plan.ts'
+
+export interface Scenario {
+  readonly seed: string
+  /** Machines with a worker from the start: w1, w2, … */
+  readonly workers: number
+  /** Machines whose worker may join later: j1, j2, … */
+  readonly joiners: number
+  /** Source records. */
+  readonly records: number
+  readonly recordsPerMs: number
+  /** Records in one fetch. */
+  readonly batch: number
+  readonly tasksPerWorker: number
+  readonly intervalMs: number
+  readonly pendingLimitBytes: number
+  /** Of actors as objects; small ones leave memory all the time. Undefined: all stay. */
+  readonly cacheBytes?: number
+  /** A barrier that takes longer to align is not waited for. */
+  readonly alignmentLimitMs?: number
+  readonly loopLimit?: number
+  readonly cycles: boolean
+  readonly transactionVersion: 1 | 2
+  readonly firstProducerEpoch: number
+  readonly faults: readonly Fault[]
+  /** Nothing is wrong from then on. */
+  readonly healAtMs: number
+}
+
+export interface ScenarioOptions {
+  /** These classes exist for certain, and no others. */
+  readonly only?: readonly FaultKind[]
+  readonly without?: readonly FaultKind[]
+  /** Source records of a run; default: drawn. */
+  readonly records?: number
+  readonly cycles?: boolean
+}
+
+/** Faults begin once the first generation may run, and end here. */
+const faultsFromMs = 500
+const brokers = 3
+
+export function drawScenario(seed: string, options: ScenarioOptions = {}): Scenario {
+  const random = new Prng(seed).fork('scenario')
+  const pick = <T>(...from: readonly T[]): T => from[random.int(from.length)] as T
+  const workers = pick(1, 2, 2, 3, 3, 4, 5)
+  const joiners = pick(0, 0, 1, 2)
+  const healAtMs = pick(6_000, 12_000, 20_000, 30_000)
+  const small = pick<number | undefined>(undefined, undefined, 1, 4_000)
+  const alignment = pick<number | undefined>(undefined, undefined, 1, 50)
+  const drawn = {
+    seed,
+    workers,
+    joiners,
+    records: options.records ?? pick(400, 500, 700),
+    recordsPerMs: pick(0.02, 0.05, 0.2),
+    batch: pick(1, 4, 16, 64),
+    tasksPerWorker: pick(1, 1, 2, 3),
+    intervalMs: pick(50, 200, 500, 1_000),
+    pendingLimitBytes: pick(4_000, 100_000, 10_000_000),
+    ...(small === undefined ? {} : { cacheBytes: small }),
+    ...(alignment === undefined ? {} : { alignmentLimitMs: alignment }),
+    cycles: options.cycles ?? pick(false, true),
+    ...(random.int(3) === 0 ? { loopLimit: 8 } : {}),
+    transactionVersion: pick<1 | 2>(1, 2, 2),
+    firstProducerEpoch: pick(0, 0, 32_760),
+    healAtMs
+  }
+  const { faults } = makeFaultPlan(seed, {
+    hosts: hostsOf(workers),
+    joiners: joinersOf(joiners),
+    topics: [{ name: 'ledger', partitions: 1 }],
+    brokers,
+    startMs: faultsFromMs,
+    healAtMs,
+    ...(options.only === undefined ? {} : { only: options.only }),
+    ...(options.without === undefined ? {} : { without: options.without })
+  })
+  return { ...drawn, faults }
+}
+
+export const hostsOf = (workers: number): string[] => Array.from({ length: workers }, (_, i) => `w${i + 1}`)
+export const joinersOf = (joiners: number): string[] => Array.from({ length: joiners }, (_, i) => `j${i + 1}`)

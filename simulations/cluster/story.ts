@@ -1,0 +1,48 @@
+/** A failed run as a story that a person can read: what struck whom and when, what was decided, what differed. */
+import type { Decision } from '../../checkpoint/decision-log.ts'
+import type { Evidence } from '../checkers/evidence.ts'
+import { describeFault } from '../world/fault.ts'
+import type { Scenario } from './scenario.ts'
+
+interface Line {
+  readonly atMs: number
+  readonly text: string
+}
+
+/** @param notes what the world noted: starts and ends of processes */
+export function tellStory(scenario: Scenario, evidence: Evidence, notes: readonly Line[]): string[] {
+  const lines: Line[] = [
+    ...scenario.faults.map(fault => ({
+      atMs: fault.atMs,
+      text: `! ${describeFault(fault).replace(/^at .*? ms: /, '')}`
+    })),
+    ...notes,
+    ...evidence.decisions.map(({ atMs, sequence, decision }) => ({
+      atMs,
+      text: `decision ${sequence}: ${describeDecision(decision)}`
+    })),
+    ...evidence.publications
+      .filter(({ records }) => records.length > 0)
+      .map(({ atMs, slot, entry, records }) => ({
+        atMs,
+        text: `${slot.sink}/${slot.stage}/${slot.slot} publishes epoch ${entry.epoch}, chunk ${entry.chunk} (${records.length} records, generation ${entry.generation})`
+      }))
+  ]
+  return lines
+    .map((line, order) => ({ ...line, order }))
+    .sort((a, b) => a.atMs - b.atMs || a.order - b.order)
+    .map(({ atMs, text }) => `${(atMs / 1000).toFixed(3).padStart(9)} s  ${text}`)
+}
+
+function describeDecision(decision: Decision): string {
+  switch (decision.kind) {
+    case 'leads':
+      return `${decision.worker} leads (${decision.generation})`
+    case 'begins': {
+      const workers = [...new Set(decision.assignment.tasks)].join(', ')
+      return `generation ${decision.generation} begins from checkpoint ${decision.parent?.epoch ?? 'none'} on ${workers}`
+    }
+    case 'completed':
+      return `checkpoint ${decision.epoch} is complete (generation ${decision.generation}${decision.final ? ', final' : ''})`
+  }
+}
