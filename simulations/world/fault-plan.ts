@@ -190,7 +190,7 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
   'lease-lies': random => ({ lie: round(between(random, [0.02, 0.5])), doubleAccept: rate(random, 0.5).rate }),
   'storage-refuse': (random, { hosts }) => ({
     ...rate(random, 0.6),
-    host: random.int(2) === 0 ? undefined : pick(random, hosts)
+    ...(random.int(2) === 0 ? {} : { host: pick(random, hosts) })
   }),
   'storage-unreachable': host,
   'storage-ambiguous': random => ({ ...rate(random, 0.6), lateMs: Math.round(between(random, [100, 15_000])) }),

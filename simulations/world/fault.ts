@@ -60,8 +60,8 @@ export type Fault =
   | ({ readonly kind: 'lease-expiry'; readonly early: number; readonly late: number } & Timed)
   | ({ readonly kind: 'lease-stale'; readonly rate: number } & Timed)
   | ({ readonly kind: 'lease-lies'; readonly lie: number; readonly doubleAccept: number } & Timed)
-  // checkpoint storage; undefined host: for all
-  | ({ readonly kind: 'storage-refuse'; readonly rate: number; readonly host: string | undefined } & Timed)
+  // checkpoint storage; without a host: for all
+  | ({ readonly kind: 'storage-refuse'; readonly rate: number; readonly host?: string } & Timed)
   | ({ readonly kind: 'storage-unreachable'; readonly host: string } & Timed)
   | ({ readonly kind: 'storage-ambiguous'; readonly rate: number; readonly lateMs: number } & Timed)
   | ({ readonly kind: 'storage-stale-list'; readonly rate: number; readonly byMs: number } & Timed)
