@@ -282,6 +282,8 @@ export class TaskState {
     const queue = this.queueOf(clock)
     const first = queue.peek()
     if (first === undefined || first.at > upTo || this.beyond(clock, first)) return undefined
+    // A sealed image that is not encoded yet still has the timer.
+    this.touch(first.keyId)
     return queue.popDue(upTo)
   }
 
