@@ -17,6 +17,7 @@ import {
   timersOfRecord,
   type IndexedTimer
 } from '../../runtime/core/entry.ts'
+import { decodeMessage, isRecordedMessage, type Message } from '../../runtime/core/recorded-messages.ts'
 import { ByteReader } from '../../runtime/kernel/bytes.ts'
 import { sha256Hex } from '../../runtime/kernel/checksum.ts'
 import { decodeKey, encodeKey, keyGroupOf } from '../../runtime/kernel/keys.ts'
@@ -62,6 +63,8 @@ export class StageView {
   readonly shape: StageShape
   /** Keys whose records changed with the newest checkpoint. */
   readonly changed = new Set<string>()
+  /** Messages that the newest checkpoint recorded in flight. */
+  readonly recorded = new Map<string, Message>()
   private readonly definition: ActorDefinition
   private readonly live = new Map<string, LiveKey>()
   private files: readonly StateFileRef[] = []
@@ -112,6 +115,7 @@ export class StageView {
     if (!extends_) {
       for (const key of this.live.keys()) this.changed.add(key)
       this.live.clear()
+      this.recorded.clear()
     }
     for (const file of stored.files.slice(extends_ ? this.files.length : 0)) {
       const bytes = read(file)
@@ -120,7 +124,13 @@ export class StageView {
     this.files = stored.files
   }
 
-  private apply({ key, value }: StateRecord): void {
+  private apply({ keyGroup, key, value }: StateRecord): void {
+    if (isRecordedMessage(key)) {
+      const place = `${keyGroup}/${key.join()}`
+      if (value === undefined) this.recorded.delete(place)
+      else this.recorded.set(place, decodeMessage(value))
+      return
+    }
     if (key[0] === prefixDelete) {
       const name = actorOfMapRecord(key.subarray(1)).actor
       this.keyOf(name).map.clear()

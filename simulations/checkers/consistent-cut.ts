@@ -29,7 +29,7 @@ export class ConsistentCut implements CheckpointVisitor {
   }
 
   visit(step: CheckpointStep): void {
-    this.over ||= (this.evidence.recorded?.(step.manifest).length ?? 0) > 0
+    this.over ||= step.stages.some(view => view.recorded.size > 0)
     if (this.over) return
     const { shape } = this.evidence.workload
     this.model.feed(recordsBefore(this.evidence, step.manifest))

@@ -3,10 +3,8 @@
  * All of one job and one lineage. Structural on purpose: a run that cannot know a part leaves it empty, and what needs it says nothing.
  */
 import type { Decision } from '../../checkpoint/decision-log.ts'
-import type { Manifest } from '../../checkpoint/manifest.ts'
 import type { LedgerEntry, SlotName } from '../../runtime/ports/publisher.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
-import type { Item } from '../workload/program.ts'
 import type { Workload } from '../workload/index.ts'
 
 /** Times are the world's own, and grow: what came later has no smaller one. */
@@ -72,13 +70,6 @@ export interface Evidence {
   readonly waitingFor: readonly string[]
   /** How many records of a partition lie before a position; default: the position itself. */
   readonly recordsBefore?: (source: string, partition: number, position: number) => number
-  /** Messages that a checkpoint recorded in flight. */
-  readonly recorded?: (manifest: Manifest) => readonly RecordedItem[]
-}
-
-export interface RecordedItem {
-  readonly stage: string
-  readonly item: Item
 }
 
 /** One sentence: what, where, expected, found. */

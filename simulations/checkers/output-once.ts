@@ -36,7 +36,8 @@ export class OutputOnce implements CheckpointVisitor {
   }
 
   private slot(name: string, parts: readonly OutboxPart[], got: readonly Publication[]): Violation[] {
-    for (const [i, { entry, records }] of got.entries()) {
+    for (const [i, { entry, records: unordered }] of got.entries()) {
+      const records = byPartition(unordered)
       const part = parts[i]
       const found = `epoch ${entry.epoch}, chunk ${entry.chunk} with ${records.length} records`
       if (part === undefined)
@@ -44,10 +45,11 @@ export class OutputOnce implements CheckpointVisitor {
       const expected = `epoch ${part.epoch}, chunk ${part.chunk} with ${part.records.length} records`
       if (part.epoch !== entry.epoch || part.chunk !== entry.chunk || part.records.length !== records.length)
         return [`${name}: publication ${i} is ${found}; decided is ${expected}`]
-      const differs = part.records.findIndex((record, at) => !same(record, records[at] as OutputRecord))
+      const decided = byPartition(part.records)
+      const differs = decided.findIndex((record, at) => !same(record, records[at] as OutputRecord))
       if (differs >= 0)
         return [
-          `${name}: record ${differs} of ${found} is ${show(records[differs])}; decided is ${show(part.records[differs])}`
+          `${name}: record ${differs} of ${found} is ${show(records[differs])}; decided is ${show(decided[differs])}`
         ]
     }
     if (this.evidence.finished && got.length < parts.length) {
@@ -58,6 +60,11 @@ export class OutputOnce implements CheckpointVisitor {
     }
     return []
   }
+}
+
+/** A log keeps the order within a partition, and no other. */
+function byPartition(records: readonly OutputRecord[]): OutputRecord[] {
+  return [...records].sort((a, b) => a.partition - b.partition)
 }
 
 function same(a: OutputRecord, b: OutputRecord): boolean {

@@ -6,8 +6,8 @@ import { MemoryLog, type LogRecord } from '../workload/memory-log.ts'
 export interface Pace {
   /** World time at which the first record is there. */
   readonly fromMs: number
-  /** Records of a partition per millisecond. */
-  readonly perMs: number
+  /** World time from the first record to the last. */
+  readonly spanMs: number
   readonly batch: number
   readonly latencyMs: number
 }
@@ -33,9 +33,10 @@ export class PacedLog implements LogReader {
   }
 
   async fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
-    const { fromMs, perMs, latencyMs } = this.pace
+    const { fromMs, spanMs, latencyMs } = this.pace
     const { time } = this.process
     const all = this.records[partition]?.length ?? 0
+    const perMs = Math.max(1, all) / spanMs
     const there = (): number => Math.min(all, Math.floor((time.now() - fromMs) * perMs))
     const missing = position < all && position >= there()
     const untilThere = fromMs + (position + 1) / perMs - time.now()

@@ -137,7 +137,7 @@ function workloadOf({ seed, records, cycles }: Scenario, time: WorldTime): Workl
 
 function clusterOf(scenario: Scenario, workload: Workload, time: WorldTime): SimCluster {
   const { plan } = workload.job
-  const { intervalMs, recordsPerMs, batch, cacheBytes } = scenario
+  const { intervalMs, inputMs, batch, cacheBytes } = scenario
   const job = {
     ...workload.job,
     plan: {
@@ -149,7 +149,7 @@ function clusterOf(scenario: Scenario, workload: Workload, time: WorldTime): Sim
   }
   const random = new Prng(scenario.seed).fork('world')
   const clocks = random.fork('clocks')
-  const pace = { fromMs: 0, perMs: recordsPerMs, batch, latencyMs: 2 }
+  const pace = { fromMs: 0, spanMs: inputMs, batch, latencyMs: 2 }
   const cluster = new SimCluster({
     random,
     time,

@@ -14,7 +14,8 @@ export interface Scenario {
   readonly joiners: number
   /** Source records. */
   readonly records: number
-  readonly recordsPerMs: number
+  /** The input comes in over so long. */
+  readonly inputMs: number
   /** Records in one fetch. */
   readonly batch: number
   readonly tasksPerWorker: number
@@ -51,15 +52,15 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
   const pick = <T>(...from: readonly T[]): T => from[random.int(from.length)] as T
   const workers = pick(1, 2, 2, 3, 3, 4, 5)
   const joiners = pick(0, 0, 1, 2)
-  const healAtMs = pick(6_000, 12_000, 20_000, 30_000)
+  const healAtMs = pick(5_000, 8_000, 12_000, 20_000)
   const small = pick<number | undefined>(undefined, undefined, 1, 4_000)
   const alignment = pick<number | undefined>(undefined, undefined, 1, 50)
   const drawn = {
     seed,
     workers,
     joiners,
-    records: options.records ?? pick(400, 500, 700),
-    recordsPerMs: pick(0.02, 0.05, 0.2),
+    records: options.records ?? pick(500, 600, 700),
+    inputMs: healAtMs * pick(0.5, 0.8, 0.9),
     batch: pick(1, 4, 16, 64),
     tasksPerWorker: pick(1, 1, 2, 3),
     intervalMs: pick(50, 200, 500, 1_000),
@@ -78,6 +79,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     topics: [{ name: 'ledger', partitions: 1 }],
     brokers,
     startMs: faultsFromMs,
+    intensity: pick(1, 2, 4, 6),
     healAtMs,
     ...(options.only === undefined ? {} : { only: options.only }),
     ...(options.without === undefined ? {} : { without: options.without })
