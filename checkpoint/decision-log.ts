@@ -76,32 +76,43 @@ export class DecisionLog {
    * forward. A gap is damage; what is older than the newest unbroken run was pruned.
    */
   static async open(storage: CheckpointStorage, nonce: () => string, limits = logLimits): Promise<DecisionLog> {
-    const log = new DecisionLog(storage, nonce, limits)
-    const listed = (await storage.list(objectNames.decisions))
-      .map(name => objectNames.sequenceOf(name))
-      .filter(sequence => sequence !== undefined)
-    const highest = Math.max(-1, ...listed)
+    for (let listed = await list(storage); ; ) {
+      const log = new DecisionLog(storage, nonce, limits)
+      const vanished = await log.load(listed)
+      if (vanished === undefined) return log
+      // Pruned since it was listed, if the log has grown; else lost.
+      const now = await list(storage)
+      if (highestOf(now) <= highestOf(listed))
+        throw new CodedError('CORRUPT', `decision ${vanished} vanished while it was read`)
+      listed = now
+    }
+  }
+
+  /** Answers an entry that is listed and not there. */
+  private async load(listed: readonly number[]): Promise<number | undefined> {
+    const { limits } = this
+    const highest = highestOf(listed)
     // Pruning begins only once there are many: what is missing before that was lost. A crash may undo any of its removals, so below
     // what it leaves there may be gaps.
     const unpruned = Math.max(0, highest - 2 * limits.kept + 1)
     const there = new Set(listed)
-    log.oldest = highest + 1
-    while (there.has(log.oldest - 1)) log.oldest--
-    if (log.oldest > unpruned)
-      throw new CodedError('CORRUPT', `decision ${log.oldest - 1} is missing, though decision ${highest} is there`)
+    this.oldest = highest + 1
+    while (there.has(this.oldest - 1)) this.oldest--
+    if (this.oldest > unpruned)
+      throw new CodedError('CORRUPT', `decision ${this.oldest - 1} is missing, though decision ${highest} is there`)
     let from = highest + 1
     const newest: Decision[] = []
     const enough = (): boolean =>
       highest - from + 1 >= limits.readBack && newest.some(entry => entry.kind === 'completed')
-    while (from > log.oldest && !enough()) {
-      const sealed = await log.read(--from)
-      if (sealed === undefined) throw new CodedError('CORRUPT', `decision ${from} vanished while it was read`)
+    while (from > this.oldest && !enough()) {
+      const sealed = await this.read(--from)
+      if (sealed === undefined) return from
       newest.unshift(sealed.decision)
     }
-    for (const decision of newest) log.push(decision, from++)
-    log.next = highest + 1
-    while (await log.readNext());
-    return log
+    for (const decision of newest) this.push(decision, from++)
+    this.next = highest + 1
+    while (await this.readNext());
+    return undefined
   }
 
   get head(): Completed | undefined {
@@ -165,19 +176,26 @@ export class DecisionLog {
     return { kind: 'appended' }
   }
 
-  /** Deletes old entries in ascending order; call it off the critical path. */
+  /**
+   * Deletes old entries in ascending order; call it off the critical path. The newest checkpoint's stays, however many generations
+   * began after it: without it the job would start from nothing.
+   */
   async prune(): Promise<void> {
     const { kept, readBack } = this.limits
-    for (; this.oldest < this.next - 2 * kept; this.oldest++)
+    const head = this.entries.findLastIndex(entry => entry.kind === 'completed')
+    const needed = head < 0 ? 0 : this.next - this.entries.length + head
+    for (; this.oldest < Math.min(needed, this.next - 2 * kept); this.oldest++)
       await this.storage.remove(objectNames.decision(this.oldest))
-    if (this.entries.length > 2 * readBack) this.entries.splice(0, this.entries.length - readBack)
+    if (this.entries.length > 2 * readBack) this.entries.splice(0, Math.min(head, this.entries.length - readBack))
   }
 
-  /** An append counts only if its predecessor still exists afterwards: else somebody pruned past a stale writer. */
+  /**
+   * An append counts only if its predecessor still exists afterwards: else somebody pruned past a stale writer. The first entry has
+   * none: it counts only if none is listed after it.
+   */
   private async requirePredecessor(): Promise<void> {
-    if (this.next === 0 || this.next === this.oldest) return
-    if ((await this.read(this.next - 1)) === undefined)
-      throw new CodedError('FENCED', `decision ${this.next - 1} is gone: the log has moved on without this process`)
+    if (this.next === 0 ? highestOf(await list(this.storage)) > 0 : (await this.read(this.next - 1)) === undefined)
+      throw new CodedError('FENCED', `decision ${this.next} was made before: the log has moved on without this process`)
   }
 
   private push(decision: Decision, sequence: number): void {
@@ -229,6 +247,15 @@ export async function appendUntilKnown(
       await caller.wait(delayMs)
     }
   }
+}
+
+async function list(storage: CheckpointStorage): Promise<readonly number[]> {
+  const names = await storage.list(objectNames.decisions)
+  return names.map(name => objectNames.sequenceOf(name)).filter(sequence => sequence !== undefined)
+}
+
+function highestOf(sequences: readonly number[]): number {
+  return sequences.reduce((highest, sequence) => Math.max(highest, sequence), -1)
 }
 
 function checksum(decision: Decision, nonce: string): number {

@@ -23,8 +23,16 @@ export interface Recovered {
 
 /** Throws CORRUPT, FORMAT_NEWER or FOREIGN_CHECKPOINT; changes nothing. */
 export async function readHead(storage: CheckpointStorage, job: string, nonce: () => string): Promise<Recovered> {
-  const log = await DecisionLog.open(storage, nonce)
-  return { log, head: log.head === undefined ? undefined : await readCheckpoint(storage, job, log.head) }
+  for (;;) {
+    const log = await DecisionLog.open(storage, nonce)
+    if (log.head === undefined) return { log, head: undefined }
+    try {
+      return { log, head: await readCheckpoint(storage, job, log.head) }
+    } catch (error) {
+      // Whoever leads may have gone on meanwhile and deleted it.
+      if ((await DecisionLog.open(storage, nonce)).head?.epoch === log.head.epoch) throw error
+    }
+  }
 }
 
 /** Throws CORRUPT, FORMAT_NEWER, FOREIGN_CHECKPOINT or RECOVERY_HALTED. */

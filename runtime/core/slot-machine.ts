@@ -8,7 +8,8 @@
  * Invariants
  * 1. Fence first, then read the ledger, then publish, all with one producer (P2).
  * 2. An unknown outcome is neither success nor failure: initialise anew (P3).
- * 3. A missing entry halts unless the slot is new; an entry below the manifest's floor or above the head halts (P5, S16).
+ * 3. A missing entry halts unless the slot is new; an entry below the manifest's floor or above the head halts (P5, S16), unless
+ *    a newer generation wrote it.
  * 4. Chunks are published in order of (epoch, chunk), each at most once per the ledger.
  */
 import { CodedError } from '../kernel/errors.ts'
@@ -121,6 +122,8 @@ export class SlotMachine {
       this.state = 'publishing'
       return { kind: 'publish', slot: this, chunk: undefined, entry: this.entry(0, 0, true) }
     }
+    // A deposed owner meets what its successor published: that is no damage.
+    if (entry.generation > this.generation) throw this.fenced()
     const known = this.ledger ?? this.floor
     if (known !== undefined && before(entry, known))
       throw this.halt(`its ledger says ${place(entry)}, below ${place(known)} which is known to be published`)
@@ -142,7 +145,7 @@ export class SlotMachine {
         this.state = 'new'
         return this.next()
       case 'fenced':
-        throw new CodedError('FENCED', `${this.describe()}: a newer owner has taken over`)
+        throw this.fenced()
       case 'refused':
         throw this.halt(`the sink refuses epoch ${entry.epoch}, chunk ${entry.chunk}: ${outcome.error.message}`)
     }
@@ -158,6 +161,10 @@ export class SlotMachine {
 
   private describe(): string {
     return `sink "${this.name.sink}", stage "${this.name.stage}", slot ${this.name.slot}`
+  }
+
+  private fenced(): CodedError {
+    return new CodedError('FENCED', `${this.describe()}: a newer owner has taken over`)
   }
 
   private halt(why: string): CodedError {

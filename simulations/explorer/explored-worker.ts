@@ -209,7 +209,14 @@ class ExploredWorker {
   private manifestRead(reply: Answer): Promise<void> {
     const name = this.logHead()?.manifest.name ?? ''
     const text = (reply as { readonly text?: string } | null)?.text
-    if (text === undefined) throw new CodedError('RECOVERY_HALTED', `manifest "${name}" is missing`)
+    if (text === undefined) {
+      if (this.local.missing === name) throw new CodedError('RECOVERY_HALTED', `manifest "${name}" is missing`)
+      // Whoever leads may have gone on meanwhile and deleted it.
+      this.local.missing = name
+      this.local.log = undefined
+      return this.operate({ kind: 'open' }, 'opened')
+    }
+    this.local.missing = undefined
     this.local.head = { name, manifest: JSON.parse(text) as StoredManifest }
     return this.begin()
   }

@@ -291,8 +291,8 @@ class Explorer {
       this.ends.set(reason, (this.ends.get(reason) ?? 0) + 1)
     }
     const lost = this.scope.ledgerLosses + this.scope.decisionLosses > 0
-    if (after.phase === 'halted' && !lost && after.generation === this.storages.get(row[0]).generation)
-      return { kind: 'violation', message: `the newest generation halts though nothing was lost: ${after.reason}` }
+    if (after.phase === 'halted' && !lost)
+      return { kind: 'violation', message: `a worker halts though nothing was lost: ${after.reason}` }
     const workers = worker === 0 ? [known, row[5]] : [row[4], known]
     const budget = spent === undefined ? row[3] : this.budgets.id({ ...this.budgets.get(row[3]), ...spent })
     const ended = after.phase === 'off' && event.kind === 'reply' ? this.left(local, event.index) : []

@@ -28,6 +28,8 @@ export interface Local {
   generation: number
   log: LogData | undefined
   operation: { operation: LogOperation; answers: Answer[]; then: Then; nonces: number } | undefined
+  /** A manifest that was not there. */
+  missing: string | undefined
   head: NamedManifest | undefined
   retained: NamedManifest[]
   coordinator: Record<string, unknown> | undefined
@@ -63,6 +65,7 @@ export function newLocal(name: string, nonces = 0): Local {
     generation: 0,
     log: undefined,
     operation: undefined,
+    missing: undefined,
     head: undefined,
     retained: [],
     coordinator: undefined,
