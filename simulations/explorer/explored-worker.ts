@@ -24,18 +24,32 @@ import { recordsPerInput, slotCount, type Request, type StoredManifest, type Sto
 const slotNumbers = Array.from({ length: slotCount }, (_, slot) => slot)
 
 export async function step(before: Local, event: LocalEvent, scope: Scope): Promise<Local> {
-  const worker = new ExploredWorker(structuredClone(before), scope)
+  const worker = new ExploredWorker(copyOf(before), scope)
   await worker.handle(event)
   return worker.done()
 }
 
 /** A new epoch would have something to hold, and nothing forbids it. */
 export function mayTrigger(local: Local, scope: Scope): boolean {
-  return local.phase === 'running' && new ExploredWorker(structuredClone(local), scope).shouldTrigger()
+  return local.phase === 'running' && local.operation === undefined && new ExploredWorker(local, scope).shouldTrigger()
 }
 
 export function mayTimeOut({ coordinator }: Local): boolean {
   return (coordinator?.['state'] as { readonly step?: string } | undefined)?.step === 'collecting'
+}
+
+/** Values are never changed, only the lists and the fields that hold them. */
+function copyOf(local: Local): Local {
+  const { operation } = local
+  return {
+    ...local,
+    operation: operation && { ...operation, answers: [...operation.answers] },
+    retained: [...local.retained],
+    producers: [...local.producers],
+    acknowledged: [...local.acknowledged],
+    doomed: [...local.doomed],
+    out: [...local.out]
+  }
 }
 
 class ExploredWorker {
@@ -91,7 +105,7 @@ class ExploredWorker {
 
   shouldTrigger(): boolean {
     const { local, coordinator } = this
-    if (coordinator === undefined || local.operation !== undefined) return false
+    if (coordinator === undefined) return false
     const changed = local.position < this.scope.inputs || local.position > (local.head?.manifest.position ?? 0)
     return coordinator.shouldTrigger({
       now: now(coordinator),

@@ -23,7 +23,6 @@ import {
   loseLedger,
   slotCount,
   violationOf,
-  type Executed,
   type Reply,
   type Request,
   type Sink,
@@ -55,7 +54,25 @@ type Successor =
   | { readonly kind: 'row'; readonly row: Row }
   | { readonly kind: 'violation'; readonly message: string }
   /** Real code must run first. */
-  | { readonly kind: 'miss'; readonly local: number; readonly event: LocalEvent }
+  | { readonly kind: 'miss'; readonly local: number; readonly event: number }
+
+/** What the search asks about a worker again and again. */
+interface Facts {
+  readonly phase: Local['phase']
+  readonly fresh: boolean
+  /** By place in `out`. */
+  readonly requests: readonly number[]
+  readonly answerable: readonly boolean[]
+  readonly patient: readonly boolean[]
+  readonly mayTrigger: boolean
+  readonly mayTimeOut: boolean
+}
+
+interface Carried {
+  readonly to: number
+  readonly reply: number
+  readonly bad: string | undefined
+}
 
 const worldIds = 2 ** 26
 
@@ -69,23 +86,30 @@ class Explorer {
   private readonly mostStates: number
   private readonly storages = new Interner<Storage>()
   private readonly sinks = new Interner<Sink>()
-  private readonly lates = new Interner<readonly Request[]>()
+  /** Lists of requests, by their numbers. */
+  private readonly lates = new Interner<readonly number[]>()
   private readonly budgets = new Interner<Budget>()
   private readonly locals = new Interner<Local>()
   private readonly requests = new Interner<Request>()
+  private readonly replies = new Interner<Reply>()
   private readonly events = new Interner<LocalEvent>()
   private readonly table = new StateTable(width)
+  private readonly facts: Facts[] = []
   private readonly steps = new Map<number, number | string>()
-  private readonly onStorage = new Map<number, { readonly to: number; readonly reply: Reply; readonly bad?: string }>()
-  private readonly onSink = new Map<number, { readonly to: number; readonly reply: Reply; readonly bad?: string }>()
+  private readonly onStorage = new Map<number, Carried>()
+  private readonly onSink = new Map<number, Carried>()
+  private readonly answers = new Map<number, number>()
+  private readonly spendings = new Map<string, number>()
   private readonly judged = new Map<number, string | undefined>()
-  private readonly triggers = new Map<number, boolean>()
   private readonly ends = new Map<string, number>()
+  private readonly plain: Readonly<Record<'boot' | 'crash' | 'trigger' | 'timeout', number>>
   private transitions = 0
 
   constructor(scope: Scope, mostStates: number) {
     this.scope = scope
     this.mostStates = mostStates
+    const event = (kind: 'boot' | 'crash' | 'trigger' | 'timeout'): number => this.events.id({ kind })
+    this.plain = { boot: event('boot'), crash: event('crash'), trigger: event('trigger'), timeout: event('timeout') }
   }
 
   async run(): Promise<Exploration> {
@@ -103,39 +127,41 @@ class Explorer {
       if (this.table.size > this.mostStates) return this.result(index, undefined, false)
       const row = this.table.row(index) as unknown as Row
       for (const action of this.actions(row)) {
-        const next = await this.successor(row, action)
+        let next = this.lookUp(row, action)
+        while (next.kind === 'miss') {
+          await this.runReal(next.local, next.event)
+          next = this.lookUp(row, action)
+        }
         this.transitions++
         if (next.kind === 'violation') return this.result(index, { message: next.message, action }, false)
-        if (next.kind === 'row') this.table.add(next.row, index)
+        this.table.add(next.row, index)
       }
     }
     return this.result(this.table.size - 1, undefined, true)
   }
 
-  private async result(
+  private result(
     index: number,
     found: { readonly message: string; readonly action: Action } | undefined,
     exhausted: boolean
-  ): Promise<Exploration> {
+  ): Exploration {
     const path: number[] = []
     for (let at = index; at >= 0; at = this.table.parent(at)) path.unshift(at)
     const depth = path.length - (found === undefined ? 1 : 0)
     const { transitions, ends } = this
     const states = this.table.size
     if (found === undefined) return { states, transitions, depth, violation: undefined, exhausted, ends }
-    const story: string[] = []
-    for (const [i, at] of path.entries()) {
+    const story = path.map((at, i) => {
       const row = this.table.row(at) as unknown as Row
       const to = path[i + 1]
-      const action = to === undefined ? found.action : await this.actionBetween(row, this.table.row(to))
-      story.push(this.tell(row, action))
-    }
+      return this.tell(row, to === undefined ? found.action : this.actionBetween(row, this.table.row(to)))
+    })
     return { states, transitions, depth, violation: { message: found.message, story }, exhausted, ends }
   }
 
-  private async actionBetween(row: Row, to: readonly number[]): Promise<Action> {
+  private actionBetween(row: Row, to: readonly number[]): Action {
     for (const action of this.actions(row)) {
-      const next = await this.successor(row, action)
+      const next = this.lookUp(row, action)
       if (next.kind === 'row' && next.row.every((part, i) => part === to[i])) return action
     }
     throw new Error('a state without a way to it')
@@ -143,7 +169,7 @@ class Explorer {
 
   private tell(row: Row, action: Action): string {
     const workers = [this.locals.get(row[4]), this.locals.get(row[5])]
-    const late = this.lates.get(row[2])
+    const late = this.lates.get(row[2]).map(id => this.requests.get(id))
     const storage = this.storages.get(row[0])
     const sink = this.sinks.get(row[1])
     return storyOf(action, workers, late, request =>
@@ -151,25 +177,41 @@ class Explorer {
     )
   }
 
+  private factsOf(id: number): Facts {
+    const known = this.facts[id]
+    if (known !== undefined) return known
+    const local = this.locals.get(id)
+    const firstWrite = local.out.findIndex(each => each.tag === 'write')
+    return (this.facts[id] = {
+      phase: local.phase,
+      fresh: local.phase === 'off' && local.nonces === 0,
+      requests: local.out.map(each => this.requests.id(each.request)),
+      // Two writes of an epoch commute, and nobody looks at one without the other: one order will do.
+      answerable: local.out.map(({ tag }, i) => tag !== 'write' || i === firstWrite),
+      patient: local.out.map(outstanding => !mayGiveUp(local, outstanding)),
+      mayTrigger: mayTrigger(local, this.scope),
+      mayTimeOut: mayTimeOut(local)
+    })
+  }
+
   private actions(row: Row): Action[] {
     const actions: Action[] = []
     const budget = this.budgets.get(row[3])
-    for (const worker of [0, 1]) {
-      const id = row[4 + worker] as number
-      const local = this.locals.get(id)
-      if (local.phase === 'halted') continue
-      if (local.phase === 'off') {
+    for (let worker = 0; worker < 2; worker++) {
+      const facts = this.factsOf(row[4 + worker] as number)
+      if (facts.phase === 'halted') continue
+      if (facts.phase === 'off') {
         // Which of two equal workers begins makes no difference.
-        const mayBoot = worker === 0 || this.locals.get(row[4]).nonces > 0 || this.locals.get(row[4]).phase !== 'off'
-        if (budget.boots > 0 && mayBoot) actions.push({ kind: 'boot', worker })
+        if (budget.boots > 0 && (worker === 0 || !this.factsOf(row[4]).fresh)) actions.push({ kind: 'boot', worker })
         continue
       }
-      for (const [index, outstanding] of local.out.entries()) {
+      for (let index = 0; index < facts.requests.length; index++) {
+        if (facts.answerable[index] === false) continue
         actions.push({ kind: 'answer', worker, index })
-        if (budget.giveUps > 0 && mayGiveUp(local, outstanding)) actions.push({ kind: 'give-up', worker, index })
+        if (budget.giveUps > 0 && facts.patient[index] === false) actions.push({ kind: 'give-up', worker, index })
       }
-      if (this.mayTrigger(id)) actions.push({ kind: 'trigger', worker })
-      if (budget.timeouts > 0 && mayTimeOut(local)) actions.push({ kind: 'timeout', worker })
+      if (facts.mayTrigger) actions.push({ kind: 'trigger', worker })
+      if (budget.timeouts > 0 && facts.mayTimeOut) actions.push({ kind: 'timeout', worker })
       if (budget.crashes > 0) actions.push({ kind: 'crash', worker })
     }
     for (let index = 0; index < this.lates.get(row[2]).length; index++) actions.push({ kind: 'late', index })
@@ -180,148 +222,145 @@ class Explorer {
     return actions
   }
 
-  private mayTrigger(id: number): boolean {
-    let may = this.triggers.get(id)
-    if (may === undefined) this.triggers.set(id, (may = mayTrigger(this.locals.get(id), this.scope)))
-    return may
-  }
-
-  /** Runs real code only when this worker never met this event before. */
-  private async successor(row: Row, action: Action): Promise<Successor> {
-    for (;;) {
-      const next = this.lookUp(row, action)
-      if (next.kind !== 'miss') return next
-      const key = next.local * worldIds + this.events.id(next.event)
-      try {
-        this.steps.set(key, this.locals.id(await step(this.locals.get(next.local), next.event, this.scope)))
-      } catch (error) {
-        this.steps.set(key, error instanceof Error ? `${error.name}: ${error.message}` : String(error))
-      }
+  /** A worker meets an event for the first time. */
+  private async runReal(local: number, event: number): Promise<void> {
+    const key = local * worldIds + event
+    try {
+      this.steps.set(key, this.locals.id(await step(this.locals.get(local), this.events.get(event), this.scope)))
+    } catch (error) {
+      this.steps.set(key, error instanceof Error ? `${error.name}: ${error.message}` : String(error))
     }
   }
 
   private lookUp(row: Row, action: Action): Successor {
     const [storage, sink, late, budget] = row
-    const left = this.budgets.get(budget)
     switch (action.kind) {
       case 'boot':
-        return this.moved(row, action.worker, { kind: 'boot' }, { boots: left.boots - 1 })
+        return this.moved(row, action.worker, this.plain.boot, this.spend(budget, 'boots'))
       case 'trigger':
-        return this.moved(row, action.worker, { kind: 'trigger' })
+        return this.moved(row, action.worker, this.plain.trigger, budget)
       case 'timeout':
-        return this.moved(row, action.worker, { kind: 'timeout' }, { timeouts: left.timeouts - 1 })
+        return this.moved(row, action.worker, this.plain.timeout, this.spend(budget, 'timeouts'))
       case 'crash': {
-        const sent = this.locals.get(row[4 + action.worker] as number).out.map(each => each.request)
-        return this.moved(row, action.worker, { kind: 'crash' }, { crashes: left.crashes - 1 }, sent)
+        const sent = this.factsOf(row[4 + action.worker] as number).requests
+        return this.moved(row, action.worker, this.plain.crash, this.spend(budget, 'crashes'), sent)
       }
       case 'give-up': {
-        const { request } = this.outstanding(row, action.worker, action.index)
-        const event = { kind: 'reply', index: action.index, reply: null } as const
-        return this.moved(row, action.worker, event, { giveUps: left.giveUps - 1 }, [request])
+        const request = this.factsOf(row[4 + action.worker] as number).requests[action.index] as number
+        const event = this.answer(action.index, undefined)
+        return this.moved(row, action.worker, event, this.spend(budget, 'giveUps'), [request], action.index)
       }
       case 'answer': {
-        const { request } = this.outstanding(row, action.worker, action.index)
-        const done = this.execute(storage, sink, request)
-        if (done.bad !== undefined) return { kind: 'violation', message: done.bad }
-        const event = { kind: 'reply', index: action.index, reply: done.reply } as const
-        return this.moved([done.storage, done.sink, late, budget, row[4], row[5]], action.worker, event)
+        const request = this.factsOf(row[4 + action.worker] as number).requests[action.index] as number
+        const done = this.carryOut(row, request)
+        if (done.kind === 'violation') return done
+        const event = this.answer(action.index, done.reply)
+        return this.moved(done.row, action.worker, event, budget, [], action.index)
       }
       case 'late': {
         const requests = this.lates.get(late)
-        const done = this.execute(storage, sink, requests[action.index] as Request)
-        if (done.bad !== undefined) return { kind: 'violation', message: done.bad }
-        return this.settled(
-          [done.storage, done.sink, late, budget, row[4], row[5]],
-          requests.toSpliced(action.index, 1)
-        )
+        const done = this.carryOut(row, requests[action.index] as number)
+        return done.kind === 'violation' ? done : this.settled(done.row, requests.toSpliced(action.index, 1))
       }
       case 'ledger-lost': {
-        const rest = this.budgets.id({ ...left, ledgerLosses: left.ledgerLosses - 1 })
         const lost = this.sinks.id(loseLedger(this.sinks.get(sink), action.slot))
-        return { kind: 'row', row: [storage, lost, late, rest, row[4], row[5]] }
+        return this.settled([storage, lost, late, this.spend(budget, 'ledgerLosses'), row[4], row[5]])
       }
       case 'decision-lost': {
         const lost = loseDecisions(this.storages.get(storage), this.sinks.get(sink))
-        const rest = this.budgets.id({ ...left, decisionLosses: left.decisionLosses - 1 })
-        return {
-          kind: 'row',
-          row: lost === undefined ? row : [this.storages.id(lost), sink, late, rest, row[4], row[5]]
-        }
+        if (lost === undefined) return { kind: 'row', row }
+        const left = this.spend(budget, 'decisionLosses')
+        return { kind: 'row', row: [this.storages.id(lost), sink, late, left, row[4], row[5]] }
       }
     }
   }
 
-  private outstanding(row: Row, worker: number, index: number): Outstanding {
-    return this.locals.get(row[4 + worker] as number).out[index] as Outstanding
-  }
-
-  private execute(
-    storage: number,
-    sink: number,
-    request: Request
-  ): { readonly storage: number; readonly sink: number; readonly reply: Reply; readonly bad?: string } {
-    const id = this.requests.id(request)
-    if (isStorageRequest(request)) {
-      const { to, ...rest } = memo(this.onStorage, storage * worldIds + id, this.storages, () =>
-        executeStorage(this.storages.get(storage), request)
-      )
-      return { storage: to, sink, ...rest }
+  private spend(budget: number, what: keyof Budget): number {
+    const key = `${budget} ${what}`
+    let id = this.spendings.get(key)
+    if (id === undefined) {
+      const left = this.budgets.get(budget)
+      this.spendings.set(key, (id = this.budgets.id({ ...left, [what]: left[what] - 1 })))
     }
-    const { to, ...rest } = memo(this.onSink, sink * worldIds + id, this.sinks, () =>
-      executeSink(this.sinks.get(sink), request)
-    )
-    return { storage, sink: to, ...rest }
+    return id
   }
 
-  /** One worker takes one event. */
+  /** The event of an answer; of none in time when there is no reply. */
+  private answer(index: number, reply: number | undefined): number {
+    const key = index * worldIds + (reply ?? worldIds - 1)
+    let id = this.answers.get(key)
+    if (id === undefined) {
+      const said = reply === undefined ? null : this.replies.get(reply)
+      this.answers.set(key, (id = this.events.id({ kind: 'reply', index, reply: said })))
+    }
+    return id
+  }
+
+  private carryOut(
+    row: Row,
+    request: number
+  ):
+    | { readonly kind: 'done'; readonly row: Row; readonly reply: number }
+    | { readonly kind: 'violation'; readonly message: string } {
+    const [storage, sink, late, budget, a, b] = row
+    const asked = this.requests.get(request)
+    const onStorage = isStorageRequest(asked)
+    const known = onStorage ? this.onStorage : this.onSink
+    const key = (onStorage ? storage : sink) * worldIds + request
+    let carried = known.get(key)
+    if (carried === undefined) {
+      if (onStorage) {
+        const { world, reply, violation } = executeStorage(this.storages.get(storage), asked)
+        carried = { to: this.storages.id(world), reply: this.replies.id(reply), bad: violation }
+      } else {
+        const { world, reply, violation } = executeSink(this.sinks.get(sink), asked)
+        carried = { to: this.sinks.id(world), reply: this.replies.id(reply), bad: violation }
+      }
+      known.set(key, carried)
+    }
+    const { to, reply, bad } = carried
+    if (bad !== undefined) return { kind: 'violation', message: bad }
+    return { kind: 'done', row: onStorage ? [to, sink, late, budget, a, b] : [storage, to, late, budget, a, b], reply }
+  }
+
+  /** One worker takes one event; `sent` stays under way without it, and so does what it leaves when it ends. */
   private moved(
     row: Row,
     worker: number,
-    event: LocalEvent,
-    spent?: Partial<Budget>,
-    sent: readonly Request[] = []
+    event: number,
+    budget: number,
+    sent: readonly number[] = [],
+    answered?: number
   ): Successor {
     const local = row[4 + worker] as number
-    const known = this.steps.get(local * worldIds + this.events.id(event))
+    const known = this.steps.get(local * worldIds + event)
     if (known === undefined) return { kind: 'miss', local, event }
     if (typeof known === 'string') return { kind: 'violation', message: known }
-    const after = this.locals.get(known)
-    if (after.phase === 'off' || after.phase === 'halted') {
-      const reason = `${after.phase}: ${after.reason.replace(/\d+/g, 'n')}`
-      this.ends.set(reason, (this.ends.get(reason) ?? 0) + 1)
+    const { phase } = this.factsOf(known)
+    const moved: Row =
+      worker === 0 ? [row[0], row[1], row[2], budget, known, row[5]] : [row[0], row[1], row[2], budget, row[4], known]
+    if (phase === 'halted' || (phase === 'off' && answered !== undefined)) {
+      const { reason } = this.locals.get(known)
+      const why = `${phase}: ${reason.replace(/\d+/g, 'n')}`
+      this.ends.set(why, (this.ends.get(why) ?? 0) + 1)
+      if (phase === 'halted' && this.scope.ledgerLosses + this.scope.decisionLosses === 0)
+        return { kind: 'violation', message: `a worker halts though nothing was lost: ${reason}` }
+      const left = this.factsOf(local).requests.filter((_, i) => i !== answered)
+      return this.settled(moved, [...this.lates.get(row[2]), ...sent, ...left])
     }
-    const lost = this.scope.ledgerLosses + this.scope.decisionLosses > 0
-    if (after.phase === 'halted' && !lost)
-      return { kind: 'violation', message: `a worker halts though nothing was lost: ${after.reason}` }
-    const workers = worker === 0 ? [known, row[5]] : [row[4], known]
-    const budget = spent === undefined ? row[3] : this.budgets.id({ ...this.budgets.get(row[3]), ...spent })
-    const ended = after.phase === 'off' && event.kind === 'reply' ? this.left(local, event.index) : []
-    const late = [...this.lates.get(row[2]), ...sent, ...ended]
-    return this.settled([row[0], row[1], row[2], budget, workers[0] as number, workers[1] as number], late)
-  }
-
-  /** What a worker that ended by itself had under way besides. */
-  private left(local: number, index: number): Request[] {
-    return this.locals
-      .get(local)
-      .out.filter((_, i) => i !== index)
-      .map(each => each.request)
+    return sent.length === 0 ? this.settled(moved) : this.settled(moved, [...this.lates.get(row[2]), ...sent])
   }
 
   /** Judges the new state, and forgets late requests that can change nothing any more. */
-  private settled(row: Row, late: readonly Request[]): Successor {
-    const [storage, sink, , ...rest] = row
+  private settled(row: Row, late: readonly number[] = this.lates.get(row[2])): Successor {
+    const [storage, sink, , budget, a, b] = row
     const key = storage * worldIds + sink
     if (!this.judged.has(key)) this.judged.set(key, violationOf(this.storages.get(storage), this.sinks.get(sink)))
     const message = this.judged.get(key)
     if (message !== undefined) return { kind: 'violation', message }
-    if (late.length === 0) return { kind: 'row', row: [storage, sink, this.lates.id([]), ...rest] }
-    const may = late
-      .filter(request => this.mayChange(storage, sink, request))
-      .map(request => this.requests.id(request))
-      .sort((a, b) => a - b)
-      .map(id => this.requests.get(id))
-    return { kind: 'row', row: [storage, sink, this.lates.id(may), ...rest] }
+    if (late.length === 0) return { kind: 'row', row: [storage, sink, this.lates.id([]), budget, a, b] }
+    const may = late.filter(id => this.mayChange(storage, sink, this.requests.get(id))).sort((x, y) => x - y)
+    return { kind: 'row', row: [storage, sink, this.lates.id(may), budget, a, b] }
   }
 
   private mayChange(storage: number, sink: number, request: Request): boolean {
@@ -346,19 +385,4 @@ class Explorer {
 function mayGiveUp({ operation }: Local, { tag, request }: Outstanding): boolean {
   if (tag === 'log') return operation?.operation.kind === 'append'
   return request.op === 'create' || request.op === 'publish'
-}
-
-function memo<World>(
-  known: Map<number, { readonly to: number; readonly reply: Reply; readonly bad?: string }>,
-  key: number,
-  worlds: Interner<World>,
-  execute: () => Executed<World>
-): { readonly to: number; readonly reply: Reply; readonly bad?: string } {
-  let result = known.get(key)
-  if (result === undefined) {
-    const { world, reply, violation } = execute()
-    result = { to: worlds.id(world), reply, ...(violation === undefined ? {} : { bad: violation }) }
-    known.set(key, result)
-  }
-  return result
 }

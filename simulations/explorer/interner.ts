@@ -1,4 +1,4 @@
-/** Small numbers for large values: a state of the search is a few of them. */
+/** Small numbers for large values that nobody changes: a state of the search is a few of them. */
 export class Interner<T> {
   readonly values: T[] = []
   private readonly ids = new Map<string, number>()
@@ -8,8 +8,7 @@ export class Interner<T> {
     const known = this.ids.get(text)
     if (known !== undefined) return known
     this.ids.set(text, this.values.length)
-    // What was read back from its text cannot be changed by whoever made it.
-    return this.values.push(JSON.parse(text) as T) - 1
+    return this.values.push(value) - 1
   }
 
   get(id: number): T {

@@ -93,7 +93,7 @@ void t.test('removals of old decisions that a crash undoes leave gaps that are n
   let files = new ForgetfulFiles()
   const opened = (): Promise<DecisionLog> => DecisionLog.open(new DirectoryStorage(files, '/s'), () => 'n')
   const log = await opened()
-  for (let generation = 1; generation <= decisions; generation++)
+  for (let generation = 1; generation < decisions; generation++)
     await log.append({
       kind: 'begins',
       generation,
@@ -101,6 +101,8 @@ void t.test('removals of old decisions that a crash undoes leave gaps that are n
       parent: null,
       assignment: { tasks: ['self'], slots: [0] }
     })
+  const manifest = { name: 'manifests/1', hash: '' }
+  await log.append({ kind: 'completed', epoch: 1, generation: decisions, manifest, final: false, savepoints: [] })
   await log.prune()
   files = files.crash(new Prng('undone'))
   const left = (await files.list('/s/decisions')).filter(name => Number(name) < decisions - 2000)

@@ -117,3 +117,13 @@ void t.test('a missing, rewound or future ledger entry halts instead of guessing
   t.equal(slot().ledgerRead(entry(4)), undefined)
   t.end()
 })
+
+void t.test('a deposed owner that meets the entry of its successor is fenced, not halted', t => {
+  const slot = new SlotMachine(name, { floor: { epoch: 0, chunk: 0 }, head: 1, generation: 1, owner: 'o1' })
+  slot.next()
+  slot.initialised()
+  const entry = { epoch: 2, chunk: 0, last: true, manifestHash: '', owner: 'o2' }
+  t.throws(() => slot.ledgerRead({ ...entry, generation: 2 }), { code: 'FENCED' })
+  t.throws(() => slot.ledgerRead({ ...entry, generation: 1 }), { code: 'RECOVERY_HALTED' })
+  t.end()
+})
