@@ -76,7 +76,7 @@ export class DecisionLog {
    * forward. A gap is damage; what is older than the newest unbroken run was pruned.
    */
   static async open(storage: CheckpointStorage, nonce: () => string, limits = logLimits): Promise<DecisionLog> {
-    for (let listed = await list(storage); ; ) {
+    for (let listed = await list(storage); ;) {
       const log = new DecisionLog(storage, nonce, limits)
       const vanished = await log.load(listed)
       if (vanished === undefined) return log
