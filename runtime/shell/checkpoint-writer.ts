@@ -71,8 +71,8 @@ export class CheckpointWriter {
   /** The merge that the manifest under way adopts. */
   private adopting: Merge | undefined
   private housekeeping: Promise<void> | undefined
-  /** To be deleted, files before manifests. */
-  private readonly doomed: string[] = []
+  /** To be deleted: the groups in order, the names of a group at once. */
+  private readonly doomed: string[][] = []
   private closed = false
 
   constructor(settings: CheckpointWriterSettings) {
@@ -238,11 +238,15 @@ export class CheckpointWriter {
     const gone = this.retained.slice(retainedCheckpoints).filter(each => !savepoints.has(each.name))
     this.retained = [...newest, ...this.retained.slice(retainedCheckpoints).filter(each => savepoints.has(each.name))]
     const kept = new Set(this.retained.flatMap(each => filesOf(each.manifest)))
-    for (const each of gone) this.doom([...filesOf(each.manifest).filter(name => !kept.has(name)), each.name])
+    // Files before manifests.
+    this.doom(gone.flatMap(each => filesOf(each.manifest)).filter(name => !kept.has(name)))
+    this.doom(gone.map(each => each.name))
   }
 
   private doom(names: readonly string[]): void {
-    for (const name of names) if (!this.doomed.includes(name)) this.doomed.push(name)
+    const known = new Set(this.doomed.flat())
+    const group = [...new Set(names)].filter(name => !known.has(name))
+    if (group.length > 0) this.doomed.push(group)
   }
 
   private tidy(): void {
@@ -257,8 +261,8 @@ export class CheckpointWriter {
 
   private async keepHouse(): Promise<void> {
     const { storage, log } = this.settings
-    for (let name = this.doomed[0]; name !== undefined && !this.closed; name = this.doomed[0]) {
-      await storage.remove(name)
+    for (let group = this.doomed[0]; group !== undefined && !this.closed; group = this.doomed[0]) {
+      await Promise.all(group.map(name => storage.remove(name)))
       this.doomed.shift()
     }
     if ((this.head?.manifest.epoch ?? 0) % pruneEvery === 0) await log.prune()
