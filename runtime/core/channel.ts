@@ -128,6 +128,11 @@ export class Channel implements Outlet {
     if (element.kind === 'end') this.closed = true
   }
 
+  /** What is pushed from now on is not part of the batch that is being read: a loop would make it grow for ever. */
+  cut(): void {
+    this.open = undefined
+  }
+
   peek(): ChannelElement | undefined {
     return this.queue[this.head]
   }
@@ -149,6 +154,11 @@ export class Channel implements Outlet {
 
   get empty(): boolean {
     return this.head >= this.queue.length
+  }
+
+  /** Records that wait. */
+  get waiting(): number {
+    return this.queued
   }
 
   get full(): boolean {

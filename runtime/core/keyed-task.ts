@@ -250,6 +250,7 @@ export class KeyedTask {
   private batch(channel: Channel, index: number | undefined, element: RecordColumns, budget: number): boolean {
     const from = this.cursor
     const end = Math.min(element.keys.length, from + budget)
+    if (this.loop !== undefined) channel.cut()
     this.nextChannel = index ?? 0
     this.current = index
     if (this.state.cold) {

@@ -73,6 +73,35 @@ void t.test('a plan names every source, stage, sink and way between them, and th
   t.end()
 })
 
+class Left extends Actor {
+  receive(_event: Event, _ctx: Context): void {}
+}
+class Right extends Actor {
+  receive(_event: Event, _ctx: Context): void {}
+}
+
+void t.test('what closes a loop is marked', t => {
+  const plan = describePlan(
+    job('loop', j => {
+      const events = j.source(
+        'events',
+        generator<Event>({ count: 10 }, n => ({ user: `u${n}` }))
+      )
+      events.keyBy(event => event.user).actor(Left, { sends: [Left, Right] })
+      j.actor(Right, { sends: [Left, Total] })
+      j.actor(Total)
+      return { events }
+    }).plan
+  )
+  t.same(
+    plan.edges.map(({ from, to, back }) => `${from} ${to}${back === true ? ' back' : ''}`),
+    ['events Left', 'Left Left back', 'Left Right', 'Right Left back', 'Right Total']
+  )
+  t.match(planText(plan), /^ {2}sends → stage Left \(back: closes a loop\)$/m)
+  t.match(planMermaid(plan), /n2 -\.->\|"send, back"\| n1/)
+  t.end()
+})
+
 void t.test('every difference is one sentence, and equal plans have none', t => {
   t.same(diffPlans(built(), built()), [])
   t.same(diffPlans(built(), built(Wider)), ['stage Visitor: field last added'])

@@ -76,15 +76,20 @@ class Late extends Actor {
   }
 }
 
-/** Every event is a tree of messages among three stages: at once, after a promise, after a timer. */
+/** Every event is a tree of messages among three stages: at once, after a promise, after a timer. Two sources lead into the loop. */
 export const trees = job('trees', j => {
   const bursts = j.source('bursts', source, { time: burst => burst.at, outOfOrder: 10 })
   const sends = [Plain, Slow, Late]
+  const others = j.source('others', source, { time: burst => burst.at, outOfOrder: 10 })
   const plain = bursts.keyBy(burst => burst.key).actor(Plain, { sends })
   return {
     bursts,
+    others,
     plain: plain.to('plain-rows', rowsOf<string>('plain')),
-    slow: j.actor(Slow, { sends }).to('slow-rows', rowsOf<string>('slow')),
+    slow: others
+      .keyBy(burst => burst.key)
+      .actor(Slow, { sends })
+      .to('slow-rows', rowsOf<string>('slow')),
     late: j.actor(Late, { sends }).to('late-rows', rowsOf<string>('late'))
   }
 })
@@ -94,6 +99,29 @@ export const weightOfState = (fields: Record<string, unknown>): number => {
   return (fields['kept'] as number) + held.reduce((sum, part) => sum + part.burst.weight, 0)
 }
 export const weightOfMessage = (message: unknown): number => (message as Burst).weight
+
+interface Token {
+  readonly n: number
+  readonly every: number
+}
+/** Passes tokens on for ever, at once or after a promise. */
+class Circle extends Actor {
+  passed = 0
+  receive(token: Token, ctx: Context<never>): void | Promise<void> {
+    this.passed++
+    const next = `c${(token.n * 7 + this.passed) % token.every}`
+    if (token.n % 2 === 0) ctx.send(Circle, next, token)
+    else return Promise.resolve().then(() => ctx.send(Circle, next, token))
+  }
+}
+export const tokens = job('tokens', j => {
+  const source = j.source(
+    'tokens',
+    generator<Token>({ count: 0 }, () => ({ n: 0, every: 1 }))
+  )
+  const circle = source.keyBy(token => `c${token.n}`).actor(Circle, { sends: [Circle] })
+  return { tokens: source, circle: circle.to('circle-rows', rowsOf<never>('circle')) }
+})
 
 export interface Road {
   readonly from: string

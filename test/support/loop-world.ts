@@ -11,9 +11,12 @@ import type { Manifest } from '../../checkpoint/manifest.ts'
 import { readHead, stageRecords } from '../../checkpoint/recovery.ts'
 import { Entry, isActorRecord, keyOfRecord, restoreEntry } from '../../runtime/core/entry.ts'
 import { decodeMessage, isRecordedMessage } from '../../runtime/core/recorded-messages.ts'
+import { SourceTask } from '../../runtime/core/source-task.ts'
 import { TimerQueue } from '../../runtime/core/timer-queue.ts'
-import { deadLettersName } from '../../runtime/core/topology.ts'
+import { deadLettersName, type Task } from '../../runtime/core/topology.ts'
+import { CodedError } from '../../runtime/kernel/errors.ts'
 import { decodeKey, keyText } from '../../runtime/kernel/keys.ts'
+import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { Ports } from '../../runtime/shell/generation.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
 import { DrivenReader } from '../../simulations/driver/driven-reader.ts'
@@ -25,8 +28,8 @@ export interface LoopSettings {
   readonly parallelism: number
   readonly cacheBytes?: number | undefined
   readonly limits?: Ports['limits']
-  /** Events a task handles at once: few, so that many are under way. */
-  readonly budget?: number
+  /** Says when tasks get a turn and how many events they handle in it: few, so that many are under way. */
+  readonly turns?: Prng
   /** Of checkpoints; 0 = one after the other. */
   readonly intervalMs?: number
 }
@@ -45,18 +48,43 @@ const turnLimit = 50_000
 
 export const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
+function slowDown(task: Task, turns: Prng): void {
+  const work = task.work.bind(task)
+  let moved = false
+  task.work = () => {
+    if (moved && turns.int(3) === 0) return true
+    moved = work(task instanceof SourceTask ? 1 + turns.int(20) : 1 + turns.int(3))
+    return moved
+  }
+}
+
 export class LoopWorld {
   readonly clock = new VirtualClock()
-  readonly storage = new DirectoryStorage(new MemoryFiles(), '/checkpoints')
+  readonly storage: DirectoryStorage
   readonly readers = new Map<string, DrivenReader>()
   readonly publishers = new Map<string, MemoryPublisher>()
   incarnation: Incarnation | undefined
   failure: { readonly error: unknown } | undefined
   private readonly job: Job<unknown>
+  private readonly refusals: Prng | undefined
   private nonces = 0
 
-  constructor(job: Job<unknown>) {
+  /** @param refusals says which files storage refuses */
+  constructor(
+    job: Job<unknown>,
+    refusals?: Prng,
+    storage: DirectoryStorage = new DirectoryStorage(new MemoryFiles(), '/checkpoints')
+  ) {
     this.job = job
+    this.storage = storage
+    this.refusals = refusals
+    if (refusals !== undefined) {
+      const create = this.storage.create.bind(this.storage)
+      this.storage.create = (name, bytes) =>
+        /^(deltas|outbox|manifests)\/(?!0{12}-)/.test(name) && refusals.int(6) === 0
+          ? Promise.reject(new CodedError('STORAGE_FAILED', `"${name}" is refused`))
+          : create(name, bytes)
+    }
     for (const node of job.plan.nodes) {
       if (node.kind === 'source') this.readers.set(node.name, new DrivenReader())
       if (node.kind === 'sink') this.publishers.set(node.name, new MemoryPublisher())
@@ -64,7 +92,7 @@ export class LoopWorld {
     this.publishers.set(deadLettersName, new MemoryPublisher())
   }
 
-  async begin({ parallelism, cacheBytes, limits, intervalMs = 0, budget = 1024 }: LoopSettings): Promise<void> {
+  async begin({ parallelism, cacheBytes, limits, intervalMs = 0, turns }: LoopSettings): Promise<void> {
     const plan = { ...this.job.plan, parallelism, cacheBytes, intervalMs }
     this.incarnation = await beginIncarnation(plan, {
       clock: this.clock,
@@ -79,8 +107,7 @@ export class LoopWorld {
     })
     if (this.incarnation.kind !== 'running') return
     const { shell, worker } = this.incarnation
-    const work = worker.work.bind(worker)
-    worker.work = (_, now) => work(budget, now)
+    if (turns !== undefined) for (const task of worker.tasks) slowDown(task, turns)
     shell.start()
     shell.ended.catch((error: unknown) => (this.failure = { error }))
   }
@@ -98,7 +125,11 @@ export class LoopWorld {
   }
 
   async turns(count: number): Promise<void> {
-    for (let left = count; left > 0 && !this.over; left--) await turn()
+    for (let left = count; left > 0 && !this.over; left--) {
+      await turn()
+      // What was refused is tried again after a while.
+      if (this.refusals !== undefined) this.clock.step(this.clock.now() + 50)
+    }
     if (this.failure !== undefined) throw this.failure.error
   }
 
