@@ -81,12 +81,14 @@ export const trees = job('trees', j => {
   const bursts = j.source('bursts', source, { time: burst => burst.at, outOfOrder: 10 })
   const sends = [Plain, Slow, Late]
   const others = j.source('others', source, { time: burst => burst.at, outOfOrder: 10 })
-  const plain = bursts.keyBy(burst => burst.key).actor(Plain, { sends })
+  const both = bursts.union(others.filter(burst => burst.weight % 4 > 0))
+  const plain = both.keyBy(burst => burst.key).actor(Plain, { sends })
   return {
     bursts,
     others,
     plain: plain.to('plain-rows', rowsOf<string>('plain')),
     slow: others
+      .filter(burst => burst.weight % 4 === 0)
       .keyBy(burst => burst.key)
       .actor(Slow, { sends })
       .to('slow-rows', rowsOf<string>('slow')),

@@ -44,9 +44,9 @@ async function wrongWeight(world: LoopWorld, bursts: readonly Burst[], seen: See
     : `epoch ${stored.manifest.epoch} holds a weight of ${found}, not ${expected}, ${messages.length} messages among it`
 }
 
-/** Every third comes from the other source. */
+/** Every other comes from the other source. */
 function of(bursts: readonly Burst[], source: string): readonly Burst[] {
-  return bursts.filter((_, i) => (i % 3 === 0) === (source === 'others'))
+  return bursts.filter((_, i) => (i % 2 === 0) === (source === 'others'))
 }
 
 interface Result {

@@ -18,7 +18,7 @@ void t.test('random trees of messages: every weight is somewhere once, every mes
     if (wrong !== undefined) return t.fail(`life ${n}: ${wrong}`)
   }
   t.comment(`${seen.checkpoints} checkpoints with ${seen.recorded} recorded messages`)
-  t.ok(seen.recorded > lives, 'messages were recorded')
+  t.ok(seen.recorded > 0, 'messages were recorded')
 })
 
 void t.test('a walk over a graph finds the shortest ways', async t => {
