@@ -10,6 +10,8 @@ export { durableMap } from './durable-map.ts'
 export type { DurableMap } from './durable-map.ts'
 export { job } from './job.ts'
 export type { JobOptions, Plan } from './plan.ts'
+export { service } from './service.ts'
+export type { Service } from './service.ts'
 export type {
   ActorStage,
   DedupeOptions,

@@ -35,6 +35,10 @@ export class CompileError extends CodedError {
 
 /** Throws JOB_FILE_INVALID. */
 export async function compileJob(path: string): Promise<CompiledJob> {
+  return bundle(await readable(path), path)
+}
+
+async function readable(path: string): Promise<string> {
   const entry = resolve(path)
   // No cause: what the file system says is not an exception of the user's code, whose stack would be shown.
   await access(entry, constants.R_OK).catch(({ code }: NodeJS.ErrnoException) => {
@@ -42,7 +46,7 @@ export async function compileJob(path: string): Promise<CompiledJob> {
       remedy: 'Name a job file that is there and may be read.'
     })
   })
-  return bundle(entry, path)
+  return entry
 }
 
 /** Throws JOB_FILE_INVALID; an exception of the file's own code keeps its stack as the cause. */
@@ -77,20 +81,38 @@ export async function evaluateJob(path: string, code: string): Promise<Job<unkno
   return job as Job<unknown>
 }
 
-async function bundle(entry: string, path: string): Promise<CompiledJob> {
+/**
+ * For the simulator, which evaluates it many times: one CommonJS text with the job's packages in it. Throws JOB_FILE_INVALID.
+ */
+export async function compileForSimulation(path: string): Promise<SimulatedCode> {
+  const entry = await readable(path)
+  const { code } = await bundle(entry, path, true)
+  return { code, fileName: outFile(entry, true), path }
+}
+
+export interface SimulatedCode {
+  readonly code: string
+  readonly fileName: string
+  readonly path: string
+}
+
+/** Where the code would lie while it is loaded: so the source map leads to the files that the user wrote. */
+const outFile = (entry: string, simulated: boolean): string =>
+  join(dirname(entry), '.cairn-job', simulated ? 'job.cjs' : 'job.mjs')
+
+async function bundle(entry: string, path: string, simulated = false): Promise<CompiledJob> {
   try {
     const built = await build({
       entryPoints: [entry],
       bundle: true,
       write: false,
-      // Where the code will lie while it is loaded: so the source map leads to the files that the user wrote.
-      outfile: join(dirname(entry), '.cairn-job', 'job.mjs'),
-      format: 'esm',
+      outfile: outFile(entry, simulated),
+      format: simulated ? 'cjs' : 'esm',
       platform: 'node',
       target: 'es2022',
       // Without it a class that names itself is called _Name, and so would its stored state.
       keepNames: true,
-      packages: 'external',
+      packages: simulated ? 'bundle' : 'external',
       sourcemap: 'inline',
       metafile: true,
       logLevel: 'silent',
@@ -99,7 +121,10 @@ async function bundle(entry: string, path: string): Promise<CompiledJob> {
         {
           name: 'cairn',
           setup(setup) {
-            setup.onResolve({ filter: /^cairn$/ }, () => ({ path: own('../actors/index.js'), external: true }))
+            setup.onResolve({ filter: /^cairn(\/testing)?$/ }, ({ path }) => ({
+              path: simulated ? path : own(path === 'cairn' ? '../actors/index.js' : '../simulations/driver/index.js'),
+              external: true
+            }))
           }
         }
       ]

@@ -62,6 +62,9 @@ export const errorCodes = {
   // command line
   USAGE: user('See --help.'),
   JOB_FILE_INVALID: user('Export a job as the default export: export default job(name, build).'),
+  SIMULATION_OUTSIDE: user(
+    'Name what is outside with `service`, and give it a stand-in in `simulationOf(job, { services: [standIn(…)] })`.'
+  ),
   NOT_FOUND: user('Correct the name; the message says what there is.'),
   NOT_RUNNING: user('Start the job first: cairn run <job file>.'),
   INTERNAL: internal('This is a defect of Cairn: please report it with the message.')

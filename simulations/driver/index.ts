@@ -18,6 +18,19 @@ import { MemoryPublisher } from '../memory-publisher.ts'
 import { VirtualClock } from '../virtual-clock.ts'
 import { DrivenReader } from './driven-reader.ts'
 
+export { invariant, simulationOf, standIn } from '../user/simulation-of.ts'
+export type {
+  Answers,
+  Call,
+  Events,
+  Invariant,
+  Random,
+  Simulation,
+  SimulationOptions,
+  StandIn,
+  Verdict
+} from '../user/simulation-of.ts'
+
 export interface Driver {
   /** Moves the wall clock, ringing alarms on the way; event time moves by pushed events, `watermark` and `end`. Then settles. */
   advance(by: Duration): Promise<void>
