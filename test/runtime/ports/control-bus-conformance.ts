@@ -45,7 +45,8 @@ class Ear {
 /** Listens, and returns once the bus knows. */
 async function listening(subject: ControlBusSubject, bus: ControlBus, name: string): Promise<Ear> {
   const ear = new Ear(bus, name)
-  while (!ear.probed) {
+  for (let i = 0; !ear.probed; i++) {
+    if (i === 500) throw new Error(`nothing is heard of ${name}`)
     bus.publish(name, bytes(probe))
     await subject.sleep(20)
   }
