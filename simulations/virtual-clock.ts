@@ -18,6 +18,9 @@ export class VirtualClock implements Clock {
   now(): number {
     return this.time
   }
+  elapsed(): number {
+    return this.time
+  }
   after(delayMs: number, callback: () => void): () => void {
     const alarm = { at: this.time + delayMs, order: this.order++, callback }
     this.alarms.push(alarm)

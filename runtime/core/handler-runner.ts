@@ -28,6 +28,8 @@ export interface HandlerSettings {
   readonly slots: number
   readonly outputs: TaskOutputs
   readonly now: () => number
+  /** A clock that never jumps. */
+  readonly elapsed: () => number
   /** Freeze events, and notice state that changes between handlers. */
   readonly check: boolean
   /** Asks the shell to tell when the promise settles. */

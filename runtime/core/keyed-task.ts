@@ -222,7 +222,7 @@ export class KeyedTask {
   private sealsByItself(): number | undefined {
     const { aligning } = this.aligner
     if (aligning !== undefined)
-      return this.settings.now() >= this.aligningSince + this.settings.alignmentLimitMs ? aligning : undefined
+      return this.settings.elapsed() >= this.aligningSince + this.settings.alignmentLimitMs ? aligning : undefined
     const due = this.underWay > this.sealedEpoch && !this.finished
     return due && this.loop !== undefined && this.hasWayIn && this.aligner.acyclicEnded ? this.underWay : undefined
   }
@@ -310,10 +310,12 @@ export class KeyedTask {
   }
 
   /** When something may happen by time alone: an alarm, or an alignment that takes too long. */
-  nextDeadlineMs(): number | undefined {
+  nextDelayMs(): number | undefined {
     const alarmAt = this.nextAlarmAt()
-    if (this.aligner.aligning === undefined || this.settings.alignmentLimitMs === Infinity) return alarmAt
-    return Math.min(alarmAt ?? Infinity, this.aligningSince + this.settings.alignmentLimitMs)
+    const alarmIn = alarmAt === undefined ? undefined : alarmAt - this.settings.now()
+    if (this.aligner.aligning === undefined || this.settings.alignmentLimitMs === Infinity) return alarmIn
+    const limitIn = this.aligningSince + this.settings.alignmentLimitMs - this.settings.elapsed()
+    return Math.min(alarmIn ?? Infinity, limitIn)
   }
 
   get changed(): boolean {
@@ -372,7 +374,7 @@ export class KeyedTask {
       case 'aligned':
         return this.seal(epoch)
       case 'held':
-        if (aligned !== epoch) this.aligningSince = this.settings.now()
+        if (aligned !== epoch) this.aligningSince = this.settings.elapsed()
         return
       case 'recorded':
         return this.whenRecorded()

@@ -31,6 +31,8 @@ export interface SourceTaskSettings {
   readonly slots: number
   readonly outputs: TaskOutputs
   readonly now: () => number
+  /** Of idleness: a clock that jumps would call a partition idle that is not, and its next events late. */
+  readonly elapsed: () => number
   /** What map, filter, flatMap and keyBy behind it throw. */
   readonly onStepError: 'fail' | 'dead-letter'
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
@@ -124,7 +126,7 @@ export class SourceTask {
     const index = this.partitions.findIndex(candidate => candidate.number === number)
     const partition = this.partitions[index] as Partition
     partition.fetching = false
-    const now = this.settings.now()
+    const now = this.settings.elapsed()
     switch (result.kind) {
       case 'records':
         partition.watermark.fetched()
@@ -231,16 +233,16 @@ export class SourceTask {
   }
 
   /** When something may happen by time alone: pacing or idleness. */
-  nextDeadlineMs(): number | undefined {
-    let deadline: number | undefined
+  nextDelayMs(): number | undefined {
+    let delay = Infinity
     for (const partition of this.partitions) {
       if (partition.finished) continue
       const idleAt = partition.watermark.nextDeadlineMs()
       const pacedAt = partition.batch === undefined ? undefined : this.due(partition.batch.timestamp(partition.index))
-      for (const at of [idleAt, pacedAt])
-        if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
+      if (idleAt !== undefined) delay = Math.min(delay, idleAt - this.settings.elapsed())
+      if (pacedAt !== undefined) delay = Math.min(delay, pacedAt - this.settings.now())
     }
-    return deadline
+    return delay === Infinity ? undefined : delay
   }
 
   get watermark(): number {
@@ -370,7 +372,7 @@ export class SourceTask {
   }
 
   private checkIdle(): void {
-    const now = this.settings.now()
+    const now = this.settings.elapsed()
     this.partitions.forEach((partition, index) => {
       if (!partition.finished && partition.watermark.isIdle(now)) this.minimum.setIdle(index, true)
     })

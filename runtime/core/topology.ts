@@ -52,7 +52,7 @@ export interface TopologySettings {
 }
 
 /** What tasks ask of the worker. */
-export type TaskHooks = Pick<KeyedTaskSettings, 'now' | 'awaitHandler' | 'load' | 'page'>
+export type TaskHooks = Pick<KeyedTaskSettings, 'now' | 'elapsed' | 'awaitHandler' | 'load' | 'page'>
 
 export const deadLettersName = 'dead-letters'
 export const slotKey = (slot: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string =>
@@ -177,7 +177,17 @@ function buildTask(
     const all = settings.partitions.get(stage.name) ?? []
     const partitions = all.filter(({ partition }) => owners[partition % slots] === task)
     const { onError: onStepError } = graph.plan
-    return new SourceTask({ stage, task, partitions, slots, outputs, now: hooks.now, onStepError, deadLetter })
+    return new SourceTask({
+      stage,
+      task,
+      partitions,
+      slots,
+      outputs,
+      now: hooks.now,
+      elapsed: hooks.elapsed,
+      onStepError,
+      deadLetter
+    })
   }
   const incoming = stage.inputs.flatMap(edge =>
     endsOf(

@@ -66,6 +66,12 @@ export type Command =
   | { readonly kind: 'drain' }
   | { readonly kind: 'tick' }
 
+/** What the clocks say: the wall's, which may jump, and one that does not. */
+export interface Moment {
+  readonly wallMs: number
+  readonly elapsedMs: number
+}
+
 export interface TaskSnapshot {
   readonly task: Task
   readonly state: StateFileWriter | undefined
@@ -120,7 +126,7 @@ export interface WorkerCounts {
 }
 
 export class Worker {
-  now = 0
+  private moment: Moment = { wallMs: 0, elapsedMs: 0 }
   private readonly settings: WorkerSettings
   private readonly topology: Topology
   private readonly awaiting = new Map<number, (failure: { readonly error: unknown } | undefined) => void>()
@@ -143,7 +149,8 @@ export class Worker {
     this.triggered = settings.epoch
     this.newestDecided = settings.epoch
     this.topology = buildTopology(settings, {
-      now: () => this.now,
+      now: () => this.moment.wallMs,
+      elapsed: () => this.moment.elapsedMs,
       awaitHandler: (promise, settled) => {
         const token = this.nextToken++
         this.awaiting.set(token, settled)
@@ -210,8 +217,8 @@ export class Worker {
 
   // ---- the machine
 
-  step(command: Command, nowMs: number): Action[] {
-    this.begin(nowMs)
+  step(command: Command, moment: Moment): Action[] {
+    this.moment = moment
     switch (command.kind) {
       case 'fetched':
         this.sourceOf(command.stage, command.partition).fetched(command.partition, command.result)
@@ -275,8 +282,9 @@ export class Worker {
   }
 
   /** Handles up to about `budget` events a task. `busy`: there is more to do at once. */
-  work(budget: number, nowMs: number): { readonly busy: boolean; readonly actions: Action[] } {
-    this.begin(nowMs)
+  work(budget: number, moment: Moment): { readonly busy: boolean; readonly actions: Action[] } {
+    this.moment = moment
+    const nowMs = moment.wallMs
     let busy = false
     for (const task of this.tasks) {
       if (task instanceof KeyedTask && (task.nextAlarmAt() ?? Infinity) <= nowMs) busy = task.fireAlarms(nowMs) || busy
@@ -285,13 +293,14 @@ export class Worker {
     return { busy, actions: this.after() }
   }
 
-  nextDeadlineMs(): number | undefined {
-    let deadline: number | undefined
+  /** Milliseconds until time alone may move something. */
+  nextDelayMs(): number | undefined {
+    let delay: number | undefined
     for (const task of this.tasks) {
-      const at = task.nextDeadlineMs()
-      if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at
+      const own = task.nextDelayMs()
+      if (own !== undefined && (delay === undefined || own < delay)) delay = own
     }
-    return deadline
+    return delay
   }
 
   get changed(): boolean {
@@ -315,10 +324,6 @@ export class Worker {
       if (!task.finished) watermark = Math.min(watermark, task.watermark)
     }
     return { ...counts, lag, watermark: Number.isFinite(watermark) ? watermark : undefined }
-  }
-
-  private begin(nowMs: number): void {
-    this.now = nowMs
   }
 
   private sourceOf(stage: number, partition: number): SourceTask {

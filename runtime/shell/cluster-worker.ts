@@ -154,7 +154,7 @@ export class ClusterWorker {
   private tick(): void {
     if (this.over) return
     const { clock } = this.settings.ports
-    const now = clock.now()
+    const now = clock.elapsed()
     this.elect(this.elector.step({ kind: 'tick' }, now))
     if (now >= this.reportAt) this.report()
     this.cancelTick?.()
@@ -178,7 +178,7 @@ export class ClusterWorker {
       ...(this.failure === undefined ? {} : { error: this.failure }),
       ...(report === undefined ? {} : { report })
     }
-    this.reportAt = ports.clock.now() + timing.heartbeatMs
+    this.reportAt = ports.clock.elapsed() + timing.heartbeatMs
     bus.publish(`${plan.job}.${subjects.reports}`, encodeMessage(message))
     // The bus may be away: whoever leads here hears its own worker in any case.
     this.leadership?.heard(message)
@@ -240,7 +240,7 @@ export class ClusterWorker {
 
   private elected(command: Parameters<Elector['step']>[0]): void {
     if (this.over) return
-    this.elect(this.elector.step(command, this.settings.ports.clock.now()))
+    this.elect(this.elector.step(command, this.settings.ports.clock.elapsed()))
   }
 
   private lead(): void {

@@ -44,7 +44,7 @@ export class LeaderShell {
     if (this.over) return
     const { leader, clock } = this.settings
     try {
-      for (const action of leader.step(command, clock.now())) this.carryOut(action)
+      for (const action of leader.step(command, clock.elapsed())) this.carryOut(action)
     } catch (error) {
       this.fail(error)
     }
@@ -73,7 +73,7 @@ export class LeaderShell {
     const { leader, clock } = this.settings
     const at = leader.nextDeadlineMs()
     if (at === undefined || this.over) return
-    this.cancelTimer = clock.after(Math.max(1, at - clock.now()), () => this.command({ kind: 'tick' }))
+    this.cancelTimer = clock.after(Math.max(1, at - clock.elapsed()), () => this.command({ kind: 'tick' }))
   }
 
   private carryOut(action: CheckpointAction): void {
@@ -109,12 +109,16 @@ export class LeaderShell {
     }
     this.command({ kind: 'attempted', epoch })
     await writer.decide(head)
-    const now = clock.now()
     const bytes = head.manifest.stages.reduce(
       (sum, stage) => sum + stage.files.reduce((all, file) => all + (file.epoch === epoch ? file.sizeBytes : 0), 0),
       0
     )
-    this.lastCheckpoint = { epoch, completedAt: now, durationMs: Math.max(0, now - leader.triggeredAt), bytes }
+    this.lastCheckpoint = {
+      epoch,
+      completedAt: clock.now(),
+      durationMs: clock.elapsed() - leader.triggeredAt,
+      bytes
+    }
     if (!this.over) decided(head)
     return { kind: 'decided', epoch }
   }

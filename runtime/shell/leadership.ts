@@ -123,7 +123,7 @@ export class Leadership {
     const { clock } = this.settings.ports
     let actions: ClusterAction[]
     try {
-      actions = this.leader.step(command, clock.now())
+      actions = this.leader.step(command, clock.elapsed())
     } catch (error) {
       return this.end(error)
     }
@@ -135,7 +135,7 @@ export class Leadership {
     this.cancelTick?.()
     if (this.over || this.leader === undefined) return
     const { clock } = this.settings.ports
-    const now = clock.now()
+    const now = clock.elapsed()
     this.cancelTick = clock.after(Math.max(1, this.leader.nextDeadlineMs(now) - now), () =>
       this.command({ kind: 'tick' })
     )

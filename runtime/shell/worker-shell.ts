@@ -12,7 +12,7 @@ import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import type { WorkerReport } from '../core/checkpoint-leader.ts'
 import { slotKey } from '../core/topology.ts'
-import type { Action, Command, TaskSnapshot, Worker } from '../core/worker.ts'
+import type { Action, Command, Moment, TaskSnapshot, Worker } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
@@ -116,7 +116,7 @@ export class WorkerShell {
 
   command(command: Command): void {
     if (this.over) return
-    this.guard(() => this.perform(this.settings.worker.step(command, this.settings.clock.now())))
+    this.guard(() => this.perform(this.settings.worker.step(command, this.moment())))
     this.schedule()
     this.onStep()
   }
@@ -178,7 +178,7 @@ export class WorkerShell {
       this.scheduled = false
       if (this.over) return
       this.guard(() => {
-        const { busy, actions } = this.settings.worker.work(sliceEvents, this.settings.clock.now())
+        const { busy, actions } = this.settings.worker.work(sliceEvents, this.moment())
         this.perform(actions)
         if (busy) this.schedule()
         else this.arm()
@@ -188,13 +188,16 @@ export class WorkerShell {
     })
   }
 
+  private moment(): Moment {
+    const { clock } = this.settings
+    return { wallMs: clock.now(), elapsedMs: clock.elapsed() }
+  }
+
   private arm(): void {
     this.cancelTimer?.()
-    const at = this.settings.worker.nextDeadlineMs()
-    if (at === undefined || this.over) return
-    this.cancelTimer = this.settings.clock.after(Math.max(1, at - this.settings.clock.now()), () =>
-      this.command({ kind: 'tick' })
-    )
+    const delay = this.settings.worker.nextDelayMs()
+    if (delay === undefined || this.over) return
+    this.cancelTimer = this.settings.clock.after(Math.max(1, delay), () => this.command({ kind: 'tick' }))
   }
 
   private perform(actions: readonly Action[]): void {

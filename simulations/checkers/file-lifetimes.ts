@@ -17,8 +17,9 @@ interface Decided {
 
 /** Pruning leaves so many decisions. */
 const keptDecisions = 1000
-/** What only older checkpoints named is gone when so many more were decided. */
+/** What only older checkpoints named is gone when so many more were decided, and so much time has passed. */
 const slack = 10
+const worldSlackMs = 5_000
 
 export class FileLifetimes implements CheckpointVisitor {
   private readonly evidence: Evidence
@@ -84,6 +85,8 @@ export class FileLifetimes implements CheckpointVisitor {
 
   private leftBehind(): Violation[] {
     const { storedAtEnd, storageHistory, decisions, calmFromMs = 0, finished } = this.evidence
+    // Where nothing takes time there is nothing to wait for.
+    const slackMs = this.evidence.calmFromMs === undefined ? 0 : worldSlackMs
     if (!finished) return []
     const kept = new Set(this.decided.slice(-retainedCheckpoints).flatMap(({ names }) => [...names]))
     for (const each of this.decided)
@@ -95,13 +98,20 @@ export class FileLifetimes implements CheckpointVisitor {
     const keptThen = new Set(headThen.slice(-retainedCheckpoints).flatMap(({ names }) => [...names]))
     const epochThen = headThen.at(-1)?.epoch ?? -1
     const found: Violation[] = []
+    const atOf = (index: number): number => storageHistory[index]?.atMs ?? 0
+    const endMs = atOf(storageHistory.length - 1)
     for (const name of storedAtEnd) {
       if (kept.has(name) || name.startsWith(`${objectNames.decisions}/`)) continue
       const created = this.createdAt.get(name) ?? -1
-      const orphan = created < collected && !keptThen.has(name) && (objectNames.epochOf(name) ?? 0) <= epochThen
+      const orphan =
+        created < collected &&
+        endMs - atOf(collected) >= slackMs &&
+        !keptThen.has(name) &&
+        (objectNames.epochOf(name) ?? 0) <= epochThen
       const namedLast = this.decided.findLastIndex(({ names }) => names.has(name))
       const calm = this.decided.slice(namedLast + 1).filter(({ at }) => (storageHistory[at]?.atMs ?? 0) >= calmFromMs)
-      if (orphan || (namedLast >= 0 && calm.length > slack + retainedCheckpoints))
+      const dropped = calm[retainedCheckpoints + slack]
+      if (orphan || (namedLast >= 0 && dropped !== undefined && endMs - atOf(dropped.at) >= slackMs))
         found.push(
           `"${name}" is still there; ${namedLast < 0 ? 'no checkpoint ever named it' : `checkpoint ${this.decided[namedLast]?.epoch} was the last to name it`}, the newest is ${this.decided.at(-1)?.epoch}`
         )

@@ -7,7 +7,7 @@ import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { SlotName } from '../../runtime/ports/publisher.ts'
 import type { SimCluster } from './sim-cluster.ts'
 
-export function gatherEvidence(cluster: SimCluster, workload: Workload): Evidence {
+export function gatherEvidence(cluster: SimCluster, workload: Workload, calmFromMs: number): Evidence {
   const { storage } = cluster
   return {
     workload,
@@ -19,6 +19,7 @@ export function gatherEvidence(cluster: SimCluster, workload: Workload): Evidenc
     loose: cluster.loose,
     fencings: cluster.fencings,
     limits: [],
+    calmFromMs,
     finished: cluster.ended === 'finished',
     waitingFor: cluster.ended === undefined ? cluster.waitingFor : []
   }

@@ -100,7 +100,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions = {}):
   } finally {
     countMarks(undefined)
   }
-  const evidence = gatherEvidence(cluster, workload)
+  const evidence = gatherEvidence(cluster, workload, scenario.healAtMs)
   const findings = crashes.length > 0 ? [] : checkEvidence(evidence)
   const count = (kind: string): number => evidence.decisions.filter(({ decision }) => decision.kind === kind).length
   return {

@@ -25,9 +25,10 @@ export class HostClock {
   private readonly drifts = new Set<{ readonly rate: number }>()
   private readonly time: WorldTime
   private rate: number
-  /** Both read at the same moment, which was the last change. */
+  /** All read at the same moment, which was the last change. */
   private worldMs: number
   private wallMs: number
+  private elapsedMs = 0
 
   constructor(time: WorldTime, { offsetMs = 0, rate = 1, yieldMs = 0.02 }: HostClockOptions = {}) {
     this.time = time
@@ -68,7 +69,12 @@ export class HostClock {
     for (const { yieldMs } of this.slowness) slowest = Math.max(slowest, yieldMs)
     return slowest
   }
+  /** Without the jumps. */
+  elapsed(): number {
+    return this.elapsedMs + (this.time.now() - this.worldMs) * this.rate
+  }
   private changeRate(): void {
+    this.elapsedMs = this.elapsed()
     this.wallMs = this.exact()
     this.worldMs = this.time.now()
     this.rate = this.usualRate
@@ -89,6 +95,9 @@ export class SimClock implements Clock {
 
   now(): number {
     return this.process.host.clock.now()
+  }
+  elapsed(): number {
+    return this.process.host.clock.elapsed()
   }
   after(delayMs: number, callback: () => void): () => void {
     return this.process.after(this.process.host.clock.worldDelay(Math.max(0, delayMs)), callback, 'timer')

@@ -55,6 +55,7 @@ export class Heap {
 
   readonly clock: Clock = {
     now: () => this.time,
+    elapsed: () => this.time,
     after: (delayMs, callback) => {
       const event = this.push(delayMs, callback)
       return () => {
