@@ -17,12 +17,13 @@ import {
   timersOfRecord,
   type IndexedTimer
 } from '../../runtime/core/entry.ts'
-import { decodeMessage, isRecordedMessage, type Message } from '../../runtime/core/recorded-messages.ts'
-import { ByteReader } from '../../runtime/kernel/bytes.ts'
+import { decodeMessage, isRecordedMessage } from '../../runtime/core/recorded-messages.ts'
+import { ByteReader, latin1OfBytes } from '../../runtime/kernel/bytes.ts'
 import { sha256Hex } from '../../runtime/kernel/checksum.ts'
 import { decodeKey, encodeKey, keyGroupOf } from '../../runtime/kernel/keys.ts'
 import { readEscaped } from '../../runtime/kernel/ordered-bytes.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
+import type { Item } from '../workload/program.ts'
 import type { StageShape } from '../workload/shape.ts'
 import type { Evidence, Violation } from './evidence.ts'
 
@@ -63,8 +64,8 @@ export class StageView {
   readonly shape: StageShape
   /** Keys whose records changed with the newest checkpoint. */
   readonly changed = new Set<string>()
-  /** Messages that the newest checkpoint recorded in flight. */
-  readonly recorded = new Map<string, Message>()
+  /** Messages to this stage that the newest checkpoint recorded under way. */
+  readonly recorded = new Map<string, Item>()
   private readonly definition: ActorDefinition
   private readonly live = new Map<string, LiveKey>()
   private files: readonly StateFileRef[] = []
@@ -126,9 +127,9 @@ export class StageView {
 
   private apply({ keyGroup, key, value }: StateRecord): void {
     if (isRecordedMessage(key)) {
-      const place = `${keyGroup}/${key.join()}`
+      const place = `${keyGroup}/${latin1OfBytes(key)}`
       if (value === undefined) this.recorded.delete(place)
-      else this.recorded.set(place, decodeMessage(value))
+      else this.recorded.set(place, decodeMessage(value).value as Item)
       return
     }
     if (key[0] === prefixDelete) {

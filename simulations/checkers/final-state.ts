@@ -20,7 +20,7 @@ export class FinalState implements CheckpointVisitor {
   end(): Violation[] {
     if (!this.evidence.finished) return []
     if (!this.final) return ['the run finished, but its last checkpoint is not final']
-    const model = this.evidence.workload.model().finish()
+    const model = this.evidence.workload.answer()
     return few(
       this.last.flatMap(view => {
         const { index, name } = view.shape

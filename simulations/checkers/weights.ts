@@ -38,7 +38,7 @@ export class Weights implements CheckpointVisitor {
     for (const view of step.stages) this.weigh(view)
     for (const { sink, records } of step.outbox) for (const { value } of records) this.out += outputWeight(sink, value)
     let recorded = 0
-    for (const view of step.stages) for (const { value } of view.recorded.values()) recorded += (value as Item).w
+    for (const view of step.stages) for (const item of view.recorded.values()) recorded += item.w
     const before = recordsBefore(this.evidence, step.manifest)
     let brought = 0
     this.prefixes.forEach((partitions, source) =>

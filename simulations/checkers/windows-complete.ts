@@ -45,7 +45,7 @@ export class WindowsComplete implements CheckpointVisitor {
         else if (text.includes('"agg"')) count(times, `${slot.sink} ${rowText(JSON.parse(text) as Row)}`, 1)
       }
     if (!finished) return found
-    for (const [sink, rows] of workload.model().finish().rows)
+    for (const [sink, rows] of workload.answer().rows)
       if (workload.shape.sinks.some(({ name, delivery }) => name === sink && delivery === 'exactly-once'))
         for (const row of rows) if (row.agg !== undefined) count(times, `${sink} ${rowText(row)}`, -1)
     for (const [text, n] of times)

@@ -136,7 +136,8 @@ class ShapeMaker {
       return
     }
     draft.main = [this.leg(this.drafts.length, false)]
-    if (random.int(3) === 0) draft.main.push(this.leg(index, true))
+    // What came on a back edge may be late: no window may see it.
+    if (random.int(3) === 0) draft.main.push(this.leg(options.cycles ? this.drafts.length : index, true))
     if (random.int(2) === 0) draft.next = this.output(index)
     draft.sends = this.drafts.flatMap(({ kind }, other) =>
       kind === 'actor' && (other > index || options.cycles) && random.int(2) === 0 ? [other] : []
