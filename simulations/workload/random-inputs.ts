@@ -1,7 +1,7 @@
 /** Random records, each a program for the stages that its lane leads to. */
 import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { Op, Program, SourceRecord } from './program.ts'
-import { realLeg, type ActorShape, type Leg, type Shape, type SourceShape } from './shape.ts'
+import { realLeg, sendsInLoops, type ActorShape, type Leg, type Shape, type SourceShape } from './shape.ts'
 
 export interface InputRecord {
   readonly timestamp: number
@@ -49,9 +49,11 @@ class Programs {
   /** By stage, key and owner: where each timer stands. */
   private readonly timers = new Map<string, Map<string, number>>()
   private readonly entries = new Map<string, Set<string>>()
+  private readonly loops: ReadonlySet<string>
   private names = 0
 
   constructor(random: Prng, shape: Shape, options: InputOptions) {
+    this.loops = sendsInLoops(shape)
     this.random = random
     this.shape = shape
     this.options = options
@@ -62,7 +64,7 @@ class Programs {
     return `k${Math.floor(keys * this.random.next() ** skew)}`
   }
 
-  /** `dry`: it will be undone, so nothing counts. `back`: it came on a back edge, so its time may be over. */
+  /** `dry`: it will be undone, so nothing counts. `back`: it came through a loop, so its time may be over. */
   ops(stage: ActorShape, program: Omit<Program, 'ops'>, at: number, depth: number, dry: boolean, back: boolean): Op[] {
     const { random } = this
     const throws = !dry && depth === 0 && stage.onError === 'dead-letter' && random.int(100) < this.options.throws
@@ -136,7 +138,7 @@ class Programs {
     const to = stage.sends[this.random.int(stage.sends.length)]
     if (to === undefined) return undefined
     const target = this.shape.stages[to] as ActorShape
-    const goesBack = back || to <= stage.index
+    const goesBack = back || this.loops.has(`${stage.index}>${to}`)
     return {
       op: 'send',
       to,

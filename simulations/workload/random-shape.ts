@@ -1,6 +1,16 @@
 /** A random job graph. */
 import type { Prng } from '../../runtime/kernel/prng.ts'
-import type { ActorShape, DedupeShape, Leg, Shape, SinkShape, SourceShape, StageShape, WindowShape } from './shape.ts'
+import {
+  reachedFrom,
+  type ActorShape,
+  type DedupeShape,
+  type Leg,
+  type Shape,
+  type SinkShape,
+  type SourceShape,
+  type StageShape,
+  type WindowShape
+} from './shape.ts'
 
 export interface ShapeOptions {
   /** Few stages, one source: about a third of the work for an event. */
@@ -39,6 +49,7 @@ class ShapeMaker {
     const sources = this.draftSources()
     drafts.forEach((draft, index) => this.connect(draft, index))
     drafts.forEach((draft, index) => this.feed(draft, index, sources))
+    if (options.cycles) this.close()
     const stages = drafts.map((draft, index) => this.finish(draft, index))
     const slots = [1, 2, 4, 8][random.int(4)] as number
     return {
@@ -140,8 +151,23 @@ class ShapeMaker {
     if (random.int(3) === 0) draft.main.push(this.leg(options.cycles ? this.drafts.length : index, true))
     if (random.int(2) === 0) draft.next = this.output(index)
     draft.sends = this.drafts.flatMap(({ kind }, other) =>
-      kind === 'actor' && (other > index || options.cycles) && random.int(2) === 0 ? [other] : []
+      kind === 'actor' && other > index && random.int(2) === 0 ? [other] : []
     )
+  }
+
+  /** Sends that go back. A loop holds nothing but sends: what comes through one may be late, and no window may see that. */
+  private close(): void {
+    const { random, drafts } = this
+    drafts.forEach((draft, from) => {
+      if (draft.kind !== 'actor') return
+      for (let to = 0; to <= from; to++) {
+        if (drafts[to]?.kind !== 'actor' || random.int(2) === 0) continue
+        const edges = drafts.map(edgesOf)
+        const loop = reachedFrom(edges, to).filter(stage => reachedFrom(edges, stage).includes(from))
+        const legs = loop.flatMap(stage => legTargets(drafts[stage] as Draft))
+        if (!legs.some(stage => loop.includes(stage))) draft.sends.push(to)
+      }
+    })
   }
 
   /** A stage that nothing feeds gets a lane of its own. */
@@ -191,6 +217,14 @@ class ShapeMaker {
         return { ...base, kind: 'dedupe', name: `dedupe${index}`, withinMs: 200 + random.int(200) }
     }
   }
+}
+
+function legTargets({ main, next }: Pick<Draft, 'main' | 'next'>): number[] {
+  return [...main, ...next].flatMap(({ to }) => (to.kind === 'stage' ? [to.stage] : []))
+}
+
+function edgesOf(draft: Draft): number[] {
+  return [...legTargets(draft), ...draft.sends]
 }
 
 export function randomShape(random: Prng, job: string, options: ShapeOptions): Shape {

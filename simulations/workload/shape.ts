@@ -130,3 +130,21 @@ export function windowItem(
 export function realLeg(legs: readonly Leg[]): Leg | undefined {
   return legs.find(leg => !leg.copy)
 }
+
+/** Stages that `from` leads to, itself among them. */
+export function reachedFrom(edges: readonly (readonly number[])[], from: number): number[] {
+  const found = [from]
+  for (let i = 0; i < found.length; i++)
+    for (const to of edges[found[i] as number] ?? []) if (!found.includes(to)) found.push(to)
+  return found
+}
+
+/** `from>to` of each send that is part of a loop: what it brings may be late. */
+export function sendsInLoops(shape: Shape): ReadonlySet<string> {
+  const edges = shape.stages.map(stage => (stage.kind === 'actor' ? stage.sends : []))
+  const found = new Set<string>()
+  edges.forEach((sends, from) => {
+    for (const to of sends) if (reachedFrom(edges, to).includes(from)) found.add(`${from}>${to}`)
+  })
+  return found
+}
