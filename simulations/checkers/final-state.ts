@@ -1,5 +1,6 @@
 /** The state of the last checkpoint of a run that finished is the model's, for every stage and key. */
 import type { CheckpointStep, CheckpointVisitor, StageView } from './checkpoint-walk.ts'
+import { answerOf } from './answer.ts'
 import { few, type Evidence, type Violation } from './evidence.ts'
 import { stateText } from './state-text.ts'
 
@@ -20,7 +21,7 @@ export class FinalState implements CheckpointVisitor {
   end(): Violation[] {
     if (!this.evidence.finished) return []
     if (!this.final) return ['the run finished, but its last checkpoint is not final']
-    const model = this.evidence.workload.answer()
+    const model = answerOf(this.evidence.workload)
     return few(
       this.last.flatMap(view => {
         const { index, name } = view.shape

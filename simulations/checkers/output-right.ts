@@ -2,12 +2,13 @@
 import { rowText, type Row } from '../workload/program.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { difference, outputText } from './consistent-cut.ts'
+import { answerOf } from './answer.ts'
 import { few, type Evidence, type Violation } from './evidence.ts'
 
 export function outputRight(evidence: Evidence): Violation[] {
   if (!evidence.finished) return []
   const { workload, publications, loose } = evidence
-  const model = workload.answer()
+  const model = answerOf(workload)
   const found: Violation[] = []
   for (const { name, delivery } of workload.shape.sinks) {
     const expected = (model.rows.get(name) ?? []).map(rowText)
@@ -27,7 +28,7 @@ export function outputRight(evidence: Evidence): Violation[] {
 /** Each event that fails on purpose, and each malformed record, is one dead letter; nothing else is. */
 export function deadLettersRight(evidence: Evidence): Violation[] {
   if (!evidence.finished) return []
-  const expected = evidence.workload.answer().letters.map(({ stage, key, event }) => `${stage}|${key ?? ''}|${event}`)
+  const expected = answerOf(evidence.workload).letters.map(({ stage, key, event }) => `${stage}|${key ?? ''}|${event}`)
   const got = evidence.publications
     .filter(({ slot }) => slot.sink === deadLettersName)
     .flatMap(({ records }) => records.map(({ value }) => outputText(deadLettersName, value)))

@@ -4,6 +4,7 @@
  */
 import { rowText, type Row } from '../workload/program.ts'
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
+import { answerOf } from './answer.ts'
 import { few, type Evidence, type Violation } from './evidence.ts'
 import { openEnds } from './state-text.ts'
 
@@ -45,7 +46,7 @@ export class WindowsComplete implements CheckpointVisitor {
         else if (text.includes('"agg"')) count(times, `${slot.sink} ${rowText(JSON.parse(text) as Row)}`, 1)
       }
     if (!finished) return found
-    for (const [sink, rows] of workload.answer().rows)
+    for (const [sink, rows] of answerOf(workload).rows)
       if (workload.shape.sinks.some(({ name, delivery }) => name === sink && delivery === 'exactly-once'))
         for (const row of rows) if (row.agg !== undefined) count(times, `${sink} ${rowText(row)}`, -1)
     for (const [text, n] of times)

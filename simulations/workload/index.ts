@@ -29,10 +29,8 @@ export interface Workload {
   readonly job: Job<unknown>
   /** By source (in the order of the shape), by partition. */
   readonly inputs: Inputs
-  /** A model that has been fed nothing. */
+  /** A model that has been fed nothing; `model().finish()` is the answer. */
   readonly model: () => Model
-  /** The model of the whole input; computed once, not to be changed. */
-  readonly answer: () => Model
   /** One line for people. */
   readonly description: string
 }
@@ -57,14 +55,12 @@ export function makeWorkload(seed: string | number, options: WorkloadOptions): W
     throws: draw(0.5) ? 8 : 0,
     repeats: 30
   })
-  let answer: Model | undefined
   return {
     seed: String(seed),
     shape,
     job: buildJob(shape, options.sleep),
     inputs,
     model: () => new Model(shape, inputs),
-    answer: () => (answer ??= new Model(shape, inputs).finish()),
     description: describe(shape, inputs)
   }
 }
