@@ -134,7 +134,9 @@ class ShapeMaker {
     // A loop does not hold the watermark: what comes out of one may be late for a window, or for what forgets ids.
     const timeless = this.options.cycles && after >= 0
     const stages = this.drafts.flatMap(({ kind, window }, index) =>
-      index > after && (!timeless || kind === 'actor') && (copy || kind !== 'window' || window !== 'sliding') ? [index] : []
+      index > after && (!timeless || kind === 'actor') && (copy || kind !== 'window' || window !== 'sliding')
+        ? [index]
+        : []
     )
     if (stages.length > 0 && random.int(4) !== 0)
       return { kind: 'stage', stage: stages[random.int(stages.length)] as number }
