@@ -30,7 +30,7 @@ export class OutgoingChannel implements Outlet {
   readonly peer: string
   private readonly place: ChannelPlace | undefined
   private readonly frames: Uint8Array[] = []
-  private readonly open = new ByteWriter(1024)
+  private readonly open = new ByteWriter(64)
   private count = 0
   private sequence = 0
   private used = 0

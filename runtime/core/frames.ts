@@ -107,8 +107,12 @@ export function encodeElement(
   return finish(w)
 }
 
+/** One frame is written at a time, and taken from here as a copy. */
+const scratch = new ByteWriter(1024)
+
 function begin(kind: number): ByteWriter {
-  const w = new ByteWriter(256)
+  const w = scratch
+  w.reset()
   w.u32(0)
   w.u8(kind)
   return w

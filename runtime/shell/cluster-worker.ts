@@ -84,9 +84,10 @@ export class ClusterWorker {
     this.unsubscribe.push(
       bus.subscribe(`${plan.job}.${subjects.directives}`, bytes => this.directive(bytes)),
       bus.subscribe(`${plan.job}.${subjects.reports}`, bytes => {
+        if (this.leadership === undefined) return
         const report = decodeReport(bytes)
         if (report === undefined) reached('cluster worker: a message that is no report')
-        else this.leadership?.heard(report)
+        else this.leadership.heard(report)
       })
     )
     this.tick()
