@@ -262,7 +262,7 @@ function worldProcess(host: CodeHost): unknown {
   return new Proxy(known, {
     get: (target, property) =>
       property in target || typeof property === 'symbol'
-        ? Reflect.get(target, property)
+        ? (Reflect.get(target, property) as unknown)
         : property in process
           ? refusing(`process.${property}`, what => host.refuse(what))
           : undefined
