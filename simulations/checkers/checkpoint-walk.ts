@@ -25,7 +25,7 @@ import { readEscaped } from '../../runtime/kernel/ordered-bytes.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { Item } from '../workload/program.ts'
 import type { StageShape } from '../workload/shape.ts'
-import type { Evidence, Violation } from './evidence.ts'
+import type { Evidence, RunEvidence, Violation } from './evidence.ts'
 
 /** One chunk of an outbox: what one publication must hold. */
 export interface OutboxPart {
@@ -181,20 +181,25 @@ export interface CheckpointVisitor {
   end(): Violation[]
 }
 
-/** What could not be read, in sentences; the walk goes on without it. */
-export function walkCheckpoints(evidence: Evidence, visitors: readonly CheckpointVisitor[]): Violation[] {
-  const unreadable: Violation[] = []
-  const { workload, decisions } = evidence
+/** The stages of a workload, before its first checkpoint. */
+export function stageViews({ workload }: Evidence): StageView[] {
   const definitions = new Map(
     workload.job.plan.nodes.flatMap(node =>
       node.kind === 'actor' ? [[node.name, defineActor(node.actor, node.name)]] : []
     )
   )
-  const stages = workload.shape.stages.map(
-    shape => new StageView(shape, definitions.get(shape.name) as ActorDefinition)
-  )
+  return workload.shape.stages.map(shape => new StageView(shape, definitions.get(shape.name) as ActorDefinition))
+}
+
+/** What could not be read, in sentences; the walk goes on without it. */
+export function walkCheckpoints(
+  evidence: RunEvidence,
+  stages: readonly StageView[],
+  visitors: readonly CheckpointVisitor[]
+): Violation[] {
+  const unreadable: Violation[] = []
   const known = new Set<string>()
-  for (const { decision, sequence } of decisions) {
+  for (const { decision, sequence } of evidence.decisions) {
     if (decision.kind !== 'completed') continue
     const where = `checkpoint ${decision.epoch} (decision ${sequence})`
     const manifest = readManifest(evidence, decision, where, unreadable)
@@ -212,7 +217,7 @@ export function walkCheckpoints(evidence: Evidence, visitors: readonly Checkpoin
 }
 
 function readManifest(
-  evidence: Evidence,
+  evidence: RunEvidence,
   decision: Completed,
   where: string,
   unreadable: Violation[]
@@ -231,7 +236,12 @@ function readManifest(
   }
 }
 
-function readFile(evidence: Evidence, file: FileRef, where: string, unreadable: Violation[]): Uint8Array | undefined {
+function readFile(
+  evidence: RunEvidence,
+  file: FileRef,
+  where: string,
+  unreadable: Violation[]
+): Uint8Array | undefined {
   const bytes = evidence.readObject(file.name)
   if (bytes === undefined) unreadable.push(`${where} names file "${file.name}", which was never stored`)
   else if (bytes.length !== file.sizeBytes || sha256Hex(bytes) !== file.sha256)

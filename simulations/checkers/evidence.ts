@@ -47,8 +47,8 @@ export interface LimitEvidence {
   readonly greatest: number
 }
 
-export interface Evidence {
-  readonly workload: Workload
+/** Of a run of any job. */
+export interface RunEvidence {
   /** Every decision ever made, pruned ones too, by sequence. */
   readonly decisions: readonly DecisionEvidence[]
   /** An object as it was created, though it was deleted since; undefined: it never was, or nobody kept it. */
@@ -70,6 +70,11 @@ export interface Evidence {
   readonly waitingFor: readonly string[]
   /** How many records of a partition lie before a position; default: the position itself. */
   readonly recordsBefore?: (source: string, partition: number, position: number) => number
+}
+
+/** Of a run whose right answer a model knows. */
+export interface Evidence extends RunEvidence {
+  readonly workload: Workload
 }
 
 /** One sentence: what, where, expected, found. */

@@ -6,7 +6,7 @@ import { filesOf } from '../../checkpoint/retention.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { retainedCheckpoints } from '../../runtime/shell/checkpoint-writer.ts'
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
-import { few, type Evidence, type Violation } from './evidence.ts'
+import { few, type RunEvidence, type Violation } from './evidence.ts'
 
 interface Decided {
   readonly epoch: number
@@ -22,12 +22,12 @@ const slack = 10
 const worldSlackMs = 5_000
 
 export class FileLifetimes implements CheckpointVisitor {
-  private readonly evidence: Evidence
+  private readonly evidence: RunEvidence
   private readonly decided: Decided[] = []
   private readonly savepoints = new Map<string, number>()
   private readonly createdAt = new Map<string, number>()
 
-  constructor(evidence: Evidence) {
+  constructor(evidence: RunEvidence) {
     this.evidence = evidence
     evidence.storageHistory.forEach(({ name, outcome }, i) => {
       if (outcome === 'created') this.createdAt.set(name, i)

@@ -1,8 +1,8 @@
 /** Everything that must hold of a run, by name. */
-import { walkCheckpoints, type CheckpointVisitor } from './checkpoint-walk.ts'
+import { stageViews, walkCheckpoints, type CheckpointVisitor, type StageView } from './checkpoint-walk.ts'
 import { ConsistentCut } from './consistent-cut.ts'
 import { decisionHistory, ManifestChain } from './decision-history.ts'
-import type { Evidence, Violation } from './evidence.ts'
+import type { Evidence, RunEvidence, Violation } from './evidence.ts'
 import { few } from './evidence.ts'
 import { FileLifetimes } from './file-lifetimes.ts'
 import { FinalState } from './final-state.ts'
@@ -14,33 +14,47 @@ import { TimersOnce } from './timers-once.ts'
 import { Weights } from './weights.ts'
 import { WindowsComplete } from './windows-complete.ts'
 
-/** Look at each decided checkpoint. */
-const visitors = {
+/** Look at each decided checkpoint; need no model. */
+const plainVisitors = {
   'output exactly once': evidence => new OutputOnce(evidence),
+  'manifest chain': () => new ManifestChain(),
+  'ledger order': evidence => new LedgerOrder(evidence),
+  'file lifetimes': evidence => new FileLifetimes(evidence)
+} satisfies Record<string, (evidence: RunEvidence) => CheckpointVisitor>
+
+const visitors = {
   'consistent cut': evidence => new ConsistentCut(evidence),
   'weights conserved': evidence => new Weights(evidence),
   'final state': evidence => new FinalState(evidence),
-  'manifest chain': () => new ManifestChain(),
-  'ledger order': evidence => new LedgerOrder(evidence),
   'timers once': evidence => new TimersOnce(evidence),
-  'windows complete': evidence => new WindowsComplete(evidence),
-  'file lifetimes': evidence => new FileLifetimes(evidence)
+  'windows complete': evidence => new WindowsComplete(evidence)
 } satisfies Record<string, (evidence: Evidence) => CheckpointVisitor>
 
-const others = {
-  'output right': outputRight,
-  'output in order': outputInOrder,
-  'dead letters': deadLettersRight,
+const plainOthers = {
   'decision history': decisionHistory,
   'fenced is silent': fencedSilent,
   'within limits': withinLimits,
   liveness: finishes
+} satisfies Record<string, (evidence: RunEvidence) => Violation[]>
+
+const others = {
+  'output right': outputRight,
+  'output in order': outputInOrder,
+  'dead letters': deadLettersRight
 } satisfies Record<string, (evidence: Evidence) => Violation[]>
 
 /** `readable checkpoints`: what a decision names is there, whole, and can be decoded. */
-export type CheckerName = keyof typeof visitors | keyof typeof others | 'readable checkpoints'
+export type CheckerName =
+  | keyof typeof plainVisitors
+  | keyof typeof visitors
+  | keyof typeof plainOthers
+  | keyof typeof others
+  | 'readable checkpoints'
 
-export const checkerNames = [...Object.keys(visitors), ...Object.keys(others), 'readable checkpoints'] as CheckerName[]
+export const checkerNames = [
+  ...Object.keys({ ...plainVisitors, ...visitors, ...plainOthers, ...others }),
+  'readable checkpoints'
+] as CheckerName[]
 
 export interface Finding {
   readonly checker: CheckerName
@@ -49,17 +63,42 @@ export interface Finding {
 
 /** [] = all is well. Pure: the same evidence gives the same answer. */
 export function checkEvidence(evidence: Evidence): Finding[] {
-  const made = Object.entries(visitors).map(([name, make]) => [name as CheckerName, make(evidence)] as const)
+  const all = { ...plainVisitors, ...visitors }
+  const made = Object.entries(all).map(([name, make]) => [name as CheckerName, make(evidence)] as const)
+  return [
+    ...walk(evidence, stageViews(evidence), made),
+    ...Object.entries({ ...plainOthers, ...others }).flatMap(([name, check]) =>
+      check(evidence).map(finding(name as CheckerName))
+    )
+  ]
+}
+
+/** What can be said of any job, whatever it does. `visitors` go along. */
+export function checkRun(evidence: RunEvidence, visitors: readonly CheckpointVisitor[] = []): Finding[] {
+  const made = Object.entries(plainVisitors).map(([name, make]) => [name as CheckerName, make(evidence)] as const)
+  const along = visitors.map(visitor => ['readable checkpoints', visitor] as const)
+  return [
+    ...walk(evidence, [], [...made, ...along]),
+    ...Object.entries(plainOthers).flatMap(([name, check]) => check(evidence).map(finding(name as CheckerName)))
+  ]
+}
+
+const finding =
+  (checker: CheckerName) =>
+  (violation: Violation): Finding => ({ checker, violation })
+
+function walk(
+  evidence: RunEvidence,
+  stages: readonly StageView[],
+  made: readonly (readonly [CheckerName, CheckpointVisitor])[]
+): Finding[] {
   const unreadable = walkCheckpoints(
     evidence,
+    stages,
     made.map(([, visitor]) => visitor)
   )
-  const finding =
-    (checker: CheckerName) =>
-    (violation: Violation): Finding => ({ checker, violation })
   return [
     ...few(unreadable).map(finding('readable checkpoints')),
-    ...made.flatMap(([name, visitor]) => visitor.end().map(finding(name))),
-    ...Object.entries(others).flatMap(([name, check]) => check(evidence).map(finding(name as CheckerName)))
+    ...made.flatMap(([name, visitor]) => visitor.end().map(finding(name)))
   ]
 }

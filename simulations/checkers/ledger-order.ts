@@ -3,15 +3,15 @@
  * was decided. What a manifest takes for published was published before it was written.
  */
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
-import { few, slotText, type Evidence, type Publication, type Violation } from './evidence.ts'
+import { few, slotText, type RunEvidence, type Publication, type Violation } from './evidence.ts'
 
 export class LedgerOrder implements CheckpointVisitor {
-  private readonly evidence: Evidence
+  private readonly evidence: RunEvidence
   private readonly violations: Violation[] = []
   private readonly decidedAt = new Map<number, number>()
   private readonly bySlot = new Map<string, Publication[]>()
 
-  constructor(evidence: Evidence) {
+  constructor(evidence: RunEvidence) {
     this.evidence = evidence
     for (const { decision, atMs } of evidence.decisions)
       if (decision.kind === 'completed') this.decidedAt.set(decision.epoch, atMs)
@@ -62,7 +62,7 @@ export class LedgerOrder implements CheckpointVisitor {
 }
 
 /** Fenced means silent (S8): once a newer generation has initialised a slot, nothing of an older one is committed there. */
-export function fencedSilent({ publications, fencings }: Evidence): Violation[] {
+export function fencedSilent({ publications, fencings }: RunEvidence): Violation[] {
   const found: Violation[] = []
   const fencedBy = new Map<string, { readonly after: number; readonly generation: number }[]>()
   for (const { slot, after, generation } of fencings) {

@@ -4,13 +4,13 @@
  */
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { CheckpointStep, CheckpointVisitor, OutboxPart } from './checkpoint-walk.ts'
-import { few, slotText, type Evidence, type Publication, type Violation } from './evidence.ts'
+import { few, slotText, type RunEvidence, type Publication, type Violation } from './evidence.ts'
 
 export class OutputOnce implements CheckpointVisitor {
-  private readonly evidence: Evidence
+  private readonly evidence: RunEvidence
   private readonly parts = new Map<string, OutboxPart[]>()
 
-  constructor(evidence: Evidence) {
+  constructor(evidence: RunEvidence) {
     this.evidence = evidence
   }
 

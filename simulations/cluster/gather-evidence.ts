@@ -1,16 +1,14 @@
 /** What a simulated run left behind, for the checkers: read from the world, never asked of the code under test. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
 import { decodeEntry } from '../broker/ledger-records.ts'
-import type { DecisionEvidence, Evidence, Publication } from '../checkers/evidence.ts'
-import type { Workload } from '../workload/index.ts'
+import type { DecisionEvidence, Publication, RunEvidence } from '../checkers/evidence.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { SlotName } from '../../runtime/ports/publisher.ts'
 import type { SimCluster } from './sim-cluster.ts'
 
-export function gatherEvidence(cluster: SimCluster, workload: Workload, calmFromMs: number): Evidence {
+export function gatherEvidence(cluster: SimCluster, calmFromMs = 0): RunEvidence {
   const { storage } = cluster
   return {
-    workload,
     decisions: decisionsOf(cluster),
     readObject: name => storage.archive.get(name),
     storedAtEnd: storage.names(),

@@ -4,14 +4,18 @@
  */
 import { countMarks } from '../../runtime/kernel/marks.ts'
 import { Prng } from '../../runtime/kernel/prng.ts'
-import { checkEvidence, type Finding } from '../checkers/index.ts'
-import { makeWorkload, type Workload } from '../workload/index.ts'
+import type { Plan, SourceNode } from '../../actors/plan.ts'
+import type { Job } from '../../actors/stream.ts'
+import type { LogReader } from '../../runtime/ports/log.ts'
+import type { RunEvidence, Violation } from '../checkers/evidence.ts'
+import { checkEvidence } from '../checkers/index.ts'
+import { makeWorkload } from '../workload/index.ts'
 import { applyFaults } from '../world/apply-faults.ts'
 import type { FaultKind } from '../world/fault.ts'
 import type { SimProcess } from '../world/process.ts'
 import { WorldTime } from '../world/time.ts'
 import { gatherEvidence } from './gather-evidence.ts'
-import { PacedLog } from './paced-log.ts'
+import { PacedLog, type Pace } from './paced-log.ts'
 import { hostsOf, joinersOf, type Scenario } from './scenario.ts'
 import { SimCluster } from './sim-cluster.ts'
 import { tellStory } from './story.ts'
@@ -24,6 +28,11 @@ export type Outcome =
   | 'stuck'
   /** Something threw where nothing may throw. */
   | 'crashed'
+
+export interface Finding {
+  readonly checker: string
+  readonly violation: Violation
+}
 
 export interface RunResult {
   readonly seed: string
@@ -46,6 +55,8 @@ export interface RunResult {
   readonly hits: Readonly<Partial<Record<FaultKind, number>>>
   readonly marks: Readonly<Record<string, number>>
   readonly traceHash: string
+  /** What a user should know, though nothing failed. */
+  readonly notes?: readonly string[]
   /** What happened, for people; when it was asked for. */
   readonly story?: readonly string[]
 }
@@ -56,7 +67,22 @@ export interface RunOptions {
   readonly trace?: (line: string) => void
 }
 
-const timing = {
+/** A job, its input, and what must hold of a run of it. */
+export interface Subject {
+  /** One line for people. */
+  readonly description: string
+  /** As one process has loaded it. */
+  job(process: SimProcess): Job<unknown>
+  readonly plan: Plan
+  reader(source: SourceNode, process: SimProcess, pace: Pace): LogReader
+  /** Something happened after which the run means nothing. */
+  broken?(): boolean
+  check(evidence: RunEvidence): Finding[] | Promise<Finding[]>
+  /** Worth telling, and no failure. */
+  notes?(): readonly string[]
+}
+
+export const timing = {
   heartbeatMs: 500,
   lostAfterMs: 2_500,
   gatherMs: 400,
@@ -70,13 +96,17 @@ const patienceMs = 180_000
 /** A world that goes round in circles without time passing. */
 const mostEvents = 3_000_000
 
-export async function runScenario(scenario: Scenario, options: RunOptions = {}): Promise<RunResult> {
+export async function runScenario(
+  scenario: Scenario,
+  options: RunOptions = {},
+  makeSubject: (scenario: Scenario, time: WorldTime) => Subject = workloadSubject
+): Promise<RunResult> {
   const marks = new Map<string, number>()
   countMarks(marks)
   const time = new WorldTime()
   time.trace = options.trace
-  const workload = workloadOf(scenario, time)
-  const cluster = clusterOf(scenario, workload, time)
+  const subject = makeSubject(scenario, time)
+  const cluster = clusterOf(scenario, subject, time)
   const applied = applyFaults(scenario, {
     time,
     network: cluster.network,
@@ -91,7 +121,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions = {}):
   const crashes = cluster.crashes
   try {
     await time.run({
-      until: () => cluster.ended !== undefined || crashes.length > 0,
+      until: () => cluster.ended !== undefined || crashes.length > 0 || subject.broken?.() === true,
       untilMs: scenario.healAtMs + patienceMs,
       events: mostEvents
     })
@@ -100,8 +130,9 @@ export async function runScenario(scenario: Scenario, options: RunOptions = {}):
   } finally {
     countMarks(undefined)
   }
-  const evidence = gatherEvidence(cluster, workload, scenario.healAtMs)
-  const findings = crashes.length > 0 ? [] : checkEvidence(evidence)
+  const [simulatedMs, worldEvents, { traceHash }] = [Math.round(time.now()), time.events, time]
+  const evidence = gatherEvidence(cluster, scenario.healAtMs)
+  const findings = crashes.length > 0 ? [] : await subject.check(evidence)
   const count = (kind: string): number => evidence.decisions.filter(({ decision }) => decision.kind === kind).length
   return {
     seed: scenario.seed,
@@ -109,16 +140,17 @@ export async function runScenario(scenario: Scenario, options: RunOptions = {}):
     findings,
     waitingFor: evidence.waitingFor,
     crashes,
-    description: workload.description,
+    description: subject.description,
     events: cluster.events,
     recoveries: Math.max(0, count('begins') - 1),
     checkpoints: count('completed'),
     republished: marks.get('slot: an unknown outcome') ?? 0,
-    simulatedMs: Math.round(time.now()),
-    worldEvents: time.events,
+    simulatedMs,
+    worldEvents,
     hits: Object.fromEntries([...applied.hits()].filter(([, hits]) => hits > 0)),
     marks: Object.fromEntries(marks),
-    traceHash: time.traceHash,
+    traceHash,
+    ...(subject.notes === undefined ? {} : { notes: subject.notes() }),
     ...(options.story === true ? { story: tellStory(scenario, evidence, cluster.notes) } : {})
   }
 }
@@ -129,32 +161,41 @@ function outcomeOf(crashes: readonly string[], findings: readonly Finding[]): Ou
   return findings.length > 0 ? 'stuck' : 'passed'
 }
 
-function workloadOf({ seed, records, cycles }: Scenario, time: WorldTime): Workload {
+function workloadSubject({ seed, records, cycles }: Scenario, time: WorldTime): Subject {
   const sleep = (ms: number): Promise<void> =>
     new Promise(resolve => (time.running as SimProcess).after(ms, resolve, 'sleep'))
-  return makeWorkload(seed, { sleep, records, cycles })
+  const workload = makeWorkload(seed, { sleep, records, cycles })
+  return {
+    description: workload.description,
+    job: () => workload.job,
+    plan: workload.job.plan,
+    reader: (node, process, pace) => {
+      const source = workload.shape.sources.findIndex(({ name }) => name === node.name)
+      return new PacedLog(workload.inputs[source] ?? [], pace, process)
+    },
+    check: evidence => checkEvidence({ ...evidence, workload })
+  }
 }
 
-function clusterOf(scenario: Scenario, workload: Workload, time: WorldTime): SimCluster {
-  const { plan } = workload.job
+function clusterOf(scenario: Scenario, subject: Subject, time: WorldTime): SimCluster {
   const { intervalMs, inputMs, batch, cacheBytes } = scenario
-  const job = {
-    ...workload.job,
-    plan: {
-      ...plan,
-      intervalMs,
-      parallelism: Math.min(scenario.tasksPerWorker, plan.slots),
-      ...(cacheBytes === undefined ? {} : { cacheBytes })
-    }
-  }
+  const planOf = (plan: Plan): Plan => ({
+    ...plan,
+    intervalMs,
+    parallelism: Math.min(scenario.tasksPerWorker, plan.slots),
+    ...(cacheBytes === undefined ? {} : { cacheBytes })
+  })
   const random = new Prng(scenario.seed).fork('world')
   const clocks = random.fork('clocks')
   const pace = { fromMs: 0, spanMs: inputMs, batch, latencyMs: 2 }
   const cluster = new SimCluster({
     random,
     time,
-    job: () => job,
-    plan: job.plan,
+    job: process => {
+      const job = subject.job(process)
+      return { ...job, plan: planOf(job.plan) }
+    },
+    plan: planOf(subject.plan),
     hosts: hostsOf(scenario.workers),
     timing,
     transactionVersion: scenario.transactionVersion,
@@ -166,10 +207,7 @@ function clusterOf(scenario: Scenario, workload: Workload, time: WorldTime): Sim
       ...(scenario.alignmentLimitMs === undefined ? {} : { alignmentLimitMs: scenario.alignmentLimitMs }),
       ...(scenario.loopLimit === undefined ? {} : { loopLimit: scenario.loopLimit })
     },
-    reader: (node, process) => {
-      const source = workload.shape.sources.findIndex(({ name }) => name === node.name)
-      return new PacedLog(workload.inputs[source] ?? [], pace, process)
-    },
+    reader: (node, process) => subject.reader(node, process, pace),
     // Clocks that agree with nobody: nothing may depend on them.
     host: () => ({ clock: { offsetMs: clocks.int(7_200_000) - 3_600_000, rate: 0.95 + clocks.next() / 10 } })
   })

@@ -21,7 +21,7 @@ import { SimControlBus } from '../world/control-bus.ts'
 import { SimNetwork } from '../world/network.ts'
 import { SimHost, type SimHostOptions, type SimProcess } from '../world/process.ts'
 import { SimStorage } from '../world/storage.ts'
-import { WorldTime } from '../world/time.ts'
+import { type WorldTime } from '../world/time.ts'
 
 export interface SimClusterOptions {
   readonly random: Prng

@@ -1,6 +1,6 @@
 /** A failed run as a story that a person can read: what struck whom and when, what was decided, what differed. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
-import type { Evidence } from '../checkers/evidence.ts'
+import type { RunEvidence } from '../checkers/evidence.ts'
 import { describeFault } from '../world/fault.ts'
 import type { Scenario } from './scenario.ts'
 
@@ -10,7 +10,7 @@ interface Line {
 }
 
 /** @param notes what the world noted: starts and ends of processes */
-export function tellStory(scenario: Scenario, evidence: Evidence, notes: readonly Line[]): string[] {
+export function tellStory(scenario: Scenario, evidence: RunEvidence, notes: readonly Line[]): string[] {
   const lines: Line[] = [
     ...scenario.faults.map(fault => ({
       atMs: fault.atMs,

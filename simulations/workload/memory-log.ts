@@ -4,6 +4,8 @@ import type { Fetched, LogReader, RecordBatch } from '../../runtime/ports/log.ts
 export interface LogRecord {
   readonly timestamp: number
   readonly value: Uint8Array
+  /** Of a source that decodes by itself: a fresh object at each call. All records of a partition have it, or none. */
+  readonly object?: () => unknown
 }
 
 export interface MemoryLogOptions {
@@ -55,6 +57,7 @@ function batchOf(records: readonly LogRecord[], from: number, to: number, sizeBy
     offset: i => from + i,
     timestamp: i => records[from + i]?.timestamp ?? NaN,
     key: () => undefined,
-    value: i => records[from + i]?.value
+    value: i => records[from + i]?.value,
+    ...(records[from]?.object === undefined ? {} : { valueObject: (i: number) => records[from + i]?.object?.() })
   }
 }
