@@ -41,6 +41,8 @@ export class BrokerCluster {
   readonly topics = new Map<string, Topic>()
   readonly coordinator: TransactionCoordinator
   readonly groups = new GroupOffsets()
+  /** What was sent to the brokers and is no request. */
+  readonly malformed: string[] = []
   /** Brokers that are gone, until when. */
   private readonly down = new Map<number, number>()
   private readonly coordinators = new Map<string, { broker: number; loadingUntil: number }>()

@@ -82,24 +82,21 @@ export class TransactionCoordinator {
       found = this.begin(request)
       return { error: 'NONE', producerId: found.producerId, producerEpoch: found.producerEpoch }
     }
+    // As in Kafka the first question: an epoch that runs over takes its new id only when the markers are written.
+    if (found.state === 'PrepareCommit' || found.state === 'PrepareAbort') {
+      reached('broker: initialised while markers are written')
+      return refused('CONCURRENT_TRANSACTIONS')
+    }
     const expects = request.producerId >= 0
     if (expects && request.producerId !== found.producerId && request.producerId !== found.previousProducerId)
       return refused('PRODUCER_FENCED')
     const isCurrent = request.producerId === found.producerId && request.producerEpoch === found.producerEpoch
     const isRepeated = request.producerEpoch === found.lastEpoch && found.lastEpoch >= 0
     if (expects && !isCurrent && !isRepeated) return refused('PRODUCER_FENCED')
-    switch (found.state) {
-      case 'PrepareCommit':
-      case 'PrepareAbort':
-        reached('broker: initialised while markers are written')
-        return refused('CONCURRENT_TRANSACTIONS')
-      case 'Ongoing':
-        reached('broker: initialised while a transaction is open')
-        this.fence(found)
-        return refused('CONCURRENT_TRANSACTIONS')
-      case 'Empty':
-      case 'CompleteCommit':
-      case 'CompleteAbort':
+    if (found.state === 'Ongoing') {
+      reached('broker: initialised while a transaction is open')
+      this.fence(found)
+      return refused('CONCURRENT_TRANSACTIONS')
     }
     found.timeoutMs = request.timeoutMs
     found.touchedAt = this.target.now()
@@ -171,10 +168,10 @@ export class TransactionCoordinator {
   }
 
   private add(id: string, producerId: number, epoch: number, change: (transaction: Transaction) => void): BrokerError {
+    if (this.stateOf(id)?.startsWith('Prepare') === true) return 'CONCURRENT_TRANSACTIONS'
     const found = this.find(id, producerId, epoch)
     if ('error' in found) return found.error
     const { transaction } = found
-    if (transaction.state === 'PrepareCommit' || transaction.state === 'PrepareAbort') return 'CONCURRENT_TRANSACTIONS'
     if (transaction.state !== 'Ongoing') {
       transaction.state = 'Ongoing'
       transaction.startedAt = this.target.now()

@@ -50,6 +50,7 @@ function produceOne(
 ): void {
   const partition = led(cluster, batch, broker)
   if (typeof partition === 'string') return done(partition, -1)
+  if (batch.corrupt === true) return done('CORRUPT_MESSAGE', -1)
   if (batch.sizeBytes > (cluster.topics.get(batch.topic)?.maxBatchBytes ?? 0)) return done('MESSAGE_TOO_LARGE', -1)
   const { coordinator, options } = cluster
   if (batch.transactional && !partition.isOpen(batch.producerId, batch.producerEpoch)) {

@@ -59,6 +59,8 @@ export interface NewBatch extends TopicPartition {
   readonly records: readonly NewRecord[]
   /** What it takes on the wire; compared with the topic's largest batch. */
   readonly sizeBytes: number
+  /** Its check is wrong; nothing else is known of it. */
+  readonly corrupt?: boolean
 }
 
 interface OfProducer {

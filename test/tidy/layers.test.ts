@@ -12,14 +12,15 @@ const root = (function find(folder: string): string {
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   'runtime/kernel': [],
   'runtime/ports': ['runtime/kernel'],
+  'runtime/kafka-protocol': ['runtime/kernel'],
   'runtime/core': ['runtime/kernel', 'runtime/ports', 'actors', 'checkpoint'],
   'runtime/shell': ['runtime/kernel', 'runtime/ports', 'runtime/core', 'actors', 'checkpoint'],
-  'runtime/adapters': ['runtime/kernel', 'runtime/ports'],
+  'runtime/adapters': ['runtime/kernel', 'runtime/ports', 'runtime/kafka-protocol'],
   'checkpoint/adapters': ['runtime/kernel', 'runtime/ports', 'checkpoint'],
   actors: ['runtime/kernel'],
   checkpoint: ['runtime/kernel', 'runtime/ports']
 }
-const pure = ['runtime/kernel', 'runtime/ports', 'runtime/core', 'actors', 'checkpoint']
+const pure = ['runtime/kernel', 'runtime/ports', 'runtime/kafka-protocol', 'runtime/core', 'actors', 'checkpoint']
 const ambient = /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bset(Timeout|Interval|Immediate)\(|\bprocess\./
 const allowedBuiltIns: Readonly<Record<string, readonly string[]>> = {
   'runtime/kernel/checksum.ts': ['node:crypto', 'node:zlib']

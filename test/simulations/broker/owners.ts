@@ -6,22 +6,15 @@ import { isCodedError } from '../../../runtime/kernel/errors.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 import type { OutputRecord } from '../../../runtime/ports/log.ts'
 import type { LedgerEntry, Publisher, SlotName } from '../../../runtime/ports/publisher.ts'
-import { BrokerCluster } from '../../../simulations/broker/broker-cluster.ts'
 import type { BrokerFault } from '../../../simulations/broker/faults.ts'
 import type { BrokerError, CallKind } from '../../../simulations/broker/requests.ts'
-import { SimHost, type SimProcess } from '../../../simulations/world/process.ts'
-import { WorldTime } from '../../../simulations/world/time.ts'
+import type { SimProcess } from '../../../simulations/world/process.ts'
+import type { BrokerOptions } from '../../../simulations/broker/world.ts'
+import { makeScene, type Scene } from './scene.ts'
 
 interface Chunk {
   readonly records: readonly OutputRecord[]
   readonly entry: LedgerEntry
-}
-
-export interface Scene {
-  readonly cluster: BrokerCluster
-  readonly time: WorldTime
-  readonly random: Prng
-  readonly transactionVersion: 1 | 2
 }
 
 export type MakePublisher = (scene: Scene, process: SimProcess) => Publisher
@@ -202,27 +195,26 @@ function drawFault(random: Prng, partitions: number): BrokerFault {
 
 export async function runOwners(seed: number, make: MakePublisher, version?: 1 | 2): Promise<RunResult> {
   const random = new Prng(`owners ${seed}`)
-  const time = new WorldTime(1000)
   const transactionVersion = version ?? (random.int(2) === 0 ? 1 : 2)
-  const cluster = new BrokerCluster({
-    world: time,
-    prng: random.fork('broker'),
+  const dialect = transactionVersion === 2 || random.int(2) === 0 ? 'new' : 'old'
+  const options: Partial<BrokerOptions> = {
     transactionVersion,
     verifiesPartitions: random.int(2) === 0,
     firstProducerEpoch: random.int(4) === 0 ? 32_764 : 0,
     markerMs: random.int(2) === 0 ? 5 : 200,
     replicationMs: random.int(2) === 0 ? 2 : 50,
     scanMs: 500
-  })
+  }
+  const scene = await makeScene(random, options, { dialect })
+  const { cluster, time, host } = scene
   cluster.createTopic('out', { partitions: 2, maxBatchBytes: 2_000_000 })
   cluster.createTopic('ledger', { partitions: 2, compacted: true })
-  const run = new Run({ cluster, time, random, transactionVersion }, make)
-  const host = (name: string): SimHost => new SimHost(time, name, random)
+  const run = new Run(scene, make)
   let begun = false
   void run.begin(host('first').start()).then(() => (begun = true))
   await time.run({ until: () => begun, untilMs: 60_000 })
   if (!begun) return { wrong: 'not begun', events: time.events, hits: cluster.faults.hits }
-  plan(run, random.fork('plan'), host)
+  plan(run, random.fork('plan'))
   await time.run({ untilMs: time.now() + troubleMs })
   run.peace = true
   cluster.heal()
@@ -234,12 +226,13 @@ export async function runOwners(seed: number, make: MakePublisher, version?: 1 |
   // What is late still comes, and may do no harm.
   await time.run({ untilMs: time.now() + 10_000 })
   run.check()
+  if (cluster.malformed.length > 0) run.say(`malformed: ${cluster.malformed[0]}`)
   return { wrong: run.wrong, events: time.events, hits: cluster.faults.hits }
 }
 
 /** Owners that come and go, decisions, faults. */
-function plan(run: Run, random: Prng, host: (name: string) => SimHost): void {
-  const { time, cluster } = run.scene
+function plan(run: Run, random: Prng): void {
+  const { time, cluster, host } = run.scene
   for (const [slot, outbox] of run.outboxes.entries())
     for (let i = 1; i <= outbox.length; i++) {
       // In order, whatever the times are.
@@ -262,6 +255,23 @@ function plan(run: Run, random: Prng, host: (name: string) => SimHost): void {
           }
         })
     }
+  for (let i = random.int(3); i > 0; i--) {
+    const [owner, broker] = [`owner ${random.int(2)} ${1 + random.int(3)}`, `kafka${random.int(3)}`]
+    const [start, length, kind] = [random.int(troubleMs - 500), random.int(500), random.int(4)]
+    time.schedule(start, () => {
+      const { network } = run.scene
+      if (kind === 0) network.breakConnections(owner, broker, random.int(2) === 0 ? 'both' : 'half-open')
+      else
+        time.schedule(
+          length,
+          kind === 1
+            ? network.cut(owner, broker)
+            : kind === 2
+              ? network.cut(broker, owner)
+              : network.stall(owner, broker)
+        )
+    })
+  }
   for (let i = random.int(7); i > 0; i--) {
     const fault = drawFault(random, 2)
     time.schedule(random.int(troubleMs - 200), () => cluster.inject(fault, 50 + random.int(1500)))

@@ -3,63 +3,76 @@ import t from 'tap'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 import { BrokerClient } from '../../../simulations/broker/broker-client.ts'
 import { BrokerCluster } from '../../../simulations/broker/broker-cluster.ts'
-import { BrokerPublisher } from '../../../simulations/broker/broker-publisher.ts'
+import type { BrokerFault } from '../../../simulations/broker/faults.ts'
 import { BrokerReader } from '../../../simulations/broker/broker-reader.ts'
-import type { BrokerOptions } from '../../../simulations/broker/world.ts'
 import { testLogReader, type LogCapabilities, type MakeLog } from '../../runtime/ports/log-conformance.ts'
-import { testPublisher } from '../../runtime/ports/publisher-conformance.ts'
-import { Heap } from './heap.ts'
+import { saslPlain } from '../../../runtime/kafka-protocol/connection-machine.ts'
+import { testPublisher, type Seen } from '../../runtime/ports/publisher-conformance.ts'
+import { WorldTime } from '../../../simulations/world/time.ts'
+import { SimHost } from '../../../simulations/world/process.ts'
+import { letTimePass, makePublisher, makeScene } from './scene.ts'
 
 const at = (callback: () => void): void => callback()
 const decoder = new TextDecoder()
 const text = (bytes: Uint8Array | undefined): string => decoder.decode(bytes)
 
-function makeCluster(options: Partial<BrokerOptions> = {}): { cluster: BrokerCluster; client: () => BrokerClient } {
-  const world = new Heap()
-  const cluster = new BrokerCluster({ world, prng: new Prng(7), ...options })
-  return { cluster, client: () => new BrokerClient(cluster, world.clock, at) }
+interface Dialect {
+  readonly transactionVersion: 1 | 2
+  readonly dialect: 'new' | 'old'
+  readonly firstProducerEpoch: number
 }
+const dialects: readonly Dialect[] = [
+  { transactionVersion: 2, dialect: 'new', firstProducerEpoch: 0 },
+  { transactionVersion: 2, dialect: 'new', firstProducerEpoch: 32_760 },
+  { transactionVersion: 1, dialect: 'new', firstProducerEpoch: 0 },
+  { transactionVersion: 1, dialect: 'old', firstProducerEpoch: 32_760 }
+]
 
-for (const transactionVersion of [1, 2] as const)
-  for (const firstProducerEpoch of [0, 32_760])
-    void t.test(`publisher, transaction version ${transactionVersion}, from epoch ${firstProducerEpoch}`, t =>
-      testPublisher(
-        t,
-        { fencing: 'by-owner', partitions: 3, wholeRecords: true, shared: true, checksPartitions: true },
-        async () => {
-          const { cluster, client } = makeCluster({ transactionVersion, firstProducerEpoch })
-          cluster.createTopic('out', { partitions: 3, maxBatchBytes: 2_000_000 })
-          cluster.createTopic('ledger', { partitions: 40, compacted: true })
-          return {
-            publisher: () => new BrokerPublisher(client(), { topic: 'out', ledgerTopic: 'ledger', transactionVersion }),
-            seen: async () => {
-              while (cluster.coordinator.undecidedMarkers > 0) await client().pause(10)
-              return cluster.committed('out').map(({ partition, timestamp, key, value }) => ({
-                partition,
-                timestamp,
-                key: key === undefined ? undefined : text(key),
-                value: text(value)
-              }))
-            },
-            fail: when =>
-              cluster.inject(
-                when === 'after'
-                  ? { kind: 'lost-reply', request: 'EndTxn', rate: 1 }
-                  : { kind: 'error', request: 'EndTxn', rate: 1, error: 'UNKNOWN_SERVER_ERROR' },
-                1_000_000
-              ),
-            reopen: async () => cluster.heal()
-          }
+for (const { dialect, ...options } of dialects)
+  void t.test(`publisher, ${dialect} brokers, ${JSON.stringify(options)}`, t =>
+    testPublisher(
+      t,
+      { fencing: 'by-owner', partitions: 3, wholeRecords: true, shared: true, checksPartitions: true },
+      async t => {
+        const login = { user: 'cairn', password: 'secret' }
+        const scene = await makeScene(new Prng(7), options, { dialect, login })
+        const { cluster, time } = scene
+        t.teardown(letTimePass(time))
+        const process = scene.host('worker').start()
+        cluster.createTopic('out', { partitions: 3, maxBatchBytes: 2_000_000 })
+        cluster.createTopic('ledger', { partitions: 40, compacted: true })
+        const seen = async (): Promise<Seen[]> => {
+          while (cluster.coordinator.undecidedMarkers > 0) await new Promise<void>(done => time.schedule(10, done))
+          t.same(cluster.malformed, [])
+          return cluster.committed('out').map(({ partition, timestamp, key, value }) => ({
+            partition,
+            timestamp,
+            key: key === undefined ? undefined : text(key),
+            value: text(value)
+          }))
         }
-      )
+        const lost: BrokerFault = { kind: 'lost-reply', request: 'EndTxn', rate: 1 }
+        const failed: BrokerFault = { kind: 'error', request: 'EndTxn', rate: 1, error: 'UNKNOWN_SERVER_ERROR' }
+        return {
+          publisher: () => makePublisher(scene, process, { sasl: saslPlain(login.user, login.password) }),
+          seen,
+          fail: when => cluster.inject(when === 'after' ? lost : failed, 1_000_000),
+          reopen: async () => cluster.heal()
+        }
+      }
     )
+  )
 
 const able: LogCapabilities = { bounded: false, gaveUp: true, outOfRange: true, limited: true, partitions: 3 }
 
 const makeLog =
   (aborted: boolean): MakeLog =>
-  async (_t, texts) => {
-    const { cluster, client } = makeCluster()
+  async (t, texts) => {
+    const time = new WorldTime(1000)
+    t.teardown(letTimePass(time))
+    const cluster = new BrokerCluster({ world: time, prng: new Prng(7) })
+    const process = new SimHost(time, 'worker', new Prng(8)).start()
+    const client = (): BrokerClient => new BrokerClient(cluster, process.clock, at)
     cluster.createTopic('texts', { partitions: texts.length })
     const encoder = new TextEncoder()
     const append = (partition: number, list: readonly string[], producerId = -1): Promise<void> => {

@@ -1,0 +1,146 @@
+/**
+ * Exactly-once output to a Kafka topic: one transactional id per slot, records and ledger entry in one transaction. The protocol is
+ * `runtime/kafka-protocol/transaction-machine.ts`; here are its options, its names and its errors.
+ */
+import { CodedError } from '../../kernel/errors.ts'
+import { reached } from '../../kernel/marks.ts'
+import { partitionsOf, topicConfigs } from '../../kafka-protocol/describe-protocol.ts'
+import type { Protocol } from '../../kafka-protocol/protocol.ts'
+import { batchOverheadBytes } from '../../kafka-protocol/record-batch.ts'
+import { SlotTransactions } from '../../kafka-protocol/transaction-machine.ts'
+import type { OutputRecord } from '../../ports/log.ts'
+import type { LedgerEntry, Producer, Publisher, PublishOutcome, SlotName } from '../../ports/publisher.ts'
+import { KafkaClient, type KafkaClientOptions } from './kafka-client.ts'
+import { decodeEntry, encodeEntry, slotKey } from './ledger-records.ts'
+
+export interface KafkaPublisherOptions extends KafkaClientOptions {
+  readonly topic: string
+  /** Compacted, never deleted, at least as many partitions as the job has slots. */
+  readonly ledgerTopic: string
+  /** Slots that share a partition wait for each other's open transactions. Default: the slot's number. */
+  readonly ledgerPartition?: (slot: SlotName, partitions: number) => number
+  /** Default 60,000. Larger: a dead owner's transaction blocks readers for longer. */
+  readonly transactionTimeoutMs?: number
+  /** Default 60,000. Larger: a slot that cannot be initialised is noticed later. */
+  readonly initialiseMs?: number
+}
+
+interface Target {
+  readonly partitions: number
+  readonly ledgerPartitions: number
+  readonly maxBatchBytes: number
+}
+
+/** A batch's own, and a record's beside its key and value. */
+const overheadBytes = batchOverheadBytes + 39
+
+export class KafkaPublisher implements Publisher {
+  private readonly client: KafkaClient
+  private readonly options: Required<Omit<KafkaPublisherOptions, 'sasl' | keyof KafkaClientOptions>>
+  private target: Promise<Target> | undefined
+
+  constructor(options: KafkaPublisherOptions) {
+    this.client = new KafkaClient(options)
+    const { topic, ledgerTopic, transactionTimeoutMs = 60_000, initialiseMs = 60_000 } = options
+    const ledgerPartition = options.ledgerPartition ?? (({ slot }, partitions) => slot % partitions)
+    this.options = { topic, ledgerTopic, ledgerPartition, transactionTimeoutMs, initialiseMs }
+  }
+
+  async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
+    const { partitions, maxBatchBytes } = await this.look()
+    return { partitions, maxRecordBytes: maxBatchBytes - overheadBytes }
+  }
+
+  private async look(): Promise<Target> {
+    const { topic, ledgerTopic, initialiseMs } = this.options
+    const { client } = this
+    this.target ??= (async () => ({
+      partitions: await client.run(now => partitionsOf(client.view, topic, now + initialiseMs)),
+      ledgerPartitions: await client.run(now => partitionsOf(client.view, ledgerTopic, now + initialiseMs)),
+      maxBatchBytes: await client.run(now => maxBatchBytes(topic, now + initialiseMs))
+    }))()
+    try {
+      return await this.target
+    } catch (cause) {
+      this.target = undefined
+      throw unreachable(`topic "${topic}" cannot be described`, cause)
+    }
+  }
+
+  async initialise(slot: SlotName): Promise<Producer> {
+    const target = await this.look()
+    const { ledgerPartition, ...options } = this.options
+    const transactions = new SlotTransactions({
+      ...options,
+      view: this.client.view,
+      transactionalId: slotKey(slot),
+      ledgerPartition: ledgerPartition(slot, target.ledgerPartitions),
+      maxBatchBytes: target.maxBatchBytes
+    })
+    try {
+      await this.client.run(now => transactions.initialise(now))
+    } catch (cause) {
+      reached('kafka: cannot initialise')
+      throw unreachable(`slot ${slotKey(slot)} cannot be initialised`, cause)
+    }
+    return this.producer(slot, target, transactions)
+  }
+
+  private producer(slot: SlotName, target: Target, transactions: SlotTransactions): Producer {
+    const { client } = this
+    return {
+      readLedger: async () => {
+        let value: Uint8Array | undefined
+        try {
+          value = await client.run(now => transactions.readLedger(now))
+        } catch (cause) {
+          throw unreachable(`the ledger of slot ${slotKey(slot)} cannot be read`, cause)
+        }
+        return value === undefined ? undefined : decodeEntry(value)
+      },
+      publish: async (records: readonly OutputRecord[], entry: LedgerEntry): Promise<PublishOutcome> => {
+        const error = this.refusal(records, target)
+        if (error !== undefined) return { kind: 'refused', error }
+        return client.run(now =>
+          transactions.publish(records, { timestamp: -1, key: undefined, value: encodeEntry(entry) }, now)
+        )
+      },
+      close: () => {
+        transactions.close()
+        return Promise.resolve()
+      }
+    }
+  }
+
+  private refusal(records: readonly OutputRecord[], { partitions, maxBatchBytes }: Target): Error | undefined {
+    const { topic } = this.options
+    for (const { partition, key, value } of records) {
+      if (!Number.isInteger(partition) || partition < 0 || partition >= partitions)
+        return new Error(`topic "${topic}" has ${partitions} partitions; a record is for partition ${partition}`)
+      const size = (key?.length ?? 0) + (value?.length ?? 0)
+      const limit = maxBatchBytes - overheadBytes
+      if (size > limit) return new Error(`topic "${topic}" takes ${limit} bytes; a record has ${size}`)
+    }
+    return undefined
+  }
+
+  close(): Promise<void> {
+    this.client.close()
+    return Promise.resolve()
+  }
+}
+
+function* maxBatchBytes(topic: string, deadline: number): Protocol<number> {
+  const name = 'max.message.bytes'
+  const configs = yield* topicConfigs(topic, [name], deadline)
+  const limit = Number(configs.get(name))
+  if (!Number.isSafeInteger(limit) || limit <= overheadBytes)
+    throw new Error(`${name} of "${topic}" is ${configs.get(name)}`)
+  return limit
+}
+
+function unreachable(message: string, cause: unknown): CodedError {
+  return cause instanceof CodedError && cause.code !== 'CORRUPT'
+    ? cause
+    : new CodedError('SINK_UNREACHABLE', message, { cause })
+}
