@@ -20,6 +20,15 @@ export function readInt64(reader: ByteReader): number {
   return n
 }
 
+/** Of a struct that is used again and again, made once. */
+const entriesOf = new WeakMap<Schema, readonly (readonly [name: string, field: Schema])[]>()
+
+function fieldsOf(schema: Schema): readonly (readonly [name: string, field: Schema])[] {
+  let entries = entriesOf.get(schema)
+  if (entries === undefined) entriesOf.set(schema, (entries = Object.entries(schema.fields ?? {})))
+  return entries
+}
+
 const exists = (schema: Schema, version: number): boolean =>
   version >= (schema.from ?? 0) && version <= (schema.until ?? Infinity)
 
@@ -88,7 +97,7 @@ function writeStruct(
   flexible: boolean
 ): void {
   const tags: [tag: number, body: Uint8Array][] = []
-  for (const [name, field] of Object.entries(schema.fields ?? {})) {
+  for (const [name, field] of fieldsOf(schema)) {
     if (!exists(field, version)) continue
     const given = name in value ? value[name] : field.otherwise
     if (field.tag === undefined) writeValue(writer, field, given, version, flexible)
@@ -151,22 +160,24 @@ function readSized(reader: ByteReader, schema: Schema, version: number, flexible
 
 function readStruct(reader: ByteReader, schema: Schema, version: number, flexible: boolean): unknown {
   const value: Record<string, unknown> = {}
-  const tags = new Map<number, [name: string, field: Schema]>()
-  for (const [name, field] of Object.entries(schema.fields ?? {})) {
+  let tags: Map<number, readonly [name: string, field: Schema]> | undefined
+  for (const [name, field] of fieldsOf(schema)) {
     value[name] = field.otherwise
     if (!exists(field, version)) continue
     if (field.tag === undefined) value[name] = readValue(reader, field, version, flexible)
-    else tags.set(field.tag, [name, field])
+    else (tags ??= new Map()).set(field.tag, [name, field])
   }
-  if (flexible) readTags(reader, value, tags, version)
+  if (flexible) readTags(reader, value, tags ?? noTags, version)
   return value
 }
+
+const noTags: ReadonlyMap<number, readonly [name: string, field: Schema]> = new Map()
 
 /** Unknown ones are skipped: a newer broker may say more than we know. */
 function readTags(
   reader: ByteReader,
   value: Record<string, unknown>,
-  tags: ReadonlyMap<number, [name: string, field: Schema]>,
+  tags: ReadonlyMap<number, readonly [name: string, field: Schema]>,
   version: number
 ): void {
   const count = reader.varuint()
@@ -211,7 +222,7 @@ export function decodeReply<N extends ApiName>(name: N, version: number, reader:
   const { reply, flexibleFrom } = apiOf(name)
   const flexible = version >= flexibleFrom
   // The reply to ApiVersions has the old header always: it is read before anything is agreed.
-  if (flexible && name !== 'ApiVersions') readTags(reader, {}, new Map(), version)
+  if (flexible && name !== 'ApiVersions') readTags(reader, {}, noTags, version)
   const value = readValue(reader, reply, version, flexible) as ReplyOf<N>
   reader.expectEnd()
   return value

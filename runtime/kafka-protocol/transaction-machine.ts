@@ -268,14 +268,14 @@ export class SlotTransactions {
           if (how.kind === 'answered') codesOf(how.reply as ReplyOf<'Produce'>, batches, codes)
           else lost = how.error
         }
-        const refusals = [...codes].map(([batch, code]) => ({ batch, refusal: new KafkaRefusal('Produce', code) }))
+        const refusals = [...codes]
+          .filter(([, code]) => code !== 0)
+          .map(([batch, code]) => ({ batch, refusal: new KafkaRefusal('Produce', code) }))
         const fenced = refusals.find(({ refusal }) => refusal.meaning === 'fenced')
         if (fenced !== undefined) throw fenced.refusal
         if (lost !== undefined) throw lost
         const busy = refusals.filter(({ refusal }) => this.version === 2 && isBusy(refusal.code))
-        const bad = refusals.filter(
-          ({ refusal }) => refusal.code !== 0 && !(this.version === 2 && isBusy(refusal.code))
-        )
+        const bad = refusals.filter(({ refusal }) => !(this.version === 2 && isBusy(refusal.code)))
         for (const { batch, refusal } of bad) {
           if (refusal.meaning === 'refused' && batch.topic === this.options.topic) return refusal
           this.options.view.forget(batch.topic, batch.partition)

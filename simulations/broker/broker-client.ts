@@ -60,7 +60,7 @@ export class BrokerClient {
       const reply = await this.call(kind, request)
       const error = errorOf(reply)
       if (error === 'NONE') return reply
-      if (!transient.includes(error) || this.clock.now() + pause > deadline) throw new BrokerRefusal(kind, error)
+      if (!transient.includes(error) || this.clock.elapsed() + pause > deadline) throw new BrokerRefusal(kind, error)
       await this.pause(pause)
     }
   }

@@ -57,7 +57,7 @@ export class BrokerPublisher implements Publisher {
   private async look(): Promise<{ partitions: number; maxRecordBytes: number; ledgerPartitions: number }> {
     const ask = async (): Promise<{ partitions: number; maxRecordBytes: number; ledgerPartitions: number }> => {
       const { topic, ledgerTopic } = this.options
-      const deadline = this.client.clock.now() + this.options.initialiseMs
+      const deadline = this.client.clock.elapsed() + this.options.initialiseMs
       const { configs } = await this.client.settle('DescribeConfigs', { topic }, ({ error }) => error, deadline)
       return {
         partitions: await this.client.partitions(topic),
@@ -79,7 +79,7 @@ export class BrokerPublisher implements Publisher {
     const target = await this.look()
     const transactionalId = slotKey(slot)
     const { clock } = this.client
-    const deadline = clock.now() + this.options.initialiseMs
+    const deadline = clock.elapsed() + this.options.initialiseMs
     const ledger = { topic: this.options.ledgerTopic, partition: slot.slot % target.ledgerPartitions }
     const request = { transactionalId, timeoutMs: this.options.transactionTimeoutMs, producerId: -1, producerEpoch: -1 }
     try {
@@ -131,7 +131,7 @@ class BrokerProducer implements Producer {
   }
 
   async readLedger(): Promise<LedgerEntry | undefined> {
-    const deadline = this.client.clock.now() + this.options.initialiseMs
+    const deadline = this.client.clock.elapsed() + this.options.initialiseMs
     try {
       const start = this.known.next < 0 ? await this.endpoint('earliest', deadline) : this.known.next
       const end = await this.endpoint('latest', deadline)
@@ -146,7 +146,7 @@ class BrokerProducer implements Producer {
         // Nothing new is not the end: a foreign transaction may be open before it.
         if (seen.next === next) {
           reached('publisher: waits for the ledger to become stable')
-          if (this.client.clock.now() > deadline) throw new Error(`nothing decided behind offset ${next} of ${end}`)
+          if (this.client.clock.elapsed() > deadline) throw new Error(`nothing decided behind offset ${next} of ${end}`)
         }
         next = seen.next
       }
@@ -207,7 +207,7 @@ class BrokerProducer implements Producer {
   /** A new epoch, only if nobody has taken over in between. */
   private async renew(): Promise<void> {
     const { transactionalId, identity } = this
-    const deadline = this.client.clock.now() + this.options.initialiseMs
+    const deadline = this.client.clock.elapsed() + this.options.initialiseMs
     const request = { transactionalId, timeoutMs: this.options.transactionTimeoutMs, ...identity }
     const { producerId, producerEpoch } = await this.client.settle(
       'InitProducerId',
@@ -227,7 +227,7 @@ class BrokerProducer implements Producer {
       const { error } = await this.client.call('AddPartitionsToTxn', { transactionalId, ...identity, partitions })
       if (error !== 'NONE') throw new BrokerRefusal('AddPartitionsToTxn', error)
     }
-    const deadline = this.client.clock.now() + this.options.initialiseMs
+    const deadline = this.client.clock.elapsed() + this.options.initialiseMs
     for (let left = batches; left.length > 0;) {
       const { partitions } = await this.client.call('Produce', { transactionalId, version, batches: left })
       const errors = partitions.map(({ error }) => error)
@@ -239,7 +239,7 @@ class BrokerProducer implements Producer {
       if (left.length === 0) return
       // Definitely not written: the markers of the transaction before are still on their way.
       reached('publisher: waits for its own last transaction')
-      if (this.client.clock.now() > deadline) throw new BrokerRefusal('Produce', 'CONCURRENT_TRANSACTIONS')
+      if (this.client.clock.elapsed() > deadline) throw new BrokerRefusal('Produce', 'CONCURRENT_TRANSACTIONS')
       await this.client.pause(10)
     }
   }
@@ -261,7 +261,7 @@ class BrokerProducer implements Producer {
       sizeBytes: records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0) + 20, 61)
     })
     const key = new TextEncoder().encode(this.transactionalId)
-    const ledgerRecord = { timestamp: this.client.clock.now(), key, value: encodeEntry(entry) }
+    const ledgerRecord = { timestamp: this.client.clock.elapsed(), key, value: encodeEntry(entry) }
     return [
       ...[...byPartition].map(([partition, list]) => batch({ topic: this.options.topic, partition }, list)),
       batch(this.ledger, [ledgerRecord])

@@ -25,7 +25,7 @@ export class BrokerReader implements LogReader {
   async start(partition: number, from: 'earliest' | 'latest'): Promise<number> {
     const request = { topic: this.topic, partition, readCommitted: true, at: from }
     const reply = await this.insist(() =>
-      this.client.settle('ListOffsets', request, ({ error }) => error, this.client.clock.now() + 10_000)
+      this.client.settle('ListOffsets', request, ({ error }) => error, this.client.clock.elapsed() + 10_000)
     )
     return reply.offset
   }
@@ -60,9 +60,9 @@ export class BrokerReader implements LogReader {
 
   private async read(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
     const { clock } = this.client
-    const until = clock.now() + waitMs
+    const until = clock.elapsed() + waitMs
     for (let at = position; ;) {
-      const left = Math.max(0, until - clock.now())
+      const left = Math.max(0, until - clock.elapsed())
       const request = { topic: this.topic, partition, offset: at, readCommitted: true, maxBytes, maxWaitMs: left }
       const reply = await this.client.call('Fetch', request, left + 2000).catch(() => undefined)
       if (reply?.error === 'UNKNOWN_TOPIC_OR_PARTITION')
@@ -77,8 +77,8 @@ export class BrokerReader implements LogReader {
         at = next
         if (moved) continue
       } else reached('reader: fetch failed')
-      if (this.closed || clock.now() >= until) return { kind: 'caught-up', next: at }
-      if (reply?.error !== 'NONE') await this.client.pause(Math.min(100, until - clock.now()))
+      if (this.closed || clock.elapsed() >= until) return { kind: 'caught-up', next: at }
+      if (reply?.error !== 'NONE') await this.client.pause(Math.min(100, until - clock.elapsed()))
     }
   }
 

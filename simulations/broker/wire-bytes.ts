@@ -3,6 +3,9 @@
 /** A client has sent something that is no request. */
 export class WireError extends Error {}
 
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
 export class Cursor {
   private readonly view: DataView
   private readonly source: Uint8Array
@@ -72,7 +75,7 @@ export class Cursor {
   }
   string(compact: boolean): string | undefined {
     const found = this.sized(compact ? this.uvarint() - 1 : this.int16())
-    return found === undefined ? undefined : new TextDecoder().decode(found)
+    return found === undefined ? undefined : decoder.decode(found)
   }
   bytes(compact: boolean): Uint8Array | undefined {
     return this.sized(compact ? this.uvarint() - 1 : this.int32())
@@ -98,7 +101,7 @@ export class Cursor {
 }
 
 export class Out {
-  private buffer = new Uint8Array(256)
+  private buffer = new Uint8Array(128)
   private view = new DataView(this.buffer.buffer)
   size = 0
 
@@ -159,7 +162,7 @@ export class Out {
   }
   string(compact: boolean, text: string | undefined): this {
     if (text === undefined) return compact ? this.uvarint(0) : this.int16(-1)
-    const bytes = new TextEncoder().encode(text)
+    const bytes = encoder.encode(text)
     return (compact ? this.uvarint(bytes.length + 1) : this.int16(bytes.length)).raw(bytes)
   }
   bytes(compact: boolean, bytes: Uint8Array): this {

@@ -25,7 +25,7 @@ export class KafkaClient {
 
   constructor(options: KafkaClientOptions) {
     this.options = options
-    this.time = steady(options.clock)
+    this.time = () => options.clock.elapsed()
   }
 
   /** Runs to the end; rejects with what the protocol throws. */
@@ -172,17 +172,5 @@ class Connection {
       this.perform()
     }
     this.alarm = { at: deadline, cancel: this.clock.after(Math.max(1, deadline - this.time()), ring) }
-  }
-}
-
-/** Time that never goes back, whatever the wall clock does: one that is set back would hold deadlines off for as long. */
-function steady(clock: Clock): () => number {
-  let last = clock.now()
-  let ahead = 0
-  return () => {
-    const now = clock.now() + ahead
-    if (now < last) ahead += last - now
-    last = Math.max(last, now)
-    return last
   }
 }
