@@ -142,21 +142,21 @@ export const atlas = {
     what: 'nothing passes between two machines, in one direction or both',
     numbers: ['F11', 'F15'],
     perMinute: [0.5, 6],
-    forMs: [50, 40_000]
+    forMs: [300, 40_000]
   },
   isolate: {
     ...usual,
     what: 'one machine is cut off from all others; several at once and healed in any order is the swizzle',
     numbers: ['F11', 'F12'],
     perMinute: [0.5, 4],
-    forMs: [50, 40_000]
+    forMs: [200, 40_000]
   },
   stall: {
     ...usual,
     what: 'bytes on data connections are held, then flushed',
     numbers: ['F13', 'F15', 'F55'],
     perMinute: [0.5, 6],
-    forMs: [50, 20_000]
+    forMs: [300, 20_000]
   },
   break: {
     ...usual,
@@ -170,7 +170,7 @@ export const atlas = {
     what: 'one direction between two machines is slow',
     numbers: ['F10', 'F62'],
     perMinute: [0.5, 4],
-    forMs: [500, 20_000]
+    forMs: [1_000, 20_000]
   },
   'corrupt-bytes': {
     ...usual,
@@ -179,35 +179,35 @@ export const atlas = {
     survives: [...all, 'S11'],
     chance: 0.25,
     perMinute: [0.3, 2],
-    forMs: [100, 5_000]
+    forMs: [1_000, 8_000]
   },
   'bus-loss': {
     ...usual,
     what: 'control messages are lost',
     numbers: ['F10', 'F16', 'F51'],
     perMinute: [0.5, 4],
-    forMs: [500, 30_000]
+    forMs: [1_000, 30_000]
   },
   'bus-duplication': {
     ...usual,
     what: 'control messages come twice, the second time late',
     numbers: ['F10', 'F51'],
     perMinute: [0.5, 4],
-    forMs: [500, 30_000]
+    forMs: [1_000, 30_000]
   },
   'bus-reorder': {
     ...usual,
     what: 'control messages overtake each other',
     numbers: ['F10', 'F51'],
     perMinute: [0.5, 4],
-    forMs: [500, 30_000]
+    forMs: [1_000, 30_000]
   },
   'bus-lost-reply': {
     ...usual,
     what: 'a lease is written and the answer is lost',
     numbers: ['F14', 'F36'],
     perMinute: [0.5, 4],
-    forMs: [500, 30_000]
+    forMs: [2_000, 30_000]
   },
   'bus-cut': {
     ...usual,
@@ -236,14 +236,14 @@ export const atlas = {
     what: 'leases vanish too early or too late',
     numbers: ['F39'],
     perMinute: [0.3, 2],
-    forMs: [2_000, 60_000]
+    forMs: [5_000, 60_000]
   },
   'lease-stale': {
     ...usual,
     what: 'reads of a lease tell of the past',
     numbers: ['F35'],
     perMinute: [0.3, 2],
-    forMs: [2_000, 60_000]
+    forMs: [3_000, 60_000]
   },
   'lease-lies': {
     ...usual,
@@ -258,7 +258,7 @@ export const atlas = {
     what: 'operations of checkpoint storage fail and did nothing',
     numbers: ['F47'],
     perMinute: [0.5, 4],
-    forMs: [100, 10_000]
+    forMs: [200, 10_000]
   },
   'storage-unreachable': {
     ...usual,
@@ -272,14 +272,14 @@ export const atlas = {
     what: 'a create or removal is told to have failed and happens, at once or much later',
     numbers: ['F14', 'F15', 'F47', 'F53'],
     perMinute: [0.5, 4],
-    forMs: [200, 20_000]
+    forMs: [1_000, 20_000]
   },
   'storage-stale-list': {
     ...usual,
     what: 'listings lack the newest objects or name removed ones',
     numbers: ['F47', 'F48'],
     perMinute: [0.5, 4],
-    forMs: [500, 30_000]
+    forMs: [1_000, 30_000]
   },
   'storage-full': {
     ...usual,
@@ -307,21 +307,21 @@ export const atlas = {
     what: 'the log does what it was asked and the answer is lost, or says that it failed',
     numbers: ['F14', 'F18', 'F25'],
     perMinute: [0.5, 5],
-    forMs: [200, 15_000]
+    forMs: [1_000, 15_000]
   },
   'broker-late-request': {
     ...usual,
     what: 'a request to the log is carried out after its client gave up',
     numbers: ['F15', 'F23'],
     perMinute: [0.5, 4],
-    forMs: [200, 15_000]
+    forMs: [1_000, 15_000]
   },
   'broker-refusal': {
     ...usual,
     what: 'the log refuses what it would usually do',
     numbers: ['F25', 'F27', 'F33'],
     perMinute: [0.5, 4],
-    forMs: [200, 10_000]
+    forMs: [500, 10_000]
   },
   'slow-broker': {
     ...usual,

@@ -24,6 +24,10 @@ export class Connection {
     return (a === one && b === other) || (a === other && b === one)
   }
 
+  touches(host: string): boolean {
+    return this.ends.some(end => end.process.host.name === host)
+  }
+
   break(mode: BreakMode, told: string): void {
     for (const end of this.ends) {
       end.sever()

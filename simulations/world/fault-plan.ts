@@ -106,14 +106,17 @@ function ofKind(kind: FaultKind, own: Prng, options: FaultPlanOptions): Fault[] 
   const meanMs = 60_000 / (between(own, perMinute) * intensity)
   const found: Fault[] = []
   const joining = [...(options.joiners ?? [])]
-  let atMs = startMs
+  // Once at least, however short the run: else rare classes would hardly ever meet.
+  const onceMs = startMs + own.next() * (healAtMs - startMs)
+  let nextMs = startMs
   while (found.length < mostPerKind) {
-    atMs += -Math.log(1 - own.next()) * meanMs
+    if (found.length > 0) nextMs += -Math.log(1 - own.next()) * meanMs
+    const atMs = found.length === 0 ? onceMs : nextMs
     // Each fault has a stream of its own, so that a change to what one draws leaves the others where they are.
     const each = own.fork(String(found.length))
     const lastsMs = Math.min(forMs[1] === 0 ? 0 : between(each, forMs), healAtMs - atMs)
     if (lastsMs < 0 || atMs >= healAtMs) break
-    let detail = draws[kind](each, options)
+    let detail: object = draws[kind](each, options)
     if (kind === 'join') {
       const host = joining.shift()
       if (host === undefined) break
@@ -127,15 +130,16 @@ function ofKind(kind: FaultKind, own: Prng, options: FaultPlanOptions): Fault[] 
 type Detail<K extends FaultKind> = K extends FaultKind ? Omit<FaultOf<K>, 'kind' | 'atMs' | 'forMs'> : never
 type Draw<K extends FaultKind> = (random: Prng, options: FaultPlanOptions) => Detail<K>
 
-const hostsOf = ({ hosts, joiners = [] }: FaultPlanOptions): readonly string[] => [...hosts, ...joiners]
-const host = (random: Prng, options: FaultPlanOptions): { host: string } => ({ host: pick(random, hostsOf(options)) })
-function road(random: Prng, options: FaultPlanOptions): { from: string; to: string } {
-  const hosts = hostsOf(options)
-  const from = random.int(hosts.length)
-  const to = (from + 1 + random.int(hosts.length - 1)) % hosts.length
-  return { from: hosts[from] as string, to: hosts[to] as string }
+/** Now and then one that may not have joined yet. */
+function someHost(random: Prng, { hosts, joiners = [] }: FaultPlanOptions): string {
+  return pick(random, joiners.length > 0 && random.int(5) === 0 ? joiners : hosts)
 }
-const rate = (random: Prng, most: number): { rate: number } => ({ rate: round(between(random, [most / 20, most])) })
+const host = (random: Prng, options: FaultPlanOptions): { host: string } => ({ host: someHost(random, options) })
+function road(random: Prng, options: FaultPlanOptions): { from: string; to: string } {
+  const from = someHost(random, options)
+  return { from, to: pick(random, options.hosts.length > 1 ? options.hosts.filter(name => name !== from) : [from]) }
+}
+const rate = (random: Prng, most: number): { rate: number } => ({ rate: round(between(random, [most / 8, most])) })
 const nothing = (): Record<never, never> => ({})
 function partition(random: Prng, { topics = [] }: FaultPlanOptions): { topic: string; partition: number } {
   const topic = pick(random, topics)
@@ -174,7 +178,7 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
     mode: pick(random, ['both', 'both', 'first', 'half-open'] as const)
   }),
   'slow-link': (random, options) => ({ ...road(random, options), factor: round(between(random, [3, 300])) }),
-  'corrupt-bytes': (random, options) => ({ ...road(random, options), ...rate(random, 0.1) }),
+  'corrupt-bytes': (random, options) => ({ ...road(random, options), ...rate(random, 0.5) }),
   'bus-loss': random => rate(random, 0.3),
   'bus-duplication': random => rate(random, 0.5),
   'bus-reorder': random => ({ ...rate(random, 0.5), byMs: Math.round(between(random, [10, 5_000])) }),
@@ -185,9 +189,9 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
   }),
   'bus-outage': random => ({ wiped: random.int(3) === 0 }),
   'bus-wipe': nothing,
-  'lease-expiry': random => ({ early: rate(random, 0.3).rate, late: rate(random, 0.5).rate }),
+  'lease-expiry': random => ({ early: rate(random, 0.6).rate, late: rate(random, 0.5).rate }),
   'lease-stale': random => rate(random, 0.5),
-  'lease-lies': random => ({ lie: round(between(random, [0.02, 0.5])), doubleAccept: rate(random, 0.5).rate }),
+  'lease-lies': random => ({ lie: round(between(random, [0.1, 0.7])), doubleAccept: rate(random, 0.5).rate }),
   'storage-refuse': (random, { hosts }) => ({
     ...rate(random, 0.6),
     ...(random.int(2) === 0 ? {} : { host: pick(random, hosts) })

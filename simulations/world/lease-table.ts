@@ -11,7 +11,7 @@ export interface LeaseFaults {
   readonly staleRead?: number
   /** A conditional write that should conflict is taken all the same: two winners. */
   readonly doubleAccept?: number
-  /** Says that it was written, or that the reader's own value stands, whatever is true: the adversarial lease (S7). */
+  /** Says that it was written, that the reader's own value stands, or that nobody's does: the adversarial lease (S7). */
   readonly lie?: number
   /** A lease vanishes after a part of its time. */
   readonly earlyExpiry?: number
@@ -50,8 +50,9 @@ export class LeaseTable {
   get(key: string, who: string): LeaseRead {
     const truth = this.peek(key)
     const wish = this.wishes.get(`${who} ${key}`)
-    if (wish !== undefined && this.strikes('lie'))
-      return { value: wish.slice(), revision: truth?.revision ?? this.revision }
+    // His own, if it is known what that would be; else free to take.
+    if (this.strikes('lie'))
+      return wish === undefined ? undefined : { value: wish.slice(), revision: truth?.revision ?? this.revision }
     const past = this.past.get(key) ?? []
     if (past.length > 0 && this.strikes('staleRead')) return copied(past[this.chances.of('staleRead').int(past.length)])
     return copied(truth)

@@ -161,15 +161,13 @@ export class SimNetwork {
     return () => void link.corruptions.delete(corruption)
   }
 
-  /** Breaks the open connections between two machines. Returns how many there were. */
+  /** Breaks the open connections between two machines, or all of the first where there are none. Returns how many there were. */
   breakConnections(first: string, second: string, mode: BreakMode): number {
-    let count = 0
-    for (const connection of [...this.connections]) {
-      if (!connection.joins(first, second)) continue
-      connection.break(mode, first)
-      count++
-    }
-    return count
+    const open = [...this.connections]
+    let broken = open.filter(connection => connection.joins(first, second))
+    if (broken.length === 0) broken = open.filter(connection => connection.touches(first))
+    for (const connection of broken) connection.break(mode, first)
+    return broken.length
   }
 
   /** Time that so many bytes take on a link, drawn. */
