@@ -1,0 +1,508 @@
+/**
+ * Mistakes that a good engineer could make, as changes to the text of the build. Whatever the find text is, it must stand there exactly
+ * once (white space counts as one blank), so that a change of the code cannot quietly disarm one of these.
+ */
+export interface Mistake {
+  readonly name: string
+  /** File of the build, what stands there, what stands there instead. */
+  readonly changes: readonly (readonly [file: string, find: string, replace: string])[]
+  /** No mistake at all: nothing may be found. */
+  readonly harmless?: true
+}
+
+const aligner = 'checkpoint/aligner.js'
+const broker = 'simulations/broker/broker-publisher.js'
+const clusterLeader = 'runtime/core/cluster-leader.js'
+const clusterWorker = 'runtime/shell/cluster-worker.js'
+const connections = 'runtime/shell/connections.js'
+const coordinator = 'checkpoint/coordinator.js'
+const decisions = 'checkpoint/decision-log.js'
+const entry = 'runtime/core/entry.js'
+const exchange = 'runtime/core/exchange.js'
+const follower = 'runtime/core/follower.js'
+const generation = 'runtime/shell/generation.js'
+const handlers = 'runtime/core/handler-runner.js'
+const leadership = 'runtime/shell/leadership.js'
+const messages = 'runtime/core/recorded-messages.js'
+const keyed = 'runtime/core/keyed-task.js'
+const outputs = 'runtime/core/task-outputs.js'
+const retention = 'checkpoint/retention.js'
+const session = 'actors/window-session.js'
+const slots = 'runtime/core/slot-machine.js'
+const source = 'runtime/core/source-task.js'
+const state = 'runtime/core/task-state.js'
+const taskFiles = 'runtime/shell/task-files.js'
+const worker = 'runtime/core/worker.js'
+const writer = 'runtime/shell/checkpoint-writer.js'
+
+export const mistakes: readonly Mistake[] = [
+  // barriers and snapshots
+  {
+    name: 'no alignment: the snapshot is taken at the first barrier, and nothing recorded',
+    changes: [
+      [
+        aligner,
+        "return this.align() === undefined ? 'held' : 'aligned';",
+        "{ const first = !this.begun; this.begun = true; if (this.delivered.every((d, i) => d || this.closed[i])) { this.begun = false; this.reset(); } return first ? 'aligned' : 'obsolete'; }"
+      ]
+    ]
+  },
+  {
+    name: 'a channel is read on after its barrier while others are waited for',
+    changes: [[aligner, 'return !this.sealed && this.delivered[channel] === true;', 'return false;']]
+  },
+  {
+    name: 'the barrier overtakes the data of an open batch',
+    changes: [
+      [
+        exchange,
+        'this.closeBatch(); this.frames.push(encodeElement(this.name, this.sequence++, element));',
+        'this.frames.push(encodeElement(this.name, this.sequence++, element));'
+      ]
+    ]
+  },
+  {
+    name: 'recorded channel state is dropped at recovery',
+    changes: [[messages, 'this.restored.push({ sequence, message });', '']]
+  },
+  {
+    name: 'recorded channel state is replayed again at every recovery',
+    changes: [
+      [messages, 'for (const { keyGroup, sequence } of this.stored)', 'for (const { keyGroup, sequence } of [])']
+    ]
+  },
+  {
+    name: 'messages that come after the barrier are recorded too',
+    changes: [
+      [
+        aligner,
+        'return this.sealed && this.delivered[channel] === false && this.closed[channel] === false;',
+        'return this.sealed && this.closed[channel] === false;'
+      ]
+    ]
+  },
+  {
+    name: 'an actor that is touched between barrier and encoding is stored as it is then',
+    changes: [
+      [
+        state,
+        'if (sealed !== undefined && entry.dirtySequence === sealed.sequence && entry.encodedSequence !== sealed.sequence)',
+        'if (false)'
+      ]
+    ]
+  },
+  {
+    name: 'the changes of an abandoned epoch are forgotten',
+    changes: [
+      [
+        state,
+        'for (const entry of sealed.entries) { if (entry.dirtySequence === this.sequence)',
+        'for (const entry of []) { if (entry.dirtySequence === this.sequence)'
+      ]
+    ]
+  },
+  {
+    name: 'the outputs of an abandoned epoch are forgotten',
+    changes: [[keyed, 'this.settings.outputs.unseal(this.sealed.outbox);', '{}']]
+  },
+  {
+    name: 'a delta is acknowledged before it is stored',
+    changes: [
+      [
+        taskFiles,
+        "if ((await settings.storage.create(name, bytes)) === 'exists')",
+        'settings.storage.create(name, bytes).catch(() => undefined); if (false)'
+      ]
+    ]
+  },
+  {
+    name: 'an actor leaves memory before the store has it',
+    changes: [[state, 'if (entry.dirtySequence > this.appliedSequence || entry.busy', 'if (entry.busy']]
+  },
+  {
+    name: 'a late acknowledgement counts for the epoch in flight',
+    changes: [
+      [
+        coordinator,
+        "if (state === undefined || state.epoch !== epoch) return 'discarded';",
+        "if (state === undefined) return 'discarded';"
+      ],
+      [writer, 'assert(each.epoch === epoch,', 'assert(true,']
+    ]
+  },
+  // restoring
+  { name: 'timers are not restored', changes: [[entry, 'queue.arm(entry, name, reader.f64());', 'reader.f64();']] },
+  {
+    name: 'offsets are one too far',
+    changes: [
+      [
+        source,
+        'position: partition.position,',
+        'position: partition.position + (partition.batch === undefined ? 0 : 1),'
+      ]
+    ]
+  },
+  {
+    name: 'the position of a source is taken when the snapshot is written, not at the barrier',
+    changes: [
+      [
+        source,
+        'const { positions, finished } = this.sealed;',
+        'const { finished } = this.sealed; const positions = this.progress();'
+      ]
+    ]
+  },
+  {
+    name: 'watermarks are not restored',
+    changes: [
+      [generation, 'task.restoreProgress(bySlot);', '{}'],
+      [source, 'watermark: progress.watermark ?? -Infinity', 'watermark: -Infinity']
+    ]
+  },
+  {
+    name: 'the next generation begins from the checkpoint before the newest',
+    changes: [
+      [
+        decisions,
+        "return this.entries.findLast(entry => entry.kind === 'completed');",
+        "return this.entries.filter(entry => entry.kind === 'completed').slice(-2)[0];"
+      ]
+    ]
+  },
+  {
+    name: 'a generation begins though the decision of an epoch is under way',
+    changes: [
+      [leadership, 'await this.completing;', ''],
+      [decisions, "assert(!this.appending, 'two appends to one decision log at once');", '']
+    ]
+  },
+  {
+    name: 'rescale forgets the outboxes of slots that others had',
+    changes: [
+      [
+        generation,
+        'outboxes: manifest?.outboxes ?? [] }',
+        'outboxes: (manifest?.outboxes ?? []).filter(ref => assignment.tasks[ref.task] === settings.worker) }'
+      ]
+    ]
+  },
+  {
+    name: 'only the actors of the first task are restored after a rescale',
+    changes: [
+      [
+        generation,
+        'const task = taskOfKeyGroup(keyGroup, slots);',
+        'const task = keyGroup % worker.assignment.tasks.length;'
+      ]
+    ]
+  },
+  // the decision log, leaders and followers
+  {
+    name: 'the decision log is written without asking whether the place is free',
+    changes: [[decisions, "=== 'created') break;", '!== undefined) break;']]
+  },
+  {
+    name: 'a decision whose outcome is unknown is taken to have failed',
+    changes: [
+      [
+        leadership,
+        'await writer.decide(head); this.head = head;',
+        "try { await writer.decide(head); } catch { this.command({ kind: 'checkpoint', command: { kind: 'given-up', epoch } }); return; } this.head = head;"
+      ],
+      [decisions, 'if (caller.given() || !(error instanceof CodedError)', 'if (true || !(error instanceof CodedError)'],
+      [coordinator, "if (failureTable[reason] === 'repeat' || state.step === 'deciding') return undefined;", ''],
+      [
+        'runtime/core/checkpoint-leader.js',
+        "case 'decided':",
+        "case 'given-up': this.abandon(this.coordinator.failed(command.epoch, 'manifest', 'unknown'), actions); break; case 'decided':"
+      ]
+    ]
+  },
+  {
+    name: 'workers hear of a checkpoint before its decision stands',
+    changes: [[leadership, 'await writer.decide(head);', 'writer.decide(head).catch(() => undefined);']]
+  },
+  {
+    name: 'a worker enters a generation that is not the newest in the log',
+    changes: [
+      [clusterWorker, 'if (begins?.generation !== number)', 'if (begins === undefined)'],
+      [
+        clusterWorker,
+        'const begins = log.begun;',
+        "const begins = log.entries.findLast(entry => entry.kind === 'begins' && entry.generation <= number);"
+      ]
+    ]
+  },
+  {
+    name: 'late and repeated directives are obeyed',
+    changes: [
+      [
+        follower,
+        'if (directive.term < this.term || (directive.term === this.term && directive.sequence <= this.sequence)) {',
+        'if (false) {'
+      ]
+    ]
+  },
+  {
+    name: 'frames of an older generation are accepted',
+    changes: [
+      [connections, 'if (generation < current) {', 'if (false) {'],
+      [
+        connections,
+        'if (generation === current && this.entered !== undefined)',
+        'if (generation <= current && this.entered !== undefined)'
+      ],
+      [clusterWorker, 'const old = this.drop(); this.connections.leave();', 'const old = this.drop();']
+    ]
+  },
+  {
+    name: 'a gap in a channel is not noticed, and a frame is lost now and then',
+    changes: [
+      [exchange, 'if (sequence !== this.expected) {', 'if (false) {'],
+      [exchange, 'this.frames.push(frame);', 'if (frame.length % 97 !== 0) this.frames.push(frame);']
+    ]
+  },
+  {
+    name: "another machine's clock is compared with ours",
+    changes: [
+      [clusterWorker, 'sequence: ++this.sequence,', 'sequence: ++this.sequence, wallMs: ports.clock.now(),'],
+      [
+        clusterLeader,
+        'this.members.set(report.worker, { report, heardAt: now });',
+        'this.members.set(report.worker, { report, heardAt: report.wallMs });'
+      ],
+      [leadership, 'this.leader.step(command, clock.elapsed())', 'this.leader.step(command, clock.now())'],
+      [leadership, 'const now = clock.elapsed();', 'const now = clock.now();']
+    ]
+  },
+  {
+    name: 'the number of an epoch is used again after it was abandoned',
+    changes: [
+      [
+        coordinator,
+        'this.state = undefined; this.failures++;',
+        'this.state = undefined; this.epoch--; this.failures++;'
+      ],
+      [
+        worker,
+        'if (epoch <= this.triggered) return;',
+        'if (epoch <= this.triggered && this.inFlight !== undefined) return;'
+      ]
+    ]
+  },
+  // publishing
+  {
+    name: 'the ledger entry is written in a transaction of its own',
+    changes: [
+      [
+        broker,
+        'await this.write(records, entry); await this.end(true);',
+        'if (records.length > 0) { this.alone = true; await this.write(records, entry); this.alone = false; await this.end(true); if (this.options.transactionVersion === 1) await this.renew(); } await this.write([], entry); await this.end(true);'
+      ],
+      [
+        broker,
+        'batch(this.ledger, [ledgerRecord])',
+        '...(this.alone === true ? [] : [batch(this.ledger, [ledgerRecord])])'
+      ]
+    ]
+  },
+  {
+    name: 'the ledger is read before the older owner is fenced',
+    changes: [
+      [
+        slots,
+        "this.state = 'initialising'; return { kind: 'initialise', slot: this };",
+        "this.state = 'initialising'; return { kind: 'initialise', slot: this, before: true };"
+      ],
+      [
+        'runtime/shell/worker-shell.js',
+        'this.producers.set(action.slot, await publisher.initialise(action.slot.name));',
+        'const first = await publisher.peekLedger(action.slot.name); const producer = await publisher.initialise(action.slot.name); const { readLedger } = producer; producer.readLedger = () => Promise.resolve(first); this.producers.set(action.slot, producer);'
+      ],
+      [
+        'simulations/cluster/sim-cluster.js',
+        'describe: () => publisher.describe(),',
+        'describe: () => publisher.describe(), peekLedger: slot => publisher.peekLedger(slot),'
+      ],
+      [
+        broker,
+        'async initialise(slot) {',
+        'async peekLedger(slot) { const target = await this.look(); const ledger = { topic: this.options.ledgerTopic, partition: slot.slot % target.ledgerPartitions }; return new BrokerProducer(this.client, this.options, target, ledger, slotKey(slot), {}).readLedger(); } async initialise(slot) {'
+      ]
+    ]
+  },
+  {
+    name: 'the ledger is read without waiting for what is undecided',
+    changes: [[broker, 'offset: next, readCommitted: true,', 'offset: next, readCommitted: false,']]
+  },
+  {
+    name: 'nothing new in the ledger is taken for its end',
+    changes: [
+      [
+        broker,
+        'if (this.client.clock.elapsed() > deadline) throw new Error(`nothing decided behind offset ${next} of ${end}`);',
+        'break;'
+      ]
+    ]
+  },
+  {
+    name: 'each generation publishes under a transactional id of its own',
+    changes: [
+      [
+        broker,
+        'const request = { transactionalId, timeoutMs: this.options.transactionTimeoutMs, producerId: -1, producerEpoch: -1 };',
+        'const own = `${transactionalId}.${(globalThis.ids = (globalThis.ids ?? 0) + 1)}`; const request = { transactionalId: own, timeoutMs: this.options.transactionTimeoutMs, producerId: -1, producerEpoch: -1 };'
+      ],
+      [
+        broker,
+        'return new BrokerProducer(this.client, this.options, target, ledger, transactionalId, identity);',
+        'const made = new BrokerProducer(this.client, this.options, target, ledger, own, identity); made.ledgerKey = transactionalId; return made;'
+      ],
+      [
+        broker,
+        'new TextDecoder().decode(key) === this.transactionalId)',
+        'new TextDecoder().decode(key) === this.ledgerKey)'
+      ],
+      [
+        broker,
+        'const key = new TextEncoder().encode(this.transactionalId);',
+        'const key = new TextEncoder().encode(this.ledgerKey);'
+      ]
+    ]
+  },
+  {
+    name: 'an unknown outcome is taken for a failure: the chunk is published again without a look at the ledger',
+    changes: [
+      [
+        slots,
+        "this.state = 'reading'; return { kind: 'read-ledger', slot: this };",
+        "if (this.ledger !== undefined) { this.state = 'ready'; return this.next(); } this.state = 'reading'; return { kind: 'read-ledger', slot: this };"
+      ]
+    ]
+  },
+  {
+    name: 'an unknown outcome is taken for success',
+    changes: [
+      [slots, "reached('slot: an unknown outcome');", 'this.ledger = entry;'],
+      [
+        slots,
+        "this.state = 'reading'; return { kind: 'read-ledger', slot: this };",
+        "if (this.ledger !== undefined) { this.state = 'ready'; return this.next(); } this.state = 'reading'; return { kind: 'read-ledger', slot: this };"
+      ]
+    ]
+  },
+  {
+    name: 'the end of a transaction is asked for again on the same producer',
+    changes: [
+      [
+        broker,
+        "const reply = await this.client.call('EndTxn', { transactionalId, ...identity, version, commit });",
+        "const reply = await this.client.call('EndTxn', { transactionalId, ...identity, version, commit }).catch(() => this.client.call('EndTxn', { transactionalId, ...identity, version, commit })).catch(() => ({ error: 'NONE', ...identity }));"
+      ],
+      [broker, 'if (this.used && this.options.transactionVersion === 1)', 'if (false)']
+    ]
+  },
+  {
+    name: 'an outbox is forgotten once its epoch is decided',
+    changes: [[writer, '.filter(ref => !isPublished(ref, ledgers))', '.filter(() => false)']]
+  },
+  {
+    name: 'a slot whose ledger is not read yet counts as recovered',
+    changes: [
+      [worker, 'recovered: slots.every(slot => slot.recovered),', 'recovered: true,'],
+      [writer, '.filter(ref => !isPublished(ref, ledgers))', '.filter(ref => !isPublished(ref, ledgers))']
+    ]
+  },
+  {
+    name: 'the last record of each chunk is left out',
+    changes: [
+      [
+        slots,
+        'while (this.queue[0] !== undefined && this.isPublished(this.queue[0]))',
+        'while (this.queue[0] !== undefined && (this.isPublished(this.queue[0]) || (this.queue[0].chunk > 0 && this.queue[0].last)))'
+      ],
+      ['checkpoint/outbox-file.js', 'const chunkLimitBytes = 1024 * 1024;', 'const chunkLimitBytes = 1024;']
+    ]
+  },
+  // retention
+  {
+    name: 'retention is one too eager',
+    changes: [
+      [
+        writer,
+        'const newest = this.retained.slice(0, retainedCheckpoints); const gone = this.retained.slice(retainedCheckpoints)',
+        'const newest = this.retained.slice(0, retainedCheckpoints - 1); const gone = this.retained.slice(retainedCheckpoints - 1)'
+      ]
+    ]
+  },
+  {
+    name: 'collection takes files of an epoch that is not decided yet',
+    changes: [[retention, '(epochOf(name) ?? 0) <= head', 'true']]
+  },
+  {
+    name: 'a merged file is named after the epochs that it holds, so another leader takes it for an orphan',
+    changes: [
+      [writer, 'objectNames.base(undecided, stage.name, nonce())', 'objectNames.base(epoch, stage.name, nonce())']
+    ]
+  },
+  {
+    name: 'what an older checkpoint alone named is never deleted',
+    changes: [[writer, 'this.doom(gone.map(each => each.name));', '']]
+  },
+  // handlers and windows
+  {
+    name: 'a handler that throws keeps its emissions',
+    changes: [
+      [
+        handlers,
+        'context.discard(); this.settings.outputs.staged = undefined;',
+        'if (context.staged !== undefined) this.settings.outputs.release(context.staged); context.discard(); this.settings.outputs.staged = undefined;'
+      ]
+    ]
+  },
+  {
+    name: 'a handler that throws keeps its changes',
+    changes: [[handlers, 'this.undo(entry, undo); if (this.checks', 'if (this.checks']]
+  },
+  {
+    name: 'merged sessions lose the timer of the later one',
+    changes: [
+      [
+        session,
+        'into.end = Math.max(into.end, end);',
+        'into.end = to > from + 1 ? into.end : Math.max(into.end, end);'
+      ],
+      [session, 'into.end = other.end;', '']
+    ]
+  },
+  {
+    name: 'the outputs of an abandoned epoch come after those of the next',
+    changes: [[outputs, 'sealed.absorb(this.outbox); this.outbox = sealed;', 'this.outbox.absorb(sealed);']]
+  },
+  // not mistakes
+  {
+    name: 'smaller batches between workers',
+    changes: [[exchange, 'const batchBytes = 32 * 1024;', 'const batchBytes = 512;']],
+    harmless: true
+  },
+  {
+    name: 'credit is returned at once',
+    changes: [[exchange, 'const creditBytes = windowBytes / 8;', 'const creditBytes = 1;']],
+    harmless: true
+  },
+  {
+    name: 'files are merged four at a time',
+    changes: [['checkpoint/compaction.js', 'const tierWidth = 8;', 'const tierWidth = 4;']],
+    harmless: true
+  },
+  {
+    name: 'fewer events between two turns of the event loop',
+    changes: [['runtime/shell/worker-shell.js', 'const sliceEvents = 1024;', 'const sliceEvents = 7;']],
+    harmless: true
+  },
+  {
+    name: 'slower reconnection of workers',
+    changes: [[connections, 'const retryMs = 200;', 'const retryMs = 700;']],
+    harmless: true
+  }
+]
