@@ -13,6 +13,8 @@ export interface WorkloadOptions {
   readonly sleep: Sleep
   /** Source records, about; each makes two or three events. Default 500. */
   readonly records?: number
+  /** More records are made until actors have at least so many events to handle. Default 0. */
+  readonly events?: number
   /** A small graph, for many runs a second. Default: one in two. */
   readonly small?: boolean
   /** Sends may go in cycles. Default false. */
@@ -41,16 +43,17 @@ export function makeWorkload(seed: string | number, options: WorkloadOptions): W
   const features = {
     small: options.small ?? draw(0.5),
     cycles: options.cycles ?? false,
-    // An edge that closes a loop does not hold back the watermark: behind a loop an event may come late, or not.
-    windows: options.windows ?? (draw(0.7) && options.cycles !== true),
+    windows: options.windows ?? draw(0.7),
     sleeps: options.sleeps ?? draw(0.5),
     alarms: options.alarms ?? draw(0.5)
   }
   const shape = randomShape(random.fork('shape'), 'workload', features)
   const inputs = randomInputs(random.fork('inputs'), shape, {
     records: options.records ?? 500,
+    events: options.events ?? 0,
     keys: [1, 3, 10, 40][random.int(4)] as number,
     skew: 1 + random.int(3),
+    odd: draw(0.25),
     malformed: draw(0.5) ? 1 : 0,
     throws: draw(0.5) ? 8 : 0,
     repeats: 30

@@ -256,6 +256,14 @@ export class Model {
         state.kept += state.map.get(op.name) ?? 0
         state.map.delete(op.name)
         return
+      case 'close': {
+        let w = state.kept
+        for (const name of op.entries) w += state.map.get(name) ?? 0
+        for (const armed of state.pending.values()) w += armed.program.w
+        this.states[shape.index]?.delete(key)
+        this.leave(shape.main, out({ id, key, owner: '', w, v: op.v, ops: [] }, state.emitted++, ''), time)
+        return
+      }
       case 'sleep':
       case 'throw':
         return

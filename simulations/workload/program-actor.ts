@@ -135,6 +135,14 @@ abstract class ProgramActor extends Actor {
       case 'take':
         this.kept += this.take(op.name)
         return
+      case 'close': {
+        let w = this.kept
+        for (const name of op.entries) w += this.take(name)
+        for (const armed of pending.values()) w += armed.program.w
+        ctx.emit(this.item({ id, key: ctx.key, owner: '', w, v: op.v, ops: [] }, '', this.emitted++, ctx))
+        ctx.forget()
+        return
+      }
       case 'throw':
         throw new Error(thrown)
     }

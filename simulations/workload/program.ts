@@ -23,6 +23,8 @@ export type Op =
   | { readonly op: 'put'; readonly name: string; readonly w: number }
   /** Takes an entry's weight out again; only its owner does. */
   | { readonly op: 'take'; readonly name: string }
+  /** Emits all that the key holds and forgets it. Only keys that one program made for itself do so; `entries` are its map's. */
+  | { readonly op: 'close'; readonly v: number; readonly entries: readonly string[] }
   | { readonly op: 'sleep'; readonly ms: number }
   | { readonly op: 'throw' }
 
