@@ -8,28 +8,25 @@
  *                        what channels of loops bring before their barrier n is recorded besides
  *
  * Invariants
- * 1. A channel that has delivered barrier n is not read until all that belong to no loop have (aligned).
+ * 1. What `TaskInputs` says of reading and sealing.
  * 2. A watermark or barrier is handled only when no handler is in flight, and passed on only when all that it set off has
  *    ended, so nothing overtakes an earlier event.
  * 3. What is not in memory is read before the first event of a batch that needs it is handled.
  * 4. Recorded messages of the restored checkpoint are handled before anything comes from a channel, so before the next seal.
- * 5. A task of a loop waits for nobody's room in it; what leads into the loop is not read while too much waits there, unless a
- *    barrier is on its way through it.
  */
 import type { StoredActorSchema } from '../../actors/definition-types.ts'
-import { Aligner } from '../../checkpoint/aligner.ts'
 import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert } from '../kernel/errors.ts'
 import { encodeKey, keyIdentity, type Key } from '../kernel/keys.ts'
-import { Channel, type ControlElement, type LoopBacklog, type RecordColumns } from './channel.ts'
+import { Channel, type ControlElement, type RecordColumns } from './channel.ts'
 import { fieldsOfRecord, recordKey } from './entry.ts'
 import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
 import type { StoreReader } from './map-state.ts'
+import { TaskInputs, type TaskInputsSettings } from './task-inputs.ts'
 import { TaskState, type LoadedEntry, type StateSnapshot, type TimerPage } from './task-state.ts'
-import { MinWatermark } from './watermarks.ts'
 
-export interface KeyedTaskSettings extends HandlerSettings {
+export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings {
   readonly task: number
   /** Schemas of stored records; the class's own is among them, at `schemaIndex`. */
   readonly schemas: readonly StoredActorSchema[]
@@ -39,9 +36,6 @@ export interface KeyedTaskSettings extends HandlerSettings {
   readonly owned: readonly number[]
   readonly cacheBytes: number | undefined
   readonly reader: StoreReader | undefined
-  readonly channels: readonly Channel[]
-  /** An alignment that takes longer ends at once: what is missing is recorded. */
-  readonly alignmentLimitMs: number
   /** Asks the shell for records of the store; answered by `loaded`. */
   readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
   /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
@@ -75,10 +69,7 @@ export class KeyedTask {
   late = 0
   finished = false
   private readonly handlers: HandlerRunner
-  private readonly aligner: Aligner
-  private readonly watermarks: MinWatermark
-  /** Newest epoch that was sealed or given up. */
-  private sealedEpoch = 0
+  private readonly inputs: TaskInputs
   /** Of the epoch in flight; its outbox is given back when it is abandoned. */
   private sealed: Sealed | undefined
   private forwarded = -Infinity
@@ -87,19 +78,9 @@ export class KeyedTask {
   private forwardedIdle = false
   /** A watermark being carried out: its timers fire a slice at a time, then `done` happens. */
   private advancing: { readonly to: number; readonly done: () => void } | undefined
-  private nextChannel = 0
   private cursor = 0
-  /** The channel of the batch that is half read. */
-  private current: number | undefined
   /** What was restored is handled from here first. */
   private replay = new Channel()
-  /** Of the loop that this task belongs to. */
-  private readonly loop: LoopBacklog | undefined
-  /** A batch from the loop was the last one read. */
-  private loopServed = false
-  /** Newest epoch that is known to be under way. */
-  private underWay = 0
-  private aligningSince = 0
   private step: LoopStep['step'] | undefined
   /** The final watermark has been carried out in a loop. */
   private final = false
@@ -110,14 +91,7 @@ export class KeyedTask {
     this.settings = settings
     this.stage = settings.stage.name
     this.state = new TaskState(settings)
-    const { channels } = settings
-    const cycle = channels.map(({ place }) => place !== undefined)
-    this.loop = channels.find(({ place }) => place !== undefined)?.place?.loop
-    this.aligner = new Aligner(channels.length, cycle)
-    this.watermarks = new MinWatermark(channels.length)
-    channels.forEach(({ place }, index) => {
-      if (place?.back === true) this.watermarks.ended(index)
-    })
+    this.inputs = new TaskInputs(settings)
     this.handlers = new HandlerRunner(settings, this.state, slot => this.watermarkOf(slot))
   }
 
@@ -160,99 +134,47 @@ export class KeyedTask {
     const restored = this.replay.peek()
     if (restored?.kind === 'records') return this.batch(this.replay, undefined, restored, budget)
     const waits = this.handlers.inFlight > 0
-    const epoch = this.sealsByItself()
+    const epoch = this.finished ? undefined : this.inputs.overdue(this.settings.elapsed())
     if (epoch !== undefined || this.step !== undefined) {
       if (waits) return false
       // A loop that is closed has no barrier of its own any more.
       if (this.step !== undefined) this.takeStep()
       else if (epoch !== undefined) {
-        this.aligner.force(epoch)
+        this.inputs.aligner.force(epoch)
         this.seal(epoch)
       }
       return true
     }
-    if (!waits && this.takeEnd()) return true
-    return this.read(budget, waits)
-  }
-
-  /** Reads one channel: those of a loop first, in turns with what leads into it while not too much waits in it. */
-  private read(budget: number, waits: boolean): boolean {
-    const { channels } = this.settings
-    if (this.loop === undefined) return this.readOneOf(undefined, budget, waits) ?? false
-    const half = this.current === undefined ? undefined : channels[this.current]?.place !== undefined
-    if (half ?? !this.loopServed)
-      return (this.readOneOf(true, budget, waits) ?? this.readOneOf(false, budget, waits)) === true
-    return (this.readOneOf(false, budget, waits) ?? this.readOneOf(true, budget, waits)) === true
-  }
-
-  /** undefined = there is nothing to read there. */
-  private readOneOf(cycle: boolean | undefined, budget: number, waits: boolean): boolean | undefined {
-    const { channels } = this.settings
-    const shut = cycle === false && this.shut
-    for (let tried = 0; tried < channels.length; tried++) {
-      const index = (this.nextChannel + tried) % channels.length
-      const channel = channels[index] as Channel
-      if (channel.empty || this.aligner.isHeld(index)) continue
-      if (cycle !== undefined && (channel.place !== undefined) !== cycle) continue
-      if (shut && this.current !== index && !this.aligner.isRecorded(index)) continue
-      const element = channel.peek()
-      assert(element !== undefined, 'an empty channel was read')
-      this.loopServed = cycle === true
-      if (element.kind === 'records') return this.batch(channel, index, element, budget)
-      // A barrier from another worker, where the epoch is known sooner than here.
-      if (element.kind === 'barrier' && element.epoch > this.underWay) continue
-      if (waits) {
-        // In a loop other channels might keep handlers in flight for ever.
-        if (this.loop !== undefined) return false
-        continue
-      }
-      channel.shift()
-      this.control(index, element)
-      return true
-    }
-    return undefined
-  }
-
-  /** Too much waits in the loop to let more in; a barrier gets through all the same. */
-  private get shut(): boolean {
-    return this.loop?.over === true && this.underWay <= this.sealedEpoch
-  }
-
-  /** An epoch to be sealed though not every barrier has come: alignment takes too long, or only a loop could bring it. */
-  private sealsByItself(): number | undefined {
-    const { aligning } = this.aligner
-    if (aligning !== undefined)
-      return this.settings.elapsed() >= this.aligningSince + this.settings.alignmentLimitMs ? aligning : undefined
-    const due = this.underWay > this.sealedEpoch && !this.finished
-    return due && this.loop !== undefined && this.hasWayIn && this.aligner.acyclicEnded ? this.underWay : undefined
-  }
-
-  /** Something leads into the loop here; the other tasks of the loop get their barriers from those where it does. */
-  private get hasWayIn(): boolean {
-    return this.settings.channels.some(({ place }) => place === undefined)
-  }
-
-  /**
-   * Ends go before records, so that a source task without a partition never holds the watermark back: with one partition, what is
-   * late depends on its records alone, after a crash too.
-   */
-  private takeEnd(): boolean {
-    const index = this.settings.channels.findIndex(
-      (channel, index) => channel.peek()?.kind === 'end' && !this.aligner.isHeld(index)
-    )
-    if (index === -1) return false
-    this.settings.channels[index]?.shift()
-    this.control(index, { kind: 'end' })
+    const ending = waits ? undefined : this.inputs.ending()
+    if (ending === undefined) return this.read(budget, waits)
+    this.take(ending, { kind: 'end' })
     return true
   }
 
-  /** A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own. */
+  private read(budget: number, waits: boolean): boolean {
+    const index = this.inputs.toRead(waits)
+    if (index === undefined) return false
+    const channel = this.inputs.channels[index] as Channel
+    const element = channel.peek()
+    assert(element !== undefined, 'an empty channel was read')
+    if (element.kind === 'records') return this.batch(channel, index, element, budget)
+    this.take(index, element)
+    return true
+  }
+
+  private take(index: number, element: ControlElement): void {
+    this.inputs.channels[index]?.shift()
+    this.control(index, element)
+  }
+
+  /**
+   * A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own.
+   * @param index undefined = what was restored
+   */
   private batch(channel: Channel, index: number | undefined, element: RecordColumns, budget: number): boolean {
     const from = this.cursor
     const end = Math.min(element.keys.length, from + budget)
-    if (this.loop !== undefined) channel.cut()
-    this.nextChannel = index ?? 0
-    this.current = index
+    if (index !== undefined) this.inputs.reading(index)
     if (this.state.cold) {
       const missing = this.state.missing(element.keys, from, end)
       if (missing.length > 0) {
@@ -261,7 +183,7 @@ export class KeyedTask {
         return false
       }
     }
-    const recorded = index !== undefined && this.aligner.isRecorded(index)
+    const recorded = index !== undefined && this.inputs.aligner.isRecorded(index)
     for (let i = from; i < end; i++)
       this.receive(
         element.keys[i] as Key,
@@ -276,8 +198,7 @@ export class KeyedTask {
     else {
       this.cursor = 0
       channel.shift()
-      this.current = undefined
-      this.nextChannel = ((index ?? -1) + 1) % Math.max(1, this.settings.channels.length)
+      if (index !== undefined) this.inputs.read(index)
     }
     return true
   }
@@ -313,9 +234,8 @@ export class KeyedTask {
   nextDelayMs(): number | undefined {
     const alarmAt = this.nextAlarmAt()
     const alarmIn = alarmAt === undefined ? undefined : alarmAt - this.settings.now()
-    if (this.aligner.aligning === undefined || this.settings.alignmentLimitMs === Infinity) return alarmIn
-    const limitIn = this.aligningSince + this.settings.alignmentLimitMs - this.settings.elapsed()
-    return Math.min(alarmIn ?? Infinity, limitIn)
+    const limitIn = this.inputs.alignmentLeftMs(this.settings.elapsed())
+    return limitIn === undefined ? alarmIn : Math.min(alarmIn ?? Infinity, limitIn)
   }
 
   get changed(): boolean {
@@ -331,7 +251,7 @@ export class KeyedTask {
       this.step === undefined &&
       this.replay.empty &&
       !this.state.messages.restoredSome &&
-      this.settings.channels.every(channel => channel.empty)
+      this.inputs.empty
     )
   }
 
@@ -353,15 +273,15 @@ export class KeyedTask {
   private control(index: number, element: ControlElement): void {
     switch (element.kind) {
       case 'watermark':
-        this.watermarks.set(index, element.time)
+        this.inputs.watermarks.set(index, element.time)
         return this.begin(() => undefined)
       case 'idle':
-        this.watermarks.setIdle(index, element.idle)
+        this.inputs.watermarks.setIdle(index, element.idle)
         return this.begin(() => this.forwardIdle())
       case 'barrier':
         return this.barrier(index, element.epoch)
       case 'end':
-        this.watermarks.ended(index)
+        this.inputs.watermarks.ended(index)
         return this.begin(() => this.end(index))
     }
   }
@@ -369,40 +289,31 @@ export class KeyedTask {
   private barrier(index: number, epoch: number): void {
     // A loop that has ended seals when it is told.
     if (this.finished) return
-    const aligned = this.aligner.aligning
-    switch (this.aligner.barrier(index, epoch)) {
-      case 'aligned':
-        return this.seal(epoch)
-      case 'held':
-        if (aligned !== epoch) this.aligningSince = this.settings.elapsed()
-        return
-      case 'recorded':
-        return this.whenRecorded()
-      case 'obsolete':
-        return
-    }
+    const outcome = this.inputs.barrier(index, epoch, this.settings.elapsed())
+    if (outcome === 'aligned') this.seal(epoch)
+    if (outcome === 'recorded') this.whenRecorded()
   }
 
   private whenRecorded(): void {
-    if (!this.aligner.recording) this.state.recorded()
+    if (!this.inputs.aligner.recording) this.state.recorded()
   }
 
   private end(index: number): void {
     if (this.finished) {
-      this.aligner.ended(index)
+      this.inputs.aligner.ended(index)
       return
     }
     this.forwardIdle()
-    const aligned = this.aligner.ended(index)
+    const aligned = this.inputs.aligner.ended(index)
     if (aligned !== undefined) this.seal(aligned)
     else this.whenRecorded()
-    if (!this.aligner.allEnded) return
+    if (!this.inputs.aligner.allEnded) return
     this.finished = true
     this.settings.outputs.broadcast({ kind: 'end' })
   }
 
   private forwardIdle(): void {
-    const idle = this.watermarks.allIdle
+    const idle = this.inputs.watermarks.allIdle
     if (idle === this.forwardedIdle) return
     this.forwardedIdle = idle
     this.settings.outputs.broadcast({ kind: 'idle', idle })
@@ -410,9 +321,9 @@ export class KeyedTask {
 
   /** Carries out the watermark as it now is, then `done`. */
   private begin(done: () => void): void {
-    const to = this.watermarks.value
+    const to = this.inputs.watermarks.value
     // The final watermark of a loop waits until nothing is under way in it.
-    if (to <= this.forwarded || (to === Infinity && this.loop !== undefined)) return done()
+    if (to <= this.forwarded || (to === Infinity && this.inputs.loop !== undefined)) return done()
     this.forwarded = to
     this.advancing = { to, done }
     this.fireTimers(Infinity)
@@ -472,13 +383,13 @@ export class KeyedTask {
   }
 
   private swap(epoch: number): void {
-    this.state.seal(epoch, this.aligner.recording)
-    this.sealedEpoch = epoch
+    this.state.seal(epoch, this.inputs.aligner.recording)
+    this.inputs.sealed(epoch)
     this.stepUnreported = false
     const outbox = this.settings.outputs.sealOutbox()
-    const inputsEnded = this.aligner.acyclicEnded
+    const inputsEnded = this.inputs.aligner.acyclicEnded
     const loop =
-      this.loop === undefined || this.finished
+      this.inputs.loop === undefined || this.finished
         ? undefined
         : { inputsEnded, spent: this.final && this.state.timers.size === 0 }
     this.sealed = { outbox, watermarks: this.slotWatermarks(), finished: this.finished, loop }
@@ -489,15 +400,15 @@ export class KeyedTask {
    * on seals as soon as it can.
    */
   sealFinished(epoch: number): void {
-    this.underWay = Math.max(this.underWay, epoch)
-    if (this.finished && this.sealedEpoch < epoch) this.swap(epoch)
+    this.inputs.told(epoch)
+    if (this.finished && !this.inputs.isSealed(epoch)) this.swap(epoch)
   }
 
   // ---- the end of a loop
 
   /** Belongs to a loop that only `endLoop` can end: everything that leads into it here has ended. */
   get awaitsLoopEnd(): boolean {
-    return this.loop !== undefined && !this.finished && this.aligner.acyclicEnded
+    return this.inputs.loop !== undefined && !this.finished && this.inputs.aligner.acyclicEnded
   }
 
   /** Every task of the loop is told so in the same decided epoch, before the next begins; see `loopSteps`. */
@@ -538,10 +449,8 @@ export class KeyedTask {
 
   /** What the epoch had sealed belongs to the next one. */
   abandon(epoch: number): void {
-    this.aligner.cancel(epoch)
+    this.inputs.abandon(epoch)
     this.state.abandon(epoch)
-    this.sealedEpoch = Math.max(this.sealedEpoch, epoch)
-    this.underWay = Math.max(this.underWay, epoch)
     if (this.awaitsLoopEnd) this.stepUnreported = true
     if (this.sealed?.outbox !== undefined) this.settings.outputs.unseal(this.sealed.outbox)
     this.sealed = undefined
