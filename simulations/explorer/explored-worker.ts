@@ -9,7 +9,7 @@
  * A step takes plain data and an event and answers plain data: everything it does is in `out`.
  */
 import { Coordinator } from '../../checkpoint/coordinator.ts'
-import type { Completed, Decision } from '../../checkpoint/decision-log.ts'
+import { DecisionLog, type Completed } from '../../checkpoint/decision-log.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { filesOf, planRetention, type Retained } from '../../checkpoint/retention.ts'
 import { SlotMachine, type DecidedChunk, type SlotAction } from '../../runtime/core/slot-machine.ts'
@@ -146,7 +146,7 @@ class ExploredWorker {
       case 'remove':
         return this.tidy()
       case 'initialise':
-        if (reply === null) return this.end('off', 'the sink does not answer')
+        if (reply === null) return this.act(this.slot(request).unreachable())
         this.local.producers[slotOf(request)] = reply as number
         return this.act(this.slot(request).initialised())
       case 'ledger':
@@ -211,11 +211,7 @@ class ExploredWorker {
   }
 
   private logHead(): Completed | undefined {
-    return this.entries().findLast(entry => entry.kind === 'completed')
-  }
-
-  private entries(): Decision[] {
-    return (this.local.log?.['entries'] ?? []) as Decision[]
+    return this.local.log && thaw(DecisionLog, this.local.log).head
   }
 
   // ---- beginning
@@ -237,7 +233,7 @@ class ExploredWorker {
 
   private begin(): Promise<void> {
     const { local } = this
-    local.generation = this.entries().reduce((newest, entry) => Math.max(newest, entry.generation), 0) + 1
+    local.generation = (local.log === undefined ? 0 : thaw(DecisionLog, local.log).generation) + 1
     const parent = local.head === undefined ? null : { epoch: local.head.manifest.epoch, hash: local.head.name }
     const assignment = { tasks: [local.name], slots: slotNumbers.map(() => 0) }
     const decision = { kind: 'begins', generation: local.generation, lineage: 1, parent, assignment } as const
@@ -434,9 +430,9 @@ class ExploredWorker {
   }
 }
 
-/** Later at each trigger than any back-off: time is the explorer's to choose. */
+/** As soon as it may be: time is the explorer's to choose. */
 function now(coordinator: Coordinator<number>): number {
-  return (coordinator.epoch + 1) * 1e6
+  return Math.max(0, coordinator.nextDeadlineMs(true) ?? 0)
 }
 
 function slotOf(request: Request): number {

@@ -384,5 +384,5 @@ class Explorer {
 
 function mayGiveUp({ operation }: Local, { tag, request }: Outstanding): boolean {
   if (tag === 'log') return operation?.operation.kind === 'append'
-  return request.op === 'create' || request.op === 'publish'
+  return request.op === 'create' || request.op === 'publish' || request.op === 'initialise'
 }

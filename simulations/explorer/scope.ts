@@ -22,21 +22,35 @@ export interface Scope {
 /** What is left of the scope. */
 export type Budget = Pick<Scope, 'boots' | 'crashes' | 'giveUps' | 'timeouts' | 'ledgerLosses' | 'decisionLosses'>
 
-const plain: Scope = {
+const calm: Scope = {
   inputs: 2,
   boots: 2,
-  crashes: 1,
-  giveUps: 1,
-  timeouts: 1,
+  crashes: 0,
+  giveUps: 0,
+  timeouts: 0,
   retained: 1,
   kept: 0,
   ledgerLosses: 0,
   decisionLosses: 0
 }
 
+/** Small: a violation is found in them when a rule is missing. */
 export const scopes = {
-  failover: plain,
-  pruning: { ...plain, kept: 1, giveUps: 0, crashes: 0, timeouts: 0 },
-  ledgerLoss: { ...plain, ledgerLosses: 1, inputs: 1, giveUps: 0 },
-  decisionLoss: { ...plain, decisionLosses: 1, giveUps: 0, timeouts: 0 }
+  failover: { ...calm, crashes: 1, giveUps: 1, timeouts: 1 },
+  pruning: { ...calm, kept: 1 },
+  ledgerLoss: { ...calm, ledgerLosses: 1, inputs: 1 },
+  decisionLoss: { ...calm, decisionLosses: 1 }
 } as const satisfies Record<string, Scope>
+
+/** Explored to their ends. */
+export const fullScopes: Readonly<Record<string, Scope>> = {
+  'two leaders, two epochs': calm,
+  'two leaders, two epochs, a crash': { ...calm, crashes: 1 },
+  'two leaders, a crash, three incarnations': { ...calm, inputs: 1, crashes: 1, boots: 3 },
+  'two leaders, an abandoned epoch, a crash': { ...calm, inputs: 1, crashes: 1, timeouts: 1 },
+  'two leaders, a lost or late reply': { ...calm, inputs: 1, giveUps: 1 },
+  'two leaders, pruning': { ...calm, kept: 1 },
+  'one leader, two lost replies, a restart': { ...calm, inputs: 1, boots: 2, crashes: 1, giveUps: 1 },
+  'a ledger entry expires': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
+  'the storage forgets a decision': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 }
+}

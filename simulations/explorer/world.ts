@@ -163,17 +163,17 @@ function completed(storage: Storage, decision: Extract<Decision, { kind: 'comple
       ? `S15: epoch ${epoch} is decided after epoch ${before.epoch}`
       : (before?.manifest ?? null) !== manifest.previous
         ? `S3: epoch ${epoch} follows ${manifest.previous}, not ${before?.manifest}`
-        : (brokenCut(world) ?? missingFile(world, manifest))
+        : (brokenCut(world, manifest.position) ?? missingFile(world, manifest))
   return violation === undefined ? { world, reply: 'created' } : { world, reply: 'created', violation }
 }
 
-/** Each input once and in order, over all decided epochs. */
-function brokenCut(storage: Storage): string | undefined {
+/** Each input up to the checkpoint's position once and in order, in every slot, over all decided epochs. */
+function brokenCut(storage: Storage, position: number): string | undefined {
   for (let slot = 0; slot < slotCount; slot++) {
     const inputs = expected(storage, slot).map(record => Number(/\d+/.exec(record)?.[0]))
-    const each = [...new Set(inputs)]
-    if (inputs.length !== each.length * recordsPerInput(slot) || each.some((input, i) => input !== i + 1))
-      return `S2: the decided epochs of slot ${slot} hold the inputs ${inputs.join(' ')}`
+    const wanted = inputs.length === position * recordsPerInput(slot)
+    if (!wanted || inputs.some((input, i) => input !== Math.floor(i / recordsPerInput(slot)) + 1))
+      return `S2: the decided epochs of slot ${slot} hold the inputs ${inputs.join(' ')} at position ${position}`
   }
   return undefined
 }

@@ -1,0 +1,195 @@
+/**
+ * The rules of RELIABILITY.md's output protocol, each as what has to be changed in the build to take it out. A rule that can be
+ * taken out without a violation being found is not a rule, or the exploration is blind to it.
+ */
+import type { Patch } from '../patched-build.ts'
+import { scopes, type Scope } from './scope.ts'
+
+export interface Rule {
+  readonly name: string
+  readonly patches: readonly Patch[]
+  readonly scope: Scope
+}
+
+const slot = (find: string, replace: string): Patch => ({ file: 'runtime/core/slot-machine.js', find, replace })
+const log = (find: string, replace: string): Patch => ({ file: 'checkpoint/decision-log.js', find, replace })
+const coordinator = (find: string, replace: string): Patch => ({ file: 'checkpoint/coordinator.js', find, replace })
+/** What the shell does, as the explorer does it. */
+const shell = (find: string, replace: string): Patch => ({
+  file: 'simulations/explorer/explored-worker.js',
+  find,
+  replace
+})
+const sink = (find: string, replace: string): Patch => ({ file: 'simulations/explorer/world.js', find, replace })
+
+const calm: Scope = { ...scopes.failover, crashes: 0, giveUps: 0, timeouts: 0, inputs: 1 }
+const { failover, pruning, ledgerLoss, decisionLoss } = scopes
+
+export const rules: readonly Rule[] = [
+  {
+    name: 'P1 one transactional id per slot, for ever',
+    patches: [shell('return `${slot}`;', 'return `${slot}@${this.local.generation}`;')],
+    scope: calm
+  },
+  {
+    name: 'P2 initialising fences the older owner',
+    patches: [sink('const owner = (slot.owners[request.id] ?? 0) + 1;', 'const owner = 1;')],
+    scope: calm
+  },
+  {
+    name: 'P2 the ledger is read after the fence',
+    patches: [
+      slot(
+        "this.state = 'initialising';\n            return { kind: 'initialise', slot: this };",
+        "this.state = 'reading';\n            return { kind: 'read-ledger', slot: this };"
+      ),
+      slot(
+        "this.state = 'reading';\n        return { kind: 'read-ledger', slot: this };",
+        "if (this.ledger !== undefined) {\n this.state = 'ready';\n return this.next();\n }\n this.state = 'publishing';\n return { kind: 'publish', slot: this, chunk: undefined, entry: this.entry(0, 0, true) };"
+      ),
+      slot(
+        "this.state = 'publishing';\n            return { kind: 'publish', slot: this, chunk: undefined, entry: this.entry(0, 0, true) };",
+        "this.state = 'initialising';\n return { kind: 'initialise', slot: this };"
+      ),
+      slot(
+        "this.ledger = entry;\n        this.state = 'ready';\n        return this.next();",
+        "this.ledger = entry;\n        this.state = 'initialising';\n        return { kind: 'initialise', slot: this };"
+      )
+    ],
+    scope: calm
+  },
+  {
+    name: 'P2 nothing is published before the ledger is read',
+    patches: [
+      slot(
+        "this.state = 'reading';\n        return { kind: 'read-ledger', slot: this };",
+        "this.ledger ??= this.floor && { ...this.floor, last: true };\n this.state = this.ledger ? 'ready' : 'reading';\n return this.next() ?? (this.ledger ? undefined : { kind: 'read-ledger', slot: this });"
+      )
+    ],
+    scope: calm
+  },
+  {
+    name: 'P3 an unknown outcome is not a failure',
+    patches: [slot("this.state = 'new';\n                return", "this.state = 'ready';\n                return")],
+    scope: failover
+  },
+  {
+    name: 'P3 an unknown outcome is not a success',
+    patches: [
+      slot(
+        "this.state = 'new';\n                return",
+        "this.ledger = entry;\n                this.state = 'ready';\n                return"
+      )
+    ],
+    scope: failover
+  },
+  {
+    name: 'P3 an attempted decision is repeated, not abandoned',
+    patches: [
+      coordinator("decision: 'repeat'", "decision: 'abandon'"),
+      coordinator(" || state.step === 'deciding'", '')
+    ],
+    scope: failover
+  },
+  {
+    name: 'P3 an unknown write is not a success',
+    patches: [shell("return this.abandon(this.coordinator.failed(epoch, 'manifest', ''));", 'void 0;')],
+    scope: failover
+  },
+  {
+    name: 'P4 published only once decided',
+    patches: [
+      shell(
+        'this.coordinator?.attempted(epoch);',
+        'this.coordinator?.attempted(epoch);\n this.hand(epoch, this.local.acknowledged);\n for (const slot of this.slots) this.act(slot.next());'
+      )
+    ],
+    scope: calm
+  },
+  {
+    name: 'P4 records and ledger entry in one transaction',
+    patches: [
+      shell(
+        'producer, records, entry: action.entry }, action.entry);',
+        'producer, records, entry: undefined }, action.entry);'
+      ),
+      shell(
+        'const outcome = reply === null',
+        "if (reply === 'published' && request.entry === undefined) return this.ask('entry', { ...request, records: [], entry }, entry);\n const outcome = reply === null"
+      )
+    ],
+    scope: calm
+  },
+  {
+    name: 'P4 an outbox outlives the decision until it is published',
+    patches: [
+      shell(
+        'coordinator?.decided(epoch);',
+        'coordinator?.decided(epoch);\n this.doom(local.acknowledged.map(outbox => outbox.file.name));'
+      )
+    ],
+    scope: calm
+  },
+  {
+    name: 'P4 a manifest names every outbox that is not published',
+    patches: [shell('.filter(outbox => !this.isPublished(outbox))', '.filter(() => false)')],
+    scope: { ...calm, inputs: 2 }
+  },
+  {
+    name: 'P5 recovery takes the newest checkpoint',
+    patches: [
+      log("return this.entries.findLast(entry => entry.kind === 'completed');", 'return this.completed(2).at(-1);'),
+      { file: 'simulations/explorer/log-operation.js', find: 'readBack: 1', replace: 'readBack: 64' }
+    ],
+    scope: calm
+  },
+  {
+    name: 'P5 a ledger above the newest checkpoint halts',
+    patches: [slot('if (entry.epoch > this.head)', 'if (false)')],
+    scope: decisionLoss
+  },
+  {
+    name: 'P6 an abandoned epoch number is not used again',
+    patches: [coordinator('this.failures++;', 'this.failures++;\n        this.epoch--;')],
+    scope: { ...calm, inputs: 2, timeouts: 1 }
+  },
+  {
+    name: 'P6 epoch numbers go on after a restore',
+    patches: [
+      shell('pendingLimitBytes: 1, epoch: head', 'pendingLimitBytes: 1, epoch: 0'),
+      log('assert(decision.epoch > (this.head?.epoch ?? -1)', 'assert(true'),
+      log('decision.epoch <= (this.head?.epoch ?? -1))', 'false)')
+    ],
+    scope: { ...calm, inputs: 2 }
+  },
+  {
+    name: 'P7 a missing ledger entry halts',
+    patches: [slot('if (this.floor !== undefined || this.ledger !== undefined)', 'if (false)')],
+    scope: ledgerLoss
+  },
+  {
+    name: 'S3 a decision is created conditionally',
+    patches: [log("=== 'created')", '!== undefined)')],
+    scope: calm
+  },
+  {
+    name: 'S3 an append needs its predecessor',
+    patches: [log('await this.requirePredecessor();', '')],
+    scope: pruning
+  },
+  {
+    name: 'S3 a first append needs an empty log',
+    patches: [log('highestOf(await list(this.storage)) > 0', 'false')],
+    scope: pruning
+  },
+  {
+    name: 'S14 files above the head may be decided yet',
+    patches: [{ file: 'checkpoint/retention.js', find: '(epochOf(name) ?? 0) <= head', replace: 'true' }],
+    scope: { ...calm, boots: 3 }
+  },
+  {
+    name: 'S2 an abandoned epoch joins the next',
+    patches: [shell('const from = local.head?.manifest.position ?? 0;', 'const from = local.position - 1;')],
+    scope: failover
+  }
+]
