@@ -3,7 +3,7 @@
  * code itself knows nothing of this.
  */
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -42,12 +42,7 @@ export function patchedBuild(patches: readonly Patch[]): PatchedBuild {
   const folder = join(projectOf(dist), '.cache', 'patched', `${id}-${process.pid}`)
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  for (const room of rooms)
-    if (existsSync(join(dist, room)))
-      cpSync(join(dist, room), join(folder, room), {
-        recursive: true,
-        filter: from => !/\.(d\.ts|map)$/.test(from)
-      })
+  for (const room of rooms) linkAll(dist, folder, room)
   for (const [file, text] of texts) {
     writeFileSync(join(folder, `${file}.patched`), text)
     renameSync(join(folder, `${file}.patched`), join(folder, file))
@@ -56,6 +51,16 @@ export function patchedBuild(patches: readonly Patch[]): PatchedBuild {
     folder,
     load: file => import(pathToFileURL(join(folder, file)).href),
     remove: () => rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function linkAll(from: string, to: string, path: string): void {
+  if (!existsSync(join(from, path))) return
+  mkdirSync(join(to, path), { recursive: true })
+  for (const entry of readdirSync(join(from, path), { withFileTypes: true })) {
+    const inner = join(path, entry.name)
+    if (entry.isDirectory()) linkAll(from, to, inner)
+    else if (!/\.(d\.ts|map)$/.test(inner)) linkSync(join(from, inner), join(to, inner))
   }
 }
 

@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto'
+
 /** Small numbers for large values that nobody changes: a state of the search is a few of them. */
 export class Interner<T> {
   readonly values: T[] = []
   private readonly ids = new Map<string, number>()
 
   id(value: T): number {
-    const text = JSON.stringify(value)
+    const text = short(JSON.stringify(value))
     const known = this.ids.get(text)
     if (known !== undefined) return known
     this.ids.set(text, this.values.length)
@@ -14,6 +16,11 @@ export class Interner<T> {
   get(id: number): T {
     return this.values[id] as T
   }
+}
+
+/** The text itself, or what stands for it: texts of a worker are kilobytes each. */
+function short(text: string): string {
+  return text.length < 100 ? text : createHash('sha1').update(text).digest('base64')
 }
 
 /** A set of rows of small numbers, numbered in order of arrival, each with the row it came from. About 60 bytes a row. */

@@ -1,9 +1,14 @@
-/** `npm run explore [part of a name]`: every scope as the code is, then each rule taken out. Exit 1 when anything is not as it should be. */
+/**
+ * `npm run explore -- [--deep] [part of a name]`: every scope as the code is, then each rule taken out. Exit 1 when anything is not
+ * as it should be.
+ */
 import { explore, type Exploration } from './explorer.ts'
-import { fullScopes } from './scope.ts'
+import { deepScopes, fullScopes } from './scope.ts'
+import { rules } from './rules.ts'
 import { withoutRules } from './without-rules.ts'
 
-const pick = process.argv[2] ?? ''
+const deep = process.argv.includes('--deep')
+const pick = process.argv.slice(2).find(each => !each.startsWith('--')) ?? ''
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const now = (): number => performance.now()
 const count = (n: number): string => n.toLocaleString('en').padStart(11)
@@ -19,7 +24,7 @@ const tell = ({ violation }: Exploration): void => {
 say('The code as it is: every order of steps within each scope')
 say(`${'scope'.padEnd(44)}      states transitions  depth     time`)
 const began = now()
-for (const [name, scope] of Object.entries(fullScopes)) {
+for (const [name, scope] of Object.entries(deep ? { ...fullScopes, ...deepScopes } : fullScopes)) {
   if (!name.includes(pick)) continue
   const from = now()
   const found = await explore(scope)
@@ -35,8 +40,9 @@ say(`${seconds(now() - began).trim()}, ${Math.round(process.memoryUsage().rss / 
 
 say('With one rule taken out: the shortest way to a violation')
 say(`${'rule'.padEnd(56)}      states  steps     time`)
+const picked = rules.filter(rule => rule.name.includes(pick))
 let shortest: Exploration | undefined
-for await (const { rule, found, ms } of withoutRules(pick, now)) {
+for await (const { rule, found, ms } of withoutRules(picked, now)) {
   const { states, depth, violation } = found
   if (violation === undefined) wrong++
   else if (shortest === undefined || depth < shortest.depth) shortest = found

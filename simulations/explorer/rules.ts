@@ -9,6 +9,8 @@ export interface Rule {
   readonly name: string
   readonly patches: readonly Patch[]
   readonly scope: Scope
+  /** Takes seconds: left to `npm run explore`. */
+  readonly slow?: boolean
 }
 
 const slot = (find: string, replace: string): Patch => ({ file: 'runtime/core/slot-machine.js', find, replace })
@@ -146,7 +148,8 @@ export const rules: readonly Rule[] = [
   {
     name: 'P5 a ledger above the newest checkpoint halts',
     patches: [slot('if (entry.epoch > this.head)', 'if (false)')],
-    scope: decisionLoss
+    scope: decisionLoss,
+    slow: true
   },
   {
     name: 'P6 an abandoned epoch number is not used again',
@@ -160,7 +163,8 @@ export const rules: readonly Rule[] = [
       log('assert(decision.epoch > (this.head?.epoch ?? -1)', 'assert(true'),
       log('decision.epoch <= (this.head?.epoch ?? -1))', 'false)')
     ],
-    scope: { ...calm, inputs: 2 }
+    scope: { ...calm, inputs: 2 },
+    slow: true
   },
   {
     name: 'P7 a missing ledger entry halts',
@@ -175,17 +179,20 @@ export const rules: readonly Rule[] = [
   {
     name: 'S3 an append needs its predecessor',
     patches: [log('await this.requirePredecessor();', '')],
-    scope: pruning
+    scope: pruning,
+    slow: true
   },
   {
     name: 'S3 a first append needs an empty log',
     patches: [log('highestOf(await list(this.storage)) > 0', 'false')],
-    scope: pruning
+    scope: pruning,
+    slow: true
   },
   {
     name: 'S14 files above the head may be decided yet',
     patches: [{ file: 'checkpoint/retention.js', find: '(epochOf(name) ?? 0) <= head', replace: 'true' }],
-    scope: { ...calm, boots: 3 }
+    scope: { ...calm, boots: 3 },
+    slow: true
   },
   {
     name: 'S2 an abandoned epoch joins the next',

@@ -42,15 +42,23 @@ export const scopes = {
   decisionLoss: { ...calm, decisionLosses: 1 }
 } as const satisfies Record<string, Scope>
 
-/** Explored to their ends. */
+/** Explored to their ends: together less than a minute. */
 export const fullScopes: Readonly<Record<string, Scope>> = {
-  'two leaders, two epochs': calm,
   'two leaders, two epochs, a crash': { ...calm, crashes: 1 },
-  'two leaders, a crash, three incarnations': { ...calm, inputs: 1, crashes: 1, boots: 3 },
-  'two leaders, an abandoned epoch, a crash': { ...calm, inputs: 1, crashes: 1, timeouts: 1 },
-  'two leaders, a lost or late reply': { ...calm, inputs: 1, giveUps: 1 },
-  'two leaders, pruning': { ...calm, kept: 1 },
-  'one leader, two lost replies, a restart': { ...calm, inputs: 1, boots: 2, crashes: 1, giveUps: 1 },
-  'a ledger entry expires': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
-  'the storage forgets a decision': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 }
+  'an abandoned epoch, a crash': { ...calm, inputs: 1, crashes: 1, timeouts: 1 },
+  'a lost or late reply': { ...calm, inputs: 1, giveUps: 1 },
+  'pruning, a crash': { ...calm, inputs: 1, kept: 1, crashes: 1 },
+  'a ledger entry expires, a crash': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
+  'the storage forgets a decision, a crash': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 }
+}
+
+/** The same with more at once: minutes. */
+export const deepScopes: Readonly<Record<string, Scope>> = {
+  'three incarnations, a crash': { ...calm, inputs: 1, crashes: 1, boots: 3 },
+  'three incarnations, pruning': { ...calm, inputs: 1, kept: 1, boots: 3 },
+  'a lost or late reply, a crash': { ...calm, inputs: 1, giveUps: 1, crashes: 1 },
+  'a lost or late reply, an abandoned epoch': { ...calm, inputs: 1, giveUps: 1, timeouts: 1 },
+  'two lost or late replies': { ...calm, inputs: 1, giveUps: 2 },
+  'two epochs, pruning': { ...calm, kept: 1 },
+  'two epochs, an abandoned one': { ...calm, timeouts: 1 }
 }
