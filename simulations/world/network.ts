@@ -52,11 +52,14 @@ export class Link {
   stalls = 0
   readonly slownesses = new Set<{ readonly factor: number }>()
   readonly corruptions = new Set<{ readonly chance: number }>()
+  /** `from>to` */
+  readonly name: string
   readonly random: Prng
   /** Called when it is open again, in order. */
   readonly waiting = new Set<() => void>()
 
-  constructor(random: Prng) {
+  constructor(name: string, random: Prng) {
+    this.name = name
     this.random = random
   }
   /** Latency and time per byte are multiplied by it. */
@@ -123,7 +126,7 @@ export class SimNetwork {
   link(from: string, to: string): Link {
     const name = `${from}>${to}`
     let link = this.links.get(name)
-    if (link === undefined) this.links.set(name, (link = new Link(this.random.fork(name))))
+    if (link === undefined) this.links.set(name, (link = new Link(name, this.random.fork(name))))
     return link
   }
 
@@ -183,7 +186,7 @@ export class SimNetwork {
     let cancel: () => void = () => undefined
     let cancelLimit: () => void = () => undefined
     const go = (): void => {
-      cancel = this.time.schedule(this.delay(link, bytes), landed, label)
+      cancel = this.time.schedule(this.delay(link, bytes), landed, label, link.name)
     }
     const landed = (): void => {
       if (link.open) {
@@ -196,14 +199,14 @@ export class SimNetwork {
       link.waiting.add(go)
       const limit = (): void => {
         if (link.stalls > 0) {
-          cancelLimit = this.time.schedule(this.options.giveUpMs, limit, 'still stalled')
+          cancelLimit = this.time.schedule(this.options.giveUpMs, limit, 'still stalled', link.name)
           return
         }
         link.waiting.delete(go)
         gaveUp?.()
       }
       cancelLimit()
-      cancelLimit = this.time.schedule(this.options.giveUpMs, limit, 'gives up')
+      cancelLimit = this.time.schedule(this.options.giveUpMs, limit, 'gives up', link.name)
     }
     if (link.open) go()
     else hold()
