@@ -86,6 +86,8 @@ export class KeyedTask {
   private final = false
   /** No sealed epoch tells yet what the last step came to. */
   private stepUnreported = false
+  /** The newest barrier found everything ended that leads into the loop. */
+  private endReported = false
 
   constructor(settings: KeyedTaskSettings) {
     this.settings = settings
@@ -239,7 +241,9 @@ export class KeyedTask {
   }
 
   get changed(): boolean {
-    return this.state.changed || this.settings.outputs.outboxUsed || this.stepUnreported
+    // A loop whose inputs end behind the last barrier needs one more to say so, though no state changes any more.
+    const endUnreported = this.awaitsLoopEnd && !this.endReported
+    return this.state.changed || this.settings.outputs.outboxUsed || this.stepUnreported || endUnreported
   }
 
   get idle(): boolean {
@@ -388,6 +392,7 @@ export class KeyedTask {
     this.stepUnreported = false
     const outbox = this.settings.outputs.sealOutbox()
     const inputsEnded = this.inputs.aligner.acyclicEnded
+    this.endReported = inputsEnded
     const loop =
       this.inputs.loop === undefined || this.finished
         ? undefined
