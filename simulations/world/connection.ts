@@ -228,7 +228,12 @@ export class StreamEnd implements ByteStream {
   /** Nobody is there to refuse it: gives up as with a cut. */
   private waitForHost(): void {
     this.sending = true
-    this.cancelSend = this.network.time.schedule(this.network.options.giveUpMs, () => this.gaveUp(), 'gives up', this.out.name)
+    this.cancelSend = this.network.time.schedule(
+      this.network.options.giveUpMs,
+      () => this.gaveUp(),
+      'gives up',
+      this.out.name
+    )
   }
 
   private give(bytes: Uint8Array): void {
