@@ -82,6 +82,7 @@ function crashed({ seed }: Scenario, message: string): RunResult {
     republished: 0,
     simulatedMs: 0,
     worldEvents: 0,
+    effects: 0,
     hits: {},
     marks: {},
     traceHash: ''

@@ -19,7 +19,8 @@ export type FollowerAction =
 
 export class Follower {
   generation = 0
-  private term = 0
+  /** Of the newest leader heard. */
+  term = 0
   private sequence = 0
   private latest: Directive | undefined
 

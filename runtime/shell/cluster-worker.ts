@@ -279,7 +279,10 @@ export class ClusterWorker {
     if (this.over) return
     const directive = decodeDirective(bytes)
     if (directive === undefined) return reached('cluster worker: a message that is no directive')
+    const { term } = this.follower
     this.follow(this.follower.heard(directive))
+    // A new leader knows nobody yet.
+    if (this.follower.term > term) this.report()
   }
 
   private follow(actions: readonly FollowerAction[]): void {

@@ -12,7 +12,7 @@ import { checkEvidence } from '../checkers/index.ts'
 import { makeWorkload } from '../workload/index.ts'
 import { applyFaults } from '../world/apply-faults.ts'
 import type { FaultKind } from '../world/fault.ts'
-import type { SimProcess } from '../world/process.ts'
+import type { SimHostOptions, SimProcess } from '../world/process.ts'
 import { WorldTime } from '../world/time.ts'
 import { gatherEvidence } from './gather-evidence.ts'
 import { PacedLog, type Pace } from './paced-log.ts'
@@ -51,6 +51,8 @@ export interface RunResult {
   readonly republished: number
   readonly simulatedMs: number
   readonly worldEvents: number
+  /** What workers did to the world. */
+  readonly effects: number
   /** How often each class of faults really struck. */
   readonly hits: Readonly<Partial<Record<FaultKind, number>>>
   readonly marks: Readonly<Record<string, number>>
@@ -61,7 +63,14 @@ export interface RunResult {
   readonly story?: readonly string[]
 }
 
+/** The worker that is about to have its n-th effect on the world, counted over all workers, dies just before it or just after. */
+export interface CrashPoint {
+  readonly effect: number
+  readonly when: 'before' | 'after'
+}
+
 export interface RunOptions {
+  readonly crashPoint?: CrashPoint
   readonly story?: boolean
   /** Told each event of the world, as one line. */
   readonly trace?: (line: string) => void
@@ -106,7 +115,9 @@ export async function runScenario(
   const time = new WorldTime()
   time.trace = options.trace
   const subject = makeSubject(scenario, time)
-  const cluster = clusterOf(scenario, subject, time)
+  const effects = { count: 0 }
+  const cluster = clusterOf(scenario, subject, time, crashing(effects, options.crashPoint))
+  if (options.crashPoint !== undefined) cluster.restartAfterMs = restartMs
   const applied = applyFaults(scenario, {
     time,
     network: cluster.network,
@@ -147,6 +158,7 @@ export async function runScenario(
     republished: marks.get('slot: an unknown outcome') ?? 0,
     simulatedMs,
     worldEvents,
+    effects: effects.count,
     hits: Object.fromEntries([...applied.hits()].filter(([, hits]) => hits > 0)),
     marks: Object.fromEntries(marks),
     traceHash,
@@ -177,7 +189,22 @@ function workloadSubject({ seed, records, cycles }: Scenario, time: WorldTime): 
   }
 }
 
-function clusterOf(scenario: Scenario, subject: Subject, time: WorldTime): SimCluster {
+/** Of a worker that a crash point kills, until it is started again. */
+const restartMs = 300
+
+function crashing(
+  effects: { count: number },
+  crashPoint: CrashPoint | undefined
+): NonNullable<SimHostOptions['crashAt']> {
+  return () => (effects.count++ === crashPoint?.effect ? crashPoint.when : undefined)
+}
+
+function clusterOf(
+  scenario: Scenario,
+  subject: Subject,
+  time: WorldTime,
+  crashAt: NonNullable<SimHostOptions['crashAt']>
+): SimCluster {
   const { intervalMs, inputMs, batch, cacheBytes } = scenario
   const planOf = (plan: Plan): Plan => ({
     ...plan,
@@ -209,7 +236,10 @@ function clusterOf(scenario: Scenario, subject: Subject, time: WorldTime): SimCl
     },
     reader: (node, process) => subject.reader(node, process, pace),
     // Clocks that agree with nobody: nothing may depend on them.
-    host: () => ({ clock: { offsetMs: clocks.int(7_200_000) - 3_600_000, rate: 0.95 + clocks.next() / 10 } })
+    host: () => ({
+      clock: { offsetMs: clocks.int(7_200_000) - 3_600_000, rate: 0.95 + clocks.next() / 10 },
+      crashAt
+    })
   })
   for (const name of joinersOf(scenario.joiners)) cluster.machine(name)
   for (const name of hostsOf(scenario.workers)) cluster.start(name)

@@ -61,6 +61,8 @@ export class SimCluster {
   readonly hosts = new Map<string, SimHost>()
   /** The newest worker of each machine. */
   readonly workers = new Map<string, ClusterWorker>()
+  /** A worker whose process dies is started again after so long; undefined: faults say when. */
+  restartAfterMs: number | undefined
   /** How the job ended, once a worker knows. */
   ended: 'finished' | 'drained' | undefined
   /** What at-least-once sinks got. */
@@ -110,9 +112,15 @@ export class SimCluster {
     const host = this.hosts.get(name) ?? this.machine(name)
     const process = host.start()
     this.note(`${process.name} starts`)
-    process.onDeath(() => this.note(`${process.name} ends`))
+    process.onDeath(() => this.died(name, process))
     this.time.schedule(0, () => process.deliver(() => this.run(host, process), 'start'), 'start', process.name)
     return process
+  }
+
+  private died(name: string, process: SimProcess): void {
+    this.note(`${process.name} ends`)
+    if (this.restartAfterMs !== undefined && this.ended === undefined)
+      this.time.schedule(this.restartAfterMs, () => void this.start(name), 'restart')
   }
 
   private note(text: string): void {
