@@ -29,10 +29,16 @@ export interface Told {
 
 export type Protocol<T> = Generator<Step, T, Told>
 
+export interface Leader {
+  readonly broker: number
+  /** Counts the elections of the partition; -1 where brokers do not say. */
+  readonly epoch: number
+}
+
 /** Where brokers, leaders and coordinators are, as far as is known. Shared by all slots of a publisher. */
 export class ClusterView {
   readonly addresses = new Map<number, string>()
-  private readonly leaders = new Map<string, number>()
+  private readonly leaders = new Map<string, Leader>()
   private readonly counts = new Map<string, number>()
 
   apply(reply: ReplyOf<'Metadata'>): void {
@@ -40,12 +46,13 @@ export class ClusterView {
     for (const { name, errorCode, partitions } of reply.topics) {
       if (name === null) continue
       if (errorCode === 0) this.counts.set(name, partitions.length)
-      for (const { partitionIndex, errorCode, leaderId } of partitions)
-        if (errorCode === 0 && leaderId >= 0) this.leaders.set(`${name}/${partitionIndex}`, leaderId)
+      for (const { partitionIndex, errorCode, leaderId, leaderEpoch } of partitions)
+        if (errorCode === 0 && leaderId >= 0)
+          this.leaders.set(`${name}/${partitionIndex}`, { broker: leaderId, epoch: leaderEpoch })
         else this.leaders.delete(`${name}/${partitionIndex}`)
     }
   }
-  leader(topic: string, partition: number): number | undefined {
+  leader(topic: string, partition: number): Leader | undefined {
     return this.leaders.get(`${topic}/${partition}`)
   }
   forget(topic: string, partition: number): void {

@@ -12,13 +12,15 @@
  *    the markers of the transaction before are on their way.
  * 4. Version 1: no two transactions share a producer epoch, so that a late EndTxn finds nothing to decide (KAFKA-17754).
  *    Version 2 (KIP-890): each end moves the epoch.
+ * 5. The ledger is read from, and the first entry written to, one leader in one leader epoch: a deposed leader that does not know it yet
+ *    answers with an old end, but no write to it is ever acknowledged.
  */
 import { equalBytes } from '../kernel/bytes.ts'
 import { reached } from '../kernel/marks.ts'
 import type { Ended } from './connection-machine.ts'
 import { KafkaRefusal } from './error-names.ts'
 import type { ReplyOf } from './messages.ts'
-import { askFor, insist, refresh, type Ask, type ClusterView, type Protocol } from './protocol.ts'
+import { askFor, insist, refresh, type Ask, type ClusterView, type Leader, type Protocol } from './protocol.ts'
 import { readCommitted } from './read-committed.ts'
 import { batchOverheadBytes, decodeBatches, encodeBatch, recordSizeBytes, type KafkaRecord } from './record-batch.ts'
 
@@ -74,6 +76,8 @@ export class SlotTransactions {
   /** Version 1: the epoch has seen a transaction. */
   private used = false
   private dead: TransactionOutcome | undefined
+  /** Who was asked for the ledger. */
+  private ledgerLeader: Leader | undefined
   private ledgerNext: number | undefined
   private ledgerValue: Uint8Array | undefined
 
@@ -124,6 +128,7 @@ export class SlotTransactions {
     const deadline = now + this.options.initialiseMs
     let next = this.ledgerNext ?? (yield* this.offsetAt(earliest, deadline))
     const end = yield* this.offsetAt(latest, deadline)
+    this.ledgerLeader = this.options.view.leader(this.options.ledgerTopic, this.options.ledgerPartition)
     while (next < end) {
       const before = next
       const fetched = yield* this.fetch(next, deadline)
@@ -198,7 +203,7 @@ export class SlotTransactions {
   } {
     const { view, ledgerTopic, ledgerPartition } = this.options
     return {
-      broker: () => view.leader(ledgerTopic, ledgerPartition),
+      broker: () => view.leader(ledgerTopic, ledgerPartition)?.broker,
       locate: function* () {
         yield* refresh(view, [ledgerTopic])
       },
@@ -311,8 +316,9 @@ export class SlotTransactions {
     for (const batch of batches) {
       const leader = view.leader(batch.topic, batch.partition)
       if (leader === undefined) throw new Error(`no leader of ${batch.topic}/${batch.partition} is known`)
-      const known = groups.get(leader)
-      if (known === undefined) groups.set(leader, [batch])
+      if (batch.topic === this.options.ledgerTopic) this.expectLeader(leader)
+      const known = groups.get(leader.broker)
+      if (known === undefined) groups.set(leader.broker, [batch])
       else known.push(batch)
     }
     const maxVersion = this.version === 1 ? lastProduceOfVersion1 : Infinity
@@ -327,6 +333,13 @@ export class SlotTransactions {
       const body = { transactionalId, acks: -1, timeoutMs: 10_000, topics }
       return { ask: askFor('Produce', leader, body, { maxVersion }), batches: mine }
     })
+  }
+
+  private expectLeader({ broker, epoch }: Leader): void {
+    const asked = this.ledgerLeader
+    if (asked === undefined || (asked.broker === broker && asked.epoch === epoch)) return
+    reached('kafka: the ledger has another leader than the one that was asked')
+    throw new Error(`the ledger was read from broker ${asked.broker} (${asked.epoch}), now led by ${broker} (${epoch})`)
   }
 
   /** Nothing is published through it any more. What is under way goes on. */

@@ -203,6 +203,13 @@ export class BrokerCluster {
           reached('broker: new leader forgets the unacknowledged')
         return
       }
+      case 'deposed-leader': {
+        const partition = this.partition(fault)
+        if (partition === undefined || partition.leaderlessUntil > this.now) return
+        this.faults.hit('deposed-leader')
+        partition.depose(this.another(partition.leader), until)
+        return
+      }
       case 'coordinator-change': {
         this.faults.hit('coordinator-change')
         const moves = (id: string): boolean => fault.transactionalId === undefined || fault.transactionalId === id
@@ -265,7 +272,11 @@ export class BrokerCluster {
   heal(): void {
     this.faults.clear()
     this.down.clear()
-    for (const { partitions } of this.topics.values()) for (const partition of partitions) partition.leaderlessUntil = 0
+    for (const { partitions } of this.topics.values())
+      for (const partition of partitions) {
+        partition.leaderlessUntil = 0
+        partition.deposed = undefined
+      }
   }
 
   /** Every record that is committed, by partition and offset: the truth, read past the high watermark and without any client. */

@@ -24,6 +24,8 @@ export type ClusterFault =
   /** The broker is gone; what it led is led by others after a while. */
   | { readonly kind: 'outage'; readonly broker: number }
   | { readonly kind: 'leader-change'; readonly topic: string; readonly partition: number }
+  /** As a change of leader, but the old one does not hear of it: it goes on answering, and tells everybody that it leads. */
+  | { readonly kind: 'deposed-leader'; readonly topic: string; readonly partition: number }
   | { readonly kind: 'coordinator-change'; readonly transactionalId?: string }
   /** A transaction of which no coordinator knows holds the last stable offset until somebody ends it by hand. */
   | { readonly kind: 'hanging-transaction'; readonly topic: string; readonly partition: number }

@@ -15,6 +15,11 @@ type Handler<K extends CallKind> = (
 function led(cluster: BrokerCluster, at: TopicPartition, broker: number | undefined): Partition | BrokerError {
   const partition = cluster.partition(at)
   if (partition === undefined) return 'UNKNOWN_TOPIC_OR_PARTITION'
+  const { deposed } = partition
+  if (deposed !== undefined && deposed.broker === broker && deposed.until > cluster.now) {
+    reached('broker: asked a deposed leader')
+    return deposed.frozen
+  }
   if (partition.leaderlessUntil > cluster.now) {
     reached('broker: no leader')
     return 'NOT_LEADER_OR_FOLLOWER'
@@ -83,17 +88,19 @@ function ofLeader(error: BrokerError): BrokerError {
 }
 
 export const handlers: { readonly [K in CallKind]: Handler<K> } = {
-  Metadata: (cluster, { topics }, reply) =>
+  Metadata: (cluster, { topics }, reply, broker) =>
     reply({
       brokers: Array.from({ length: cluster.options.brokers }, (_, i) => i).filter(broker => !cluster.isDown(broker)),
       topics: topics.map(topic => {
         const found = cluster.topics.get(topic)
         if (found === undefined) return { topic, error: 'UNKNOWN_TOPIC_OR_PARTITION', partitions: [] }
-        const partitions = found.partitions.map(({ leader, leaderlessUntil }) =>
-          leaderlessUntil > cluster.now || cluster.isDown(leader)
-            ? ({ error: 'LEADER_NOT_AVAILABLE', leader: -1 } as const)
-            : ({ error: 'NONE', leader } as const)
-        )
+        const partitions = found.partitions.map(({ leader, leaderEpoch, leaderlessUntil, deposed }) => {
+          if (deposed !== undefined && deposed.broker === broker && deposed.until > cluster.now)
+            return { error: 'NONE', leader: deposed.broker, leaderEpoch: deposed.frozen.leaderEpoch } as const
+          return leaderlessUntil > cluster.now || cluster.isDown(leader)
+            ? ({ error: 'LEADER_NOT_AVAILABLE', leader: -1, leaderEpoch: -1 } as const)
+            : ({ error: 'NONE', leader, leaderEpoch } as const)
+        })
         return { topic, error: 'NONE', partitions }
       })
     }),

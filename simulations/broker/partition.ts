@@ -67,6 +67,10 @@ export class Partition {
   aborted: AbortedTransaction[] = []
   /** What a compaction has taken away; for checkers. */
   readonly compactedAway: StoredBatch[] = []
+  /** The last leader, when it has not heard of the election yet: it answers as it always did, and no follower copies from it. */
+  deposed: { readonly broker: number; readonly until: number; readonly frozen: Partition } | undefined
+  /** Nothing is replicated any more. */
+  private isolated = false
   private readonly world: BrokerWorld
   private readonly replication: () => number
   private producers = new Map<number, ProducerState>()
@@ -181,6 +185,7 @@ export class Partition {
     this.end = batch.lastOffset + 1
     this.apply(batch)
     const { end, leaderEpoch } = this
+    if (this.isolated) return
     this.world.schedule(this.replication(), () => {
       if (this.leaderEpoch === leaderEpoch) this.advance(end)
     })
@@ -229,6 +234,23 @@ export class Partition {
 
   private wake(): void {
     for (const watcher of this.watchers.splice(0)) watcher()
+  }
+
+  /** Another replica leads, and this one does not know. */
+  depose(leader: number, until: number): boolean {
+    const frozen = new Partition(this.world, this.leader, this.replication)
+    frozen.isolated = true
+    frozen.leaderEpoch = this.leaderEpoch
+    frozen.logStart = this.logStart
+    for (const batch of this.batches) {
+      frozen.batches.push(batch)
+      frozen.apply(batch)
+    }
+    frozen.end = this.end
+    frozen.highWatermark = this.highWatermark
+    frozen.deciding = frozen.deciding.filter(({ lastOffset }) => lastOffset >= frozen.highWatermark)
+    this.deposed = { broker: this.leader, until, frozen }
+    return this.changeLeader(leader, 0)
   }
 
   /** Another replica leads: it has what was acknowledged, and nothing more. True when something was forgotten. */

@@ -78,7 +78,11 @@ export interface Calls {
       readonly topics: readonly {
         readonly topic: string
         readonly error: BrokerError
-        readonly partitions: readonly { readonly error: BrokerError; readonly leader: number }[]
+        readonly partitions: readonly {
+          readonly error: BrokerError
+          readonly leader: number
+          readonly leaderEpoch: number
+        }[]
       }[]
     }
   }

@@ -234,9 +234,9 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
         out.int16(code(error)).string(compact, topic)
         if (version >= 10) out.raw(new Uint8Array(16))
         out.boolean(false)
-        out.array(compact, [...partitions.entries()], ([number, { error, leader }]) => {
+        out.array(compact, [...partitions.entries()], ([number, { error, leader, leaderEpoch }]) => {
           out.int16(code(error)).int32(number).int32(leader)
-          if (version >= 7) out.int32(0)
+          if (version >= 7) out.int32(leaderEpoch)
           const replicas = [0, 1, 2]
           out.array(compact, replicas, id => out.int32(id)).array(compact, replicas, id => out.int32(id))
           if (version >= 5) out.array(compact, [], () => undefined)

@@ -2,6 +2,7 @@
  * Random schedules, small: two slots, several owners of each at the same time (any of them may believe that it owns), crashes, pauses and
  * everything the log can do to them; then peace, one owner a slot, and the question whether each record is there exactly once.
  */
+import type { KafkaPublisher } from '../../../runtime/adapters/kafka/kafka-publisher.ts'
 import { isCodedError } from '../../../runtime/kernel/errors.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 import type { OutputRecord } from '../../../runtime/ports/log.ts'
@@ -10,7 +11,7 @@ import type { BrokerFault } from '../../../simulations/broker/faults.ts'
 import type { BrokerError, CallKind } from '../../../simulations/broker/requests.ts'
 import type { SimProcess } from '../../../simulations/world/process.ts'
 import type { BrokerOptions } from '../../../simulations/broker/world.ts'
-import { makeScene, type Scene } from './scene.ts'
+import { makeScene, publisherOptions, type Scene } from './scene.ts'
 
 interface Chunk {
   readonly records: readonly OutputRecord[]
@@ -18,6 +19,14 @@ interface Chunk {
 }
 
 export type MakePublisher = (scene: Scene, process: SimProcess) => Publisher
+
+/** A publisher as in production, with the patience of a short run. */
+export const makingPublisher =
+  (Made: typeof KafkaPublisher): MakePublisher =>
+  (scene, process) =>
+    new Made(
+      publisherOptions(scene, process, { requestTimeoutMs: 300, transactionTimeoutMs: 1500, initialiseMs: 3000 })
+    )
 
 export interface RunResult {
   /** What is wrong, or undefined. */
@@ -65,7 +74,7 @@ class Run {
   wrong: string | undefined
   peace = false
   readonly finished = [false, false]
-  private readonly make: MakePublisher
+  readonly make: MakePublisher
 
   constructor(scene: Scene, make: MakePublisher) {
     this.scene = scene
@@ -78,10 +87,15 @@ class Run {
   }
 
   /** The life of one owner: page one of RELIABILITY.md, over and over. */
-  async own(process: SimProcess, slotNumber: number, random: Prng, until: () => boolean): Promise<void> {
+  async own(
+    process: SimProcess,
+    slotNumber: number,
+    random: Prng,
+    until: () => boolean,
+    publisher = this.make(this.scene, process)
+  ): Promise<void> {
     const slot = slots[slotNumber] as SlotName
     const outbox = this.outboxes[slotNumber] as Chunk[]
-    const publisher = this.make(this.scene, process)
     while (!until()) {
       try {
         const producer = await publisher.initialise(slot)
@@ -109,7 +123,6 @@ class Run {
       }
       await pause(process, 5 + random.int(300))
     }
-    await publisher.close()
   }
 
   /** Entry 0 of both slots, before any trouble. */
@@ -185,7 +198,9 @@ function drawFault(random: Prng, partitions: number): BrokerFault {
     case 6:
       return { kind: 'slow-markers', delayMs: random.int(1500) }
     case 7:
-      return { kind: 'leader-change', topic, partition }
+      return random.int(2) === 0
+        ? { kind: 'leader-change', topic, partition }
+        : { kind: 'deposed-leader', topic: random.int(4) === 0 ? 'out' : 'ledger', partition }
     case 8:
       return random.int(2) === 0 ? { kind: 'coordinator-change' } : { kind: 'outage', broker: random.int(3) }
     default:
@@ -193,11 +208,17 @@ function drawFault(random: Prng, partitions: number): BrokerFault {
   }
 }
 
-export async function runOwners(seed: number, make: MakePublisher, version?: 1 | 2): Promise<RunResult> {
+export interface RunOptions {
+  readonly version?: 1 | 2 | undefined
+  /** Instead of every fault there is; more of them, and longer. */
+  readonly faults?: ((random: Prng) => BrokerFault) | undefined
+}
+
+export async function runOwners(seed: number, make: MakePublisher, options: RunOptions = {}): Promise<RunResult> {
   const random = new Prng(`owners ${seed}`)
-  const transactionVersion = version ?? (random.int(2) === 0 ? 1 : 2)
+  const transactionVersion = options.version ?? (random.int(2) === 0 ? 1 : 2)
   const dialect = transactionVersion === 2 || random.int(2) === 0 ? 'new' : 'old'
-  const options: Partial<BrokerOptions> = {
+  const brokerOptions: Partial<BrokerOptions> = {
     transactionVersion,
     verifiesPartitions: random.int(2) === 0,
     firstProducerEpoch: random.int(4) === 0 ? 32_764 : 0,
@@ -205,7 +226,7 @@ export async function runOwners(seed: number, make: MakePublisher, version?: 1 |
     replicationMs: random.int(2) === 0 ? 2 : 50,
     scanMs: 500
   }
-  const scene = await makeScene(random, options, { dialect })
+  const scene = await makeScene(random, brokerOptions, { dialect })
   const { cluster, time, host } = scene
   cluster.createTopic('out', { partitions: 2, maxBatchBytes: 2_000_000 })
   cluster.createTopic('ledger', { partitions: 2, compacted: true })
@@ -214,7 +235,7 @@ export async function runOwners(seed: number, make: MakePublisher, version?: 1 |
   void run.begin(host('first').start()).then(() => (begun = true))
   await time.run({ until: () => begun, untilMs: 60_000 })
   if (!begun) return { wrong: 'not begun', events: time.events, hits: cluster.faults.hits }
-  plan(run, random.fork('plan'))
+  plan(run, random.fork('plan'), options.faults)
   await time.run({ untilMs: time.now() + troubleMs })
   run.peace = true
   cluster.heal()
@@ -231,7 +252,7 @@ export async function runOwners(seed: number, make: MakePublisher, version?: 1 |
 }
 
 /** Owners that come and go, decisions, faults. */
-function plan(run: Run, random: Prng): void {
+function plan(run: Run, random: Prng, faults?: (random: Prng) => BrokerFault): void {
   const { time, cluster, host } = run.scene
   for (const [slot, outbox] of run.outboxes.entries())
     for (let i = 1; i <= outbox.length; i++) {
@@ -246,7 +267,10 @@ function plan(run: Run, random: Prng): void {
         time.schedule(random.int(troubleMs - 500), () => {
           if (owner.process !== undefined && owner.process.state !== 'dead') owner.kill()
           const process = owner.start()
-          void run.own(process, slot, random.fork(process.name), () => run.peace)
+          const publisher = run.make(run.scene, process)
+          void run.own(process, slot, random.fork(process.name), () => run.peace, publisher)
+          const other = random.fork(`${process.name} other`)
+          if (other.int(2) === 0) void run.own(process, 1 - slot, other, () => run.peace, publisher)
           const upset = random.int(1000)
           if (random.int(2) === 0) time.schedule(upset, () => process.kill())
           else if (random.int(2) === 0) {
@@ -272,8 +296,8 @@ function plan(run: Run, random: Prng): void {
         )
     })
   }
-  for (let i = random.int(7); i > 0; i--) {
-    const fault = drawFault(random, 2)
+  for (let i = random.int(7) + (faults === undefined ? 0 : 6); i > 0; i--) {
+    const fault = faults?.(random) ?? drawFault(random, 2)
     time.schedule(random.int(troubleMs - 200), () => cluster.inject(fault, 50 + random.int(1500)))
   }
 }
