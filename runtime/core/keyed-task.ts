@@ -27,6 +27,8 @@ import { TaskInputs, type TaskInputsSettings } from './task-inputs.ts'
 import { TaskState, type LoadedEntry, type StateSnapshot, type TimerPage } from './task-state.ts'
 
 export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings {
+  /** Entries encoded between two batches while a snapshot is under way. */
+  readonly encodeSlice: number | undefined
   readonly task: number
   /** Schemas of stored records; the class's own is among them, at `schemaIndex`. */
   readonly schemas: readonly StoredActorSchema[]
@@ -57,7 +59,7 @@ interface Sealed extends SealedProgress {
 }
 
 /** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
-const encodeSlice = 512
+const defaultEncodeSlice = 512
 /** Stored alarms are brought into memory so long before they are due. */
 const alarmHorizonMs = 60_000
 
@@ -124,7 +126,7 @@ export class KeyedTask {
 
   /** Handles up to about `budget` events. Returns false when there is nothing it can do now. */
   work(budget: number): boolean {
-    this.state.encodeSome(encodeSlice)
+    this.state.encodeSome(this.settings.encodeSlice ?? defaultEncodeSlice)
     const moved = !this.state.reading && !this.settings.outputs.blocked && this.advance(budget)
     this.state.evict()
     return moved || this.state.sealing

@@ -48,6 +48,9 @@ export interface Ports {
     readonly pendingLimitBytes?: number
     readonly checkpointTimeoutMs?: number
     readonly alignmentLimitMs?: number
+    readonly encodeSlice?: number
+    /** Events that a task handles before the event loop gets a turn. */
+    readonly sliceEvents?: number
     readonly loopLimit?: number
   }
   /** Hashes files; default: by the platform, off the event loop. */
@@ -129,6 +132,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
     pendingLimitBytes: pendingLimit(plan, ports),
     alignmentLimitMs: ports.limits?.alignmentLimitMs,
+    encodeSlice: ports.limits?.encodeSlice,
     loopLimit: ports.limits?.loopLimit,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
@@ -144,6 +148,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     appenders,
     unpublished: { epoch: manifest?.epoch ?? 0, hash: head?.hash ?? '', outboxes: manifest?.outboxes ?? [] },
     ...(store === undefined ? {} : { store }),
+    ...(ports.limits?.sliceEvents === undefined ? {} : { sliceEvents: ports.limits.sliceEvents }),
     ...(ports.probe === undefined ? {} : { probe: ports.probe }),
     ...(settings.send === undefined ? {} : { send: settings.send })
   })

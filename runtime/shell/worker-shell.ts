@@ -31,6 +31,8 @@ export interface WorkerShellSettings {
   /** Absent: everything stays in memory. */
   readonly store?: StateStore
   readonly probe?: Probe
+  /** Events that a task handles before the event loop gets a turn. */
+  readonly sliceEvents?: number
   /** Outboxes of the checkpoint that the generation begins from. */
   readonly unpublished: { readonly epoch: number; readonly hash: string; readonly outboxes: readonly OutboxRef[] }
   /** Takes a frame to another worker. */
@@ -43,7 +45,7 @@ const fetchBytes = 1024 * 1024
 /** Between two attempts to reach a sink. */
 const unreachableMs = 500
 /** Events handled before the event loop gets a turn. */
-const sliceEvents = 1024
+const defaultSliceEvents = 1024
 
 export class WorkerShell {
   /** Rejects with what ended the generation, or answers when `stop` was called. */
@@ -178,7 +180,10 @@ export class WorkerShell {
       this.scheduled = false
       if (this.over) return
       this.guard(() => {
-        const { busy, actions } = this.settings.worker.work(sliceEvents, this.moment())
+        const { busy, actions } = this.settings.worker.work(
+          this.settings.sliceEvents ?? defaultSliceEvents,
+          this.moment()
+        )
         this.perform(actions)
         if (busy) this.schedule()
         else this.arm()

@@ -11,6 +11,7 @@ import { finishes, withinLimits } from './limits.ts'
 import { OutputOnce } from './output-once.ts'
 import { deadLettersRight, outputInOrder, outputRight } from './output-right.ts'
 import { TimersOnce } from './timers-once.ts'
+import { WatermarksMonotone } from './watermarks-monotone.ts'
 import { Weights } from './weights.ts'
 import { WindowsComplete } from './windows-complete.ts'
 
@@ -26,6 +27,7 @@ const visitors = {
   'consistent cut': evidence => new ConsistentCut(evidence),
   'weights conserved': evidence => new Weights(evidence),
   'final state': evidence => new FinalState(evidence),
+  'watermarks never go back': () => new WatermarksMonotone(),
   'timers once': evidence => new TimersOnce(evidence),
   'windows complete': evidence => new WindowsComplete(evidence)
 } satisfies Record<string, (evidence: Evidence) => CheckpointVisitor>

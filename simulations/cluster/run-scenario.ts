@@ -232,7 +232,8 @@ function clusterOf(
       pendingLimitBytes: scenario.pendingLimitBytes,
       checkpointTimeoutMs: timing.checkpointTimeoutMs,
       ...(scenario.alignmentLimitMs === undefined ? {} : { alignmentLimitMs: scenario.alignmentLimitMs }),
-      ...(scenario.loopLimit === undefined ? {} : { loopLimit: scenario.loopLimit })
+      ...(scenario.loopLimit === undefined ? {} : { loopLimit: scenario.loopLimit }),
+      ...(scenario.slice === undefined ? {} : { sliceEvents: scenario.slice, encodeSlice: scenario.slice })
     },
     reader: (node, process) => subject.reader(node, process, pace),
     // Clocks that agree with nobody: nothing may depend on them.

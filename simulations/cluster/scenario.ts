@@ -26,6 +26,8 @@ export interface Scenario {
   /** A barrier that takes longer to align is not waited for. */
   readonly alignmentLimitMs?: number
   readonly loopLimit?: number
+  /** Events of a task, and actors encoded for a checkpoint, between two turns of the event loop. */
+  readonly slice?: number
   readonly cycles: boolean
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
@@ -69,6 +71,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(alignment === undefined ? {} : { alignmentLimitMs: alignment }),
     cycles: options.cycles ?? pick(false, true),
     ...(random.int(3) === 0 ? { loopLimit: 8 } : {}),
+    ...(random.int(3) === 0 ? { slice: pick(1, 3, 10) } : {}),
     transactionVersion: pick<1 | 2>(1, 2, 2),
     firstProducerEpoch: pick(0, 0, 32_760),
     healAtMs

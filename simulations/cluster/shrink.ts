@@ -65,20 +65,17 @@ async function fewerFaults(
 
 /** One thing simpler each. */
 function* simpler(scenario: Scenario): Generator<Scenario> {
-  const { workers, joiners, records, tasksPerWorker, cacheBytes, alignmentLimitMs, loopLimit, ...rest } = scenario
+  const { workers, joiners, records, tasksPerWorker } = scenario
   const all = { ...scenario }
   if (workers > 1) yield { ...all, workers: workers - 1 }
   if (joiners > 0) yield { ...all, joiners: 0 }
   if (tasksPerWorker > 1) yield { ...all, tasksPerWorker: 1 }
   if (records > 20) yield { ...all, records: records >> 1 }
   if (records > 20) yield { ...all, records: Math.floor(records * 0.8) }
-  const limits = { workers, joiners, records, tasksPerWorker }
-  if (cacheBytes !== undefined) yield { ...rest, ...limits, ...optional({ alignmentLimitMs, loopLimit }) } as Scenario
-  if (alignmentLimitMs !== undefined) yield { ...rest, ...limits, ...optional({ cacheBytes, loopLimit }) } as Scenario
-  if (loopLimit !== undefined) yield { ...rest, ...limits, ...optional({ cacheBytes, alignmentLimitMs }) } as Scenario
+  for (const limit of ['cacheBytes', 'alignmentLimitMs', 'loopLimit', 'slice'] as const) {
+    const { [limit]: value, ...rest } = all
+    if (value !== undefined) yield rest
+  }
   const last = Math.max(0, ...scenario.faults.map(({ atMs, forMs }) => atMs + forMs))
   if (last + 1_000 < scenario.healAtMs) yield { ...all, healAtMs: last + 1_000 }
 }
-
-const optional = (values: Record<string, number | undefined>): Record<string, number> =>
-  Object.fromEntries(Object.entries(values).filter((entry): entry is [string, number] => entry[1] !== undefined))

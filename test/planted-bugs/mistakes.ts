@@ -143,14 +143,8 @@ export const mistakes: readonly Mistake[] = [
     ]
   },
   {
-    name: 'the position of a source is taken when the snapshot is written, not at the barrier',
-    changes: [
-      [
-        source,
-        'const { positions, finished } = this.sealed;',
-        'const { finished } = this.sealed; const positions = this.progress();'
-      ]
-    ]
+    name: 'the position of a source is where the next fetch begins, not behind what was handled',
+    changes: [[source, 'position: partition.position,', 'position: partition.next,']]
   },
   {
     name: 'watermarks are not restored',
@@ -497,7 +491,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     name: 'fewer events between two turns of the event loop',
-    changes: [['runtime/shell/worker-shell.js', 'const sliceEvents = 1024;', 'const sliceEvents = 7;']],
+    changes: [['runtime/shell/worker-shell.js', 'const defaultSliceEvents = 1024;', 'const defaultSliceEvents = 7;']],
     harmless: true
   },
   {
