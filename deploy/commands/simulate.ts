@@ -21,6 +21,7 @@ interface Flags {
   readonly without?: readonly FaultKind[]
   readonly records?: number
   readonly processes: number
+  readonly twice?: boolean
   readonly keepGoing?: boolean
   readonly trace?: boolean
   readonly replay?: string
@@ -46,6 +47,7 @@ export function simulateCommand(): Command {
     .option('--without <kinds>', 'all classes but these', faultList)
     .option('--records <n>', 'source records in each world', wholeNumber(1))
     .option('--processes <n>', 'runs at once', wholeNumber(1), availableParallelism())
+    .option('--twice', 'run each seed twice, in different processes, and compare the traces')
     .option('--keep-going', 'go on after a seed that fails')
     .option('--shrink-runs <n>', 'runs spent on making a failing seed smaller; 0 = none', wholeNumber(0), 200)
     .option('--replay <file>', 'run a scenario that was written down')

@@ -1,0 +1,82 @@
+/** What a worker does with directives, and how a lease is kept: whatever is late or repeated changes nothing. */
+import t from 'tap'
+import type { Directive } from '../../../runtime/core/cluster-messages.ts'
+import { Elector } from '../../../runtime/core/elector.ts'
+import { Follower } from '../../../runtime/core/follower.ts'
+
+let sequence = 0
+const directive = (more: Partial<Directive>): Directive => ({
+  leader: 'w1#1',
+  term: 5,
+  sequence: ++sequence,
+  phase: 'running',
+  generation: 6,
+  addresses: {},
+  trigger: null,
+  abandoned: 0,
+  decided: null,
+  ...more
+})
+const decided = { epoch: 3, hash: 'h', loops: [] }
+
+void t.test('a generation is entered once, and what was asked of it meanwhile is done after that', t => {
+  const follower = new Follower()
+  t.match(follower.heard(directive({})), [{ kind: 'enter', generation: 6 }])
+  follower.heard(directive({ trigger: { epoch: 4, last: false } }))
+  t.match(follower.entered(6), [{ kind: 'trigger', epoch: 4 }])
+  t.same(follower.entered(5), [])
+  t.end()
+})
+
+void t.test('older terms and repeated numbers change nothing', t => {
+  const follower = new Follower()
+  const first = directive({ decided })
+  follower.heard(first)
+  t.same(follower.heard(first), [])
+  t.same(follower.heard(directive({ term: 4, generation: 9 })), [])
+  t.match(follower.heard(directive({ term: 7, generation: 8 })), [{ kind: 'enter', generation: 8 }])
+  t.same(follower.heard(directive({ term: 5, generation: 9 })), [])
+  t.end()
+})
+
+void t.test('what was decided comes before what was abandoned, and that before the next barrier', t => {
+  const follower = new Follower()
+  follower.heard(directive({ generation: 1 }))
+  const actions = follower.heard(directive({ generation: 1, decided, abandoned: 4, trigger: { epoch: 5, last: true } }))
+  t.same(
+    actions.map(({ kind }) => kind),
+    ['decided', 'abandon', 'trigger']
+  )
+  t.same(
+    follower
+      .heard(directive({ generation: 1, decided, abandoned: 4, trigger: { epoch: 4, last: false } }))
+      .map(({ kind }) => kind),
+    ['decided', 'abandon'],
+    'no barrier of an abandoned epoch'
+  )
+  t.end()
+})
+
+void t.test('a free lease is taken, renewed, and given up when it cannot be renewed in time', t => {
+  const elector = new Elector('w1#1', { leaseMs: 5000, renewMs: 1500 })
+  t.same(elector.step({ kind: 'tick' }, 0), [{ kind: 'get' }])
+  t.same(elector.step({ kind: 'got', entry: undefined }, 1), [{ kind: 'put', revision: undefined }])
+  t.same(elector.step({ kind: 'written', outcome: { revision: 1 } }, 2), [{ kind: 'elected' }])
+  t.same(elector.step({ kind: 'tick' }, 1500), [{ kind: 'put', revision: 1 }])
+  t.same(elector.step({ kind: 'written', outcome: { revision: 2 } }, 1600), [])
+  elector.step({ kind: 'tick' }, 3000)
+  t.same(elector.step({ kind: 'unknown' }, 5000), [], 'an unknown outcome alone ends nothing')
+  t.match(elector.step({ kind: 'tick' }, 6600), [{ kind: 'deposed' }, { kind: 'get' }])
+  t.end()
+})
+
+void t.test('a lease of its own whose answer was lost is recognised; that of another is left alone', t => {
+  const elector = new Elector('w1#1', { leaseMs: 5000, renewMs: 1500 })
+  elector.step({ kind: 'tick' }, 0)
+  t.same(elector.step({ kind: 'got', entry: { holder: 'w1#1', revision: 7 } }, 1), [{ kind: 'elected' }])
+  elector.step({ kind: 'tick' }, 1500)
+  t.same(elector.step({ kind: 'written', outcome: 'conflict' }, 1501), [])
+  t.same(elector.step({ kind: 'tick' }, 1502), [{ kind: 'get' }])
+  t.same(elector.step({ kind: 'got', entry: { holder: 'w2#1', revision: 9 } }, 1503), [{ kind: 'deposed' }])
+  t.end()
+})
