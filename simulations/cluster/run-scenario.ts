@@ -10,7 +10,7 @@ import type { LogReader } from '../../runtime/ports/log.ts'
 import type { RunEvidence, Violation } from '../checkers/evidence.ts'
 import { checkEvidence } from '../checkers/index.ts'
 import { makeWorkload } from '../workload/index.ts'
-import { applyFaults } from '../world/apply-faults.ts'
+import { applyFaults, type ServiceTargets } from '../world/apply-faults.ts'
 import type { FaultKind } from '../world/fault.ts'
 import type { SimHostOptions, SimProcess } from '../world/process.ts'
 import { WorldTime } from '../world/time.ts'
@@ -84,6 +84,8 @@ export interface Subject {
   job(process: SimProcess): Job<unknown>
   readonly plan: Plan
   reader(source: SourceNode, process: SimProcess, pace: Pace): LogReader
+  /** What its handlers call; may be made to fail. */
+  readonly services?: ServiceTargets
   /** Something happened after which the run means nothing. */
   broken?(): boolean
   check(evidence: RunEvidence): Finding[] | Promise<Finding[]>
@@ -125,6 +127,7 @@ export async function runScenario(
     storage: cluster.storage,
     broker: cluster.broker,
     hosts: cluster.hosts,
+    ...(subject.services === undefined ? {} : { services: subject.services }),
     start: host => void cluster.start(host),
     leave: host => cluster.leave(host)
   })

@@ -43,6 +43,8 @@ export interface ScenarioOptions {
   /** Source records of a run; default: drawn. */
   readonly records?: number
   readonly cycles?: boolean
+  /** The job calls services, which may fail. */
+  readonly services?: boolean
 }
 
 /** Faults begin once the first generation may run, and end here. */
@@ -81,6 +83,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     joiners: joinersOf(joiners),
     topics: [{ name: 'ledger', partitions: 1 }],
     brokers,
+    services: options.services === true,
     startMs: faultsFromMs,
     intensity: pick(1, 2, 4, 6),
     healAtMs,

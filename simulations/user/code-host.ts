@@ -8,8 +8,8 @@ import type { CodeHost } from './world-globals.ts'
 
 export interface HostOptions {
   readonly random: Prng
-  /** Of the clock that the code sees, ahead of the process's own; `ctx.now` is not moved by it. Default 0. */
-  readonly aheadMs?: number
+  /** The clock that the code sees runs so many times too fast; `ctx.now` does not. Default 1. */
+  readonly clockFactor?: number
 }
 
 export interface ProcessHost extends CodeHost, Outstanding {
@@ -17,14 +17,18 @@ export interface ProcessHost extends CodeHost, Outstanding {
   evaluated: boolean
 }
 
-export function processHost(process: SimProcess, watch: RunWatch, { random, aheadMs = 0 }: HostOptions): ProcessHost {
+export function processHost(
+  process: SimProcess,
+  watch: RunWatch,
+  { random, clockFactor = 1 }: HostOptions
+): ProcessHost {
   const host: ProcessHost = {
     name: process.host.name,
     random: random.fork(process.name),
     outstanding: 0,
     evaluated: false,
-    now: () => process.clock.now() + aheadMs,
-    monotonic: () => process.time.now() + aheadMs,
+    now: () => process.clock.now() + Math.floor(process.time.now() * (clockFactor - 1)),
+    monotonic: () => process.time.now() * clockFactor,
     after(delayMs, callback) {
       let over = false
       const end = (): void => {

@@ -35,6 +35,8 @@ const latencyMs = 15
 export class SimServices {
   /** What was carried out, by service. */
   readonly calls = new Map<string, ServiceCall[]>()
+  /** Calls that failed though the stand-in did not. */
+  failures = 0
   private readonly time: WorldTime
   private readonly random: Prng
   private readonly watch: RunWatch
@@ -64,14 +66,7 @@ export class SimServices {
   connect(process: SimProcess, host: Outstanding): MakeService {
     return (name, implementation) => {
       this.calls.set(name, this.calls.get(name) ?? [])
-      return new Proxy(implementation, {
-        get: (target, property) => {
-          if (property === serviceName) return name
-          const real: unknown = Reflect.get(target, property)
-          if (typeof real !== 'function' || typeof property === 'symbol') return real
-          return (...args: unknown[]) => this.call(process, host, name, property, args)
-        }
-      })
+      return namedService(name, implementation, (method, args) => this.call(process, host, name, method, args))
     }
   }
 
@@ -87,6 +82,7 @@ export class SimServices {
     // What the caller changes later does not show.
     const given = structuredClone(args)
     const { refused, lost, there, back } = this.draw()
+    if (refused || lost) this.failures++
     host.outstanding++
     try {
       return await process.ask<unknown>(`call ${name}.${method}`, answer => {
@@ -123,4 +119,21 @@ export class SimServices {
       back: 1 + (back as number) * latencyMs
     }
   }
+}
+
+/** Looks like the implementation; its methods are `call`. */
+export function namedService(
+  name: string,
+  implementation: object,
+  call: (method: string, args: readonly unknown[]) => unknown
+): object {
+  return new Proxy(implementation, {
+    has: (target, property) => property === serviceName || Reflect.has(target, property),
+    get: (target, property) => {
+      if (property === serviceName) return name
+      const real: unknown = Reflect.get(target, property)
+      if (typeof real !== 'function' || typeof property === 'symbol') return real
+      return (...args: unknown[]) => call(property, args)
+    }
+  })
 }

@@ -6,6 +6,8 @@ import type { ActorNode, Plan } from '../../actors/plan.ts'
 import { decodeValue } from '../../actors/state-codec.ts'
 import type { Manifest, StateFileRef } from '../../checkpoint/manifest.ts'
 import { prefixDelete, readStateFile, type StateRecord } from '../../checkpoint/state-file.ts'
+import type { CheckpointStep, CheckpointVisitor } from '../checkers/checkpoint-walk.ts'
+import type { RunEvidence, Violation } from '../checkers/evidence.ts'
 import { fieldsOfRecord, isActorRecord, keyOfRecord } from '../../runtime/core/entry.ts'
 import { ByteReader } from '../../runtime/kernel/bytes.ts'
 import { decodeKey, keyText, type Key } from '../../runtime/kernel/keys.ts'
@@ -24,6 +26,34 @@ export function stageStates(plan: Plan): StageState[] {
   return plan.nodes
     .filter((node): node is ActorNode => node.kind === 'actor' && node.builtIn === undefined)
     .map(node => new StageState(node))
+}
+
+/** Takes stages from checkpoint to checkpoint. */
+export class StatesWalk implements CheckpointVisitor {
+  private readonly evidence: Pick<RunEvidence, 'readObject'>
+  private readonly stages: readonly StageState[]
+  private readonly look: (stage: StageState, epoch: number) => void
+
+  /** @param look sees each stage as it is in each checkpoint */
+  constructor(
+    evidence: Pick<RunEvidence, 'readObject'>,
+    stages: readonly StageState[],
+    look: (stage: StageState, epoch: number) => void = () => undefined
+  ) {
+    this.evidence = evidence
+    this.stages = stages
+    this.look = look
+  }
+
+  visit({ manifest }: CheckpointStep): void {
+    for (const stage of this.stages) {
+      stage.advance(manifest, this.evidence.readObject)
+      this.look(stage, manifest.epoch)
+    }
+  }
+  end(): Violation[] {
+    return []
+  }
 }
 
 export class StageState {

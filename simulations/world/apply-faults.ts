@@ -10,6 +10,14 @@ import type { SimHost, SimProcess } from './process.ts'
 import type { SimStorage } from './storage.ts'
 import type { WorldTime } from './time.ts'
 
+/** What handlers call outside of the job. */
+export interface ServiceTargets {
+  /** Returns what ends it. */
+  disturb(fault: { readonly refuse: number; readonly lose: number; readonly lateMs: number }): () => void
+  /** Calls that failed because of it. */
+  readonly failures: number
+}
+
 export interface FaultTargets {
   readonly time: WorldTime
   readonly network: SimNetwork
@@ -22,6 +30,7 @@ export interface FaultTargets {
     inject(fault: BrokerFault, forMs: number): void
     readonly faults: { readonly hits: ReadonlyMap<string, number> }
   }
+  readonly services?: ServiceTargets
   /** Starts a worker on a machine that has none that lives; the first on a new machine when it joins. */
   start(host: string, why: 'restart' | 'join' | 'upgrade'): void
   /** Tells its worker to give away what it runs and to end. */
@@ -227,7 +236,9 @@ const beginnings: { readonly [K in Direct]: Begin<K> } = {
   'storage-stale-list': ({ rate, byMs }, { targets: { storage } }) =>
     storage.disturb({ staleList: rate, staleMs: byMs }),
   'storage-full': (_, { targets: { storage } }) => storage.disturb({ full: 1 }),
-  'storage-slow': ({ factor, hiccup }, { targets: { storage } }) => storage.disturb({ slow: factor, hiccup })
+  'storage-slow': ({ factor, hiccup }, { targets: { storage } }) => storage.disturb({ slow: factor, hiccup }),
+  'service-failure': ({ refuse, lose, byMs }, { targets: { services } }) =>
+    services?.disturb({ refuse, lose, lateMs: byMs })
 }
 
 function diskFault(
@@ -263,6 +274,7 @@ const elsewhere: { readonly [K in FaultKind]?: (targets: FaultTargets) => number
   'storage-stale-list': ({ storage }) => storage.hits.of('staleList'),
   'storage-full': ({ storage }) => storage.hits.of('full'),
   'storage-slow': ({ storage }) => storage.hits.of('slow') + storage.hits.of('hiccup'),
+  'service-failure': ({ services }) => services?.failures ?? 0,
   'broker-outage': brokerHits('outage'),
   'broker-unknown-outcome': brokerHits('lost-reply', 'error-after'),
   'broker-late-request': brokerHits('late-request'),

@@ -295,6 +295,13 @@ export const atlas = {
     perMinute: [0.3, 3],
     forMs: [500, 20_000]
   },
+  'service-failure': {
+    ...usual,
+    what: 'calls of a service outside of the job fail, done or not, or take long',
+    numbers: ['F64'],
+    perMinute: [0.5, 4],
+    forMs: [500, 10_000]
+  },
   'broker-outage': {
     ...usual,
     what: 'a broker is gone for a while and others take over',
@@ -383,7 +390,6 @@ export const notInjected: Readonly<Record<string, string>> = {
   F59: 'there is no counter outside of the decision log',
   F60: 'Cairn halts: a scenario, not a mixture',
   F63: 'a mistake of a job, found by the simulation of users',
-  F64: 'a handler that throws is part of the workload',
   F65: 'fuzzed in the tests of each decoder',
   F66: 'tested where messages are authenticated',
   F67: 'there is no HTTP interface in a simulated worker'

@@ -21,6 +21,8 @@ export interface FaultPlanOptions {
   readonly topics?: readonly { readonly name: string; readonly partitions: number }[]
   /** Default 0: then faults of the log do not exist. */
   readonly brokers?: number
+  /** The job calls services; default false. */
+  readonly services?: boolean
   /** Nothing goes wrong before; default 0. */
   readonly startMs?: number
   /** Nothing is wrong from then on. */
@@ -69,7 +71,8 @@ export function makeFaultPlan(seed: string | number, options: FaultPlanOptions):
   return { seed: String(seed), healAtMs: options.healAtMs, kinds, faults: sorted }
 }
 
-function possible(kind: FaultKind, { hosts, joiners = [], topics = [], brokers = 0 }: FaultPlanOptions): boolean {
+function possible(kind: FaultKind, options: FaultPlanOptions): boolean {
+  const { hosts, joiners = [], topics = [], brokers = 0 } = options
   switch (kind) {
     case 'cut':
     case 'isolate':
@@ -81,6 +84,8 @@ function possible(kind: FaultKind, { hosts, joiners = [], topics = [], brokers =
       return hosts.length > 1
     case 'join':
       return joiners.length > 0
+    case 'service-failure':
+      return options.services === true
     case 'leader-change':
     case 'hanging-transaction':
       return topics.length > 0 && brokers > 0
@@ -201,6 +206,11 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
   'storage-stale-list': random => ({ ...rate(random, 1), byMs: Math.round(between(random, [100, 30_000])) }),
   'storage-full': nothing,
   'storage-slow': random => ({ factor: round(between(random, [2, 200])), hiccup: rate(random, 0.1).rate }),
+  'service-failure': random => ({
+    refuse: rate(random, 0.5).rate,
+    lose: rate(random, 0.5).rate,
+    byMs: Math.round(between(random, [1, 2_000]))
+  }),
   'broker-outage': (random, { brokers = 1 }) => ({ fault: { kind: 'outage', broker: random.int(brokers) } }),
   'broker-unknown-outcome': random => ({
     fault:

@@ -67,6 +67,14 @@ export type Fault =
   | ({ readonly kind: 'storage-stale-list'; readonly rate: number; readonly byMs: number } & Timed)
   | ({ readonly kind: 'storage-full' } & Timed)
   | ({ readonly kind: 'storage-slow'; readonly factor: number; readonly hiccup: number } & Timed)
+  // services that handlers call
+  /** Calls are refused, carried out and told to have failed, or late. */
+  | ({
+      readonly kind: 'service-failure'
+      readonly refuse: number
+      readonly lose: number
+      readonly byMs: number
+    } & Timed)
   // the log
   | OnBroker[BrokerKind]
 

@@ -15,6 +15,7 @@ const outcomes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   fraud: { alerts: 45, held: 842 },
   orders: { receipts: 15_000, repeats: 5_000 },
   routes: { routes: 199 },
+  payments: { receipts: 500 },
   shopping: { visits: 4001, abandoned: 1340, late: 4 }
 }
 

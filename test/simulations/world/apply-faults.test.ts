@@ -11,6 +11,7 @@ const options: FaultPlanOptions = {
   joiners: ['w4'],
   topics: [{ name: 'in', partitions: 2 }],
   brokers: 3,
+  services: true,
   startMs: 500,
   healAtMs: 20_000
 }

@@ -18,6 +18,14 @@ export type Successes = Map<string, number>
 
 export class Chatter {
   readonly time = new WorldTime()
+  /** Fails at once when it is told to. */
+  readonly services = {
+    failures: 0,
+    disturb: () => {
+      this.services.failures++
+      return ignore
+    }
+  }
   readonly network: SimNetwork
   readonly bus: SimControlBus
   readonly storage: SimStorage
@@ -48,6 +56,7 @@ export class Chatter {
         },
         faults: { hits }
       },
+      services: this.services,
       start: name => this.start(name),
       leave: name => this.hosts.get(name)?.kill()
     })

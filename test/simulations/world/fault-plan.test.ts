@@ -12,6 +12,7 @@ const options: FaultPlanOptions = {
     { name: 'out', partitions: 2 }
   ],
   brokers: 3,
+  services: true,
   startMs: 1_000,
   healAtMs: 60_000
 }
