@@ -53,3 +53,37 @@ void t.test('a drained job goes on where it was; only a job whose input ended ha
     Array.from({ length: 5000 }, (_, n) => n + 1)
   )
 })
+
+class Circle extends Actor {
+  passed = 0
+  async receive(token: number, ctx: Context<never>): Promise<void> {
+    this.passed++
+    if (token % 2 === 0) await Promise.resolve()
+    ctx.send(Circle, `place ${(token + this.passed) % 10}`, token)
+  }
+}
+
+void t.test('a job with a loop that never comes to rest is drained too, and goes on', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-drain-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const built = job(
+    'circling',
+    j => {
+      const tokens = j.source(
+        'tokens',
+        generator({ count: 50 }, n => n)
+      )
+      tokens.keyBy(n => `place ${n % 10}`).actor(Circle, { sends: [Circle] })
+      return { tokens }
+    },
+    { interval: '10ms', parallelism: 2 }
+  )
+  for (let run = 0; run < 3; run++) {
+    const started = await startJob(built, { storage: folder, fresh: false })
+    if (started.kind === 'finished') throw new Error('finished')
+    while (started.job.status().events < 1000) await new Promise(resolve => setImmediate(resolve))
+    await started.job.drain()
+    t.equal(await started.job.ended, 'drained')
+    t.equal(started.job.status().recordsRead, run === 0 ? 50 : 0)
+  }
+})
