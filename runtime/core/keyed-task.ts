@@ -226,6 +226,11 @@ export class KeyedTask {
     return this.page('wall', now + alarmHorizonMs) || fired
   }
 
+  /** Too much waits for a checkpoint; see `TaskInputs`. */
+  set paused(paused: boolean) {
+    this.inputs.paused = paused
+  }
+
   get deadLetters(): number {
     return this.handlers.deadLetters
   }

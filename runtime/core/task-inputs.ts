@@ -5,7 +5,8 @@
  * 1. A channel that has delivered barrier n is not read until all that belong to no loop have (aligned).
  * 2. A batch is read to its end before another channel gets its turn.
  * 3. A barrier is not taken before the worker was told that its epoch is under way: what became of the one before is known then.
- * 4. What leads into a loop is not read while too much waits in it, unless a barrier is on its way through.
+ * 4. What leads into a loop is not read while too much waits in it, and nothing in a loop while too much waits for a checkpoint,
+ *    unless a barrier is on its way through.
  */
 import { Aligner } from '../../checkpoint/aligner.ts'
 import { reached } from '../kernel/marks.ts'
@@ -24,6 +25,8 @@ export class TaskInputs {
   readonly watermarks: MinWatermark
   /** Of the loop that the task belongs to. */
   readonly loop: LoopBacklog | undefined
+  /** Too much waits for a checkpoint: a loop would go on making more. */
+  paused = false
   private readonly alignmentLimitMs: number
   /** Something leads into the loop here; its other tasks get their barriers from those where it does. */
   private readonly hasWayIn: boolean
@@ -78,14 +81,14 @@ export class TaskInputs {
   private firstOf(cycle: boolean, waits: boolean): number | 'waits' | undefined
   private firstOf(cycle: boolean | undefined, waits: boolean): number | 'waits' | undefined {
     const { channels } = this
-    const shut = cycle === false && this.shut
+    const shut = cycle === true ? this.stands : cycle === false && this.shut
     for (let tried = 0; tried < channels.length; tried++) {
       const index = (this.next + tried) % channels.length
       const channel = channels[index] as Channel
       const element = channel.peek()
       if (element === undefined || this.aligner.isHeld(index)) continue
       if (cycle !== undefined && (channel.place !== undefined) !== cycle) continue
-      if (shut && this.half !== index && !this.aligner.isRecorded(index)) continue
+      if (shut && element.kind === 'records' && this.half !== index && !this.aligner.isRecorded(index)) continue
       if (element.kind === 'records') return index
       if (element.kind === 'barrier' && element.epoch > this.underWay) {
         reached('task inputs: a barrier that is known elsewhere first')
@@ -101,6 +104,13 @@ export class TaskInputs {
   private get shut(): boolean {
     if (this.loop?.over !== true) return false
     reached('task inputs: too much waits in a loop')
+    return this.underWay <= this.over
+  }
+
+  /** The loop stands still until a checkpoint is decided, or until the next begins. */
+  private get stands(): boolean {
+    if (!this.paused) return false
+    reached('task inputs: a loop stands still')
     return this.underWay <= this.over
   }
 

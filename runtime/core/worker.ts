@@ -339,6 +339,7 @@ export class Worker {
     this.collect()
     this.exchange()
     const paused = this.pendingBytes >= this.settings.pendingLimitBytes
+    for (const task of this.topology.keyed) task.paused = paused
     for (const source of this.topology.sources) {
       source.paused = paused
       for (const want of source.wanted())

@@ -109,8 +109,9 @@ interface Token {
 /** Passes tokens on for ever, at once or after a promise. */
 class Circle extends Actor {
   passed = 0
-  receive(token: Token, ctx: Context<never>): void | Promise<void> {
+  receive(token: Token, ctx: Context<Token>): void | Promise<void> {
     this.passed++
+    if (token.n % 10 === 0) ctx.emit(token)
     const next = `c${(token.n * 7 + this.passed) % token.every}`
     if (token.n % 2 === 0) ctx.send(Circle, next, token)
     else return Promise.resolve().then(() => ctx.send(Circle, next, token))
@@ -122,7 +123,7 @@ export const tokens = job('tokens', j => {
     generator<Token>({ count: 0 }, () => ({ n: 0, every: 1 }))
   )
   const circle = source.keyBy(token => `c${token.n}`).actor(Circle, { sends: [Circle] })
-  return { tokens: source, circle: circle.to('circle-rows', rowsOf<never>('circle')) }
+  return { tokens: source, circle: circle.to('circle-rows', rowsOf<Token>('circle')) }
 })
 
 export interface Road {

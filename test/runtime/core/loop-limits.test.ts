@@ -7,7 +7,9 @@ import { DirectoryStorage } from '../../../checkpoint/adapters/directory-storage
 import { nodeFiles } from '../../../checkpoint/adapters/node-files.ts'
 import { StoredJob } from '../../../deploy/stored-job.ts'
 import type { KeyedTask } from '../../../runtime/core/keyed-task.ts'
+import type { Worker } from '../../../runtime/core/worker.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
+import type { Incarnation } from '../../../runtime/shell/incarnation.ts'
 import { tokens } from '../../support/loop-jobs.ts'
 import { LoopWorld } from '../../support/loop-world.ts'
 
@@ -73,6 +75,37 @@ void t.test('what leads into a loop is not read while too much waits in it, but 
   await world.drain()
   t.equal((await numbersIn(world)).length, 200, 'what the source had read before the last barrier came in with it')
 })
+
+void t.test(
+  'while storage refuses checkpoints a loop stands still before it fills the memory, then goes on',
+  async t => {
+    let refuses = false
+    const chance = { int: () => (refuses ? 0 : 1) } as unknown as Prng
+    const world = new LoopWorld(tokens, chance)
+    const limit = 20_000
+    world.push('tokens', ...tokensOf(50))
+    await world.begin({ parallelism: 2, limits: { pendingLimitBytes: limit } })
+    const worker = (): Worker => (world.incarnation as Extract<Incarnation, { kind: 'running' }>).worker
+    await world.turns(50)
+    refuses = true
+    await world.turns(300)
+    t.ok(worker().status.pendingBytes < 4 * limit, `${worker().status.pendingBytes} bytes wait`)
+    const stood = worker().counts.events
+    await world.turns(1000)
+    const { events } = worker().counts
+    t.ok(worker().status.pendingBytes < 4 * limit, `${worker().status.pendingBytes} bytes wait`)
+    t.ok(
+      events - stood < 1000,
+      `${events - stood} events in a thousand turns: those that each new barrier lets through`
+    )
+    refuses = false
+    // Until it is tried again.
+    await world.turns(1000)
+    t.ok(worker().counts.events - events > 5000, `it goes on with ${worker().counts.events - events} events`)
+    await world.drain()
+    t.equal((await numbersIn(world)).length, 50)
+  }
+)
 
 void t.test('people who look at the state of a stored job see actors, not messages under way', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-loops-'))
