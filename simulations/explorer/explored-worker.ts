@@ -195,15 +195,17 @@ class ExploredWorker {
     switch (then) {
       case 'opened': {
         const head = this.logHead()
-        if (head === undefined) return this.begin()
+        if (head === undefined) return this.lead()
         return this.ask('manifest', { op: 'read', name: head.manifest.name }, head.manifest.name)
       }
+      case 'leads':
+        return local.head === undefined ? this.prepare(0) : this.begin()
       case 'began':
         if (local.head !== undefined) return this.ask('collect', { op: 'list', folder: '*' })
         return this.prepare(0)
       case 'started':
         this.retain()
-        return this.start()
+        return this.scope.leads ? this.begin() : this.start()
       case 'decided':
         return this.decided()
       case 'pruned':
@@ -228,12 +230,26 @@ class ExploredWorker {
     }
     this.local.missing = undefined
     this.local.head = { name, manifest: JSON.parse(text) as StoredManifest }
-    return this.begin()
+    return this.lead()
+  }
+
+  /** In a cluster there is a leader before there is a generation, and checkpoint 0 is its own. */
+  private lead(): Promise<void> {
+    const { local } = this
+    if (!this.scope.leads) return this.begin()
+    local.generation = this.nextGeneration()
+    const decision = { kind: 'leads', worker: local.name, generation: local.generation } as const
+    return this.operate({ kind: 'append', decision }, 'leads')
+  }
+
+  private nextGeneration(): number {
+    const { log } = this.local
+    return (log === undefined ? 0 : thaw(DecisionLog, log).generation) + 1
   }
 
   private begin(): Promise<void> {
     const { local } = this
-    local.generation = (local.log === undefined ? 0 : thaw(DecisionLog, local.log).generation) + 1
+    local.generation = this.nextGeneration()
     const parent = local.head === undefined ? null : { epoch: local.head.manifest.epoch, hash: local.head.name }
     const assignment = { tasks: [local.name], slots: slotNumbers.map(() => 0) }
     const decision = { kind: 'begins', generation: local.generation, lineage: 1, parent, assignment } as const

@@ -4,7 +4,7 @@ import type { Answer, LogData, LogOperation } from './log-operation.ts'
 import type { Request, StoredManifest, StoredOutbox } from './world.ts'
 
 /** What is done once the log's operation is over. */
-export type Then = 'opened' | 'began' | 'started' | 'decided' | 'pruned'
+export type Then = 'opened' | 'leads' | 'began' | 'started' | 'decided' | 'pruned'
 
 export interface Outstanding {
   readonly tag:

@@ -9,6 +9,8 @@ export interface Scope {
   readonly giveUps: number
   /** Epochs that take too long. */
   readonly timeouts: number
+  /** As in a cluster: "leads" comes before checkpoint 0 and "begins". */
+  readonly leads: boolean
   /** Checkpoints kept. */
   readonly retained: number
   /** The decision log's `kept`; 0 = it is never pruned. */
@@ -28,6 +30,7 @@ const calm: Scope = {
   crashes: 0,
   giveUps: 0,
   timeouts: 0,
+  leads: false,
   retained: 1,
   kept: 0,
   ledgerLosses: 0,
@@ -46,6 +49,7 @@ export const scopes = {
 export const fullScopes: Readonly<Record<string, Scope>> = {
   'two leaders, two epochs, a crash': { ...calm, crashes: 1 },
   'an abandoned epoch, a crash': { ...calm, inputs: 1, crashes: 1, timeouts: 1 },
+  'a leader before a generation, a crash': { ...calm, inputs: 1, leads: true, crashes: 1 },
   'a lost or late reply': { ...calm, inputs: 1, giveUps: 1 },
   'pruning, a crash': { ...calm, inputs: 1, kept: 1, crashes: 1 },
   'a ledger entry expires, a crash': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
