@@ -152,6 +152,14 @@ class ExploredWorker {
       case 'ledger':
         if (reply === null) return this.end('off', 'the sink does not answer')
         return this.act(this.slot(request).ledgerRead((reply as { readonly entry?: LedgerEntry }).entry))
+      case 'renew':
+        return this.renewed(request, about as Transaction, reply)
+      case 'add':
+        return this.added(request, about as Transaction, reply)
+      case 'end':
+        // The worst client there is: it asks again by itself, and the first request is still under way.
+        if (reply === null) return this.ask('end', request, about)
+        return this.published(request, about as LedgerEntry, reply)
       case 'publish':
       case 'entry':
         return this.published(request, about as LedgerEntry, reply)
@@ -427,9 +435,33 @@ class ExploredWorker {
         const records = (action.chunk as ChunkWithRecords | undefined)?.records ?? []
         const id = this.transactionalId(slot)
         const producer = this.local.producers[slot] ?? 0
+        if (this.scope.oldProtocol) return this.renew(slot, { records, entry: action.entry })
         this.ask('publish', { op: 'publish', slot, id, producer, records, entry: action.entry }, action.entry)
       }
     }
+  }
+
+  /** Kafka's older transactions: initialise before each, so that a late end of the one before finds nothing to decide. */
+  private renew(slot: number, transaction: Transaction): void {
+    const id = this.transactionalId(slot)
+    this.ask('renew', { op: 'initialise', slot, id, renews: this.local.producers[slot] ?? 0 }, transaction)
+  }
+
+  private renewed(request: Request, { records, entry }: Transaction, reply: Answer): void {
+    const slot = slotOf(request)
+    if (typeof reply !== 'number') return this.published(request, entry, reply)
+    this.local.producers[slot] = reply
+    const owner = { slot, id: this.transactionalId(slot), producer: reply }
+    const whole = records.length === 0 ? { records, entry } : { records }
+    this.ask('add', { op: 'add', ...owner, ...whole }, { records, entry })
+  }
+
+  private added(request: Request, { entry }: Transaction, reply: Answer): void {
+    if (request.op !== 'add') return
+    if (reply !== 'added') return this.published(request, entry, reply)
+    const { slot, id, producer } = request
+    if (request.entry === undefined) this.ask('add', { ...request, records: [], entry }, { records: [], entry })
+    else this.ask('end', { op: 'end', slot, id, producer }, entry)
   }
 
   private transactionalId(slot: number): string {
@@ -444,6 +476,11 @@ class ExploredWorker {
     this.act(this.slot(request).published(outcome, entry))
     this.tidy()
   }
+}
+
+interface Transaction {
+  readonly records: readonly string[]
+  readonly entry: LedgerEntry
 }
 
 /** As soon as it may be: time is the explorer's to choose. */

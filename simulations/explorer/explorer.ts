@@ -375,8 +375,13 @@ class Explorer {
       case 'remove':
         return request.names.some(name => objects[name] !== undefined || decisions[name] !== undefined)
       case 'initialise':
-        return true
+        return (
+          request.renews === undefined ||
+          this.sinks.get(sink).slots[request.slot]?.owners[request.id] === request.renews
+        )
       case 'publish':
+      case 'add':
+      case 'end':
         return this.sinks.get(sink).slots[request.slot]?.owners[request.id] === request.producer
     }
   }
@@ -384,5 +389,5 @@ class Explorer {
 
 function mayGiveUp({ operation }: Local, { tag, request }: Outstanding): boolean {
   if (tag === 'log') return operation?.operation.kind === 'append'
-  return request.op === 'create' || request.op === 'publish' || request.op === 'initialise'
+  return request.op !== 'read' && request.op !== 'list' && request.op !== 'ledger' && request.op !== 'remove'
 }

@@ -8,7 +8,19 @@ export type Then = 'opened' | 'leads' | 'began' | 'started' | 'decided' | 'prune
 
 export interface Outstanding {
   readonly tag:
-    'log' | 'manifest' | 'collect' | 'write' | 'prepare' | 'remove' | 'initialise' | 'ledger' | 'publish' | 'entry'
+    | 'log'
+    | 'manifest'
+    | 'collect'
+    | 'write'
+    | 'prepare'
+    | 'remove'
+    | 'initialise'
+    | 'ledger'
+    | 'publish'
+    | 'renew'
+    | 'add'
+    | 'end'
+    | 'entry'
   readonly request: Request
   /** Of a `write`: where it belongs; of a `prepare`: its manifest; of a `publish`: its entry. */
   readonly about?: unknown

@@ -172,6 +172,23 @@ export const rules: readonly Rule[] = [
     scope: ledgerLoss
   },
   {
+    name: 'TV1 initialised before every transaction',
+    patches: [
+      shell(
+        "this.ask('renew', { op: 'initialise', slot, id, renews: this.local.producers[slot] ?? 0 }, transaction);",
+        "this.renewed({ op: 'initialise', slot, id }, transaction, this.local.producers[slot]);"
+      )
+    ],
+    scope: scopes.oldProtocol,
+    slow: true
+  },
+  {
+    name: 'TV1 a renewal names the producer that it renews',
+    patches: [shell(', renews: this.local.producers[slot] ?? 0 }', ' }')],
+    scope: { ...scopes.oldProtocol, giveUps: 0 },
+    slow: true
+  },
+  {
     name: 'S3 a decision is created conditionally',
     patches: [log("=== 'created')", '!== undefined)')],
     scope: calm

@@ -11,6 +11,8 @@ export interface Scope {
   readonly timeouts: number
   /** As in a cluster: "leads" comes before checkpoint 0 and "begins". */
   readonly leads: boolean
+  /** Kafka's transactions before KIP-890: several requests each, the last of which a client may send twice (KAFKA-17754). */
+  readonly oldProtocol: boolean
   /** Checkpoints kept. */
   readonly retained: number
   /** The decision log's `kept`; 0 = it is never pruned. */
@@ -31,6 +33,7 @@ const calm: Scope = {
   giveUps: 0,
   timeouts: 0,
   leads: false,
+  oldProtocol: false,
   retained: 1,
   kept: 0,
   ledgerLosses: 0,
@@ -42,15 +45,17 @@ export const scopes = {
   failover: { ...calm, crashes: 1, giveUps: 1, timeouts: 1 },
   pruning: { ...calm, kept: 1 },
   ledgerLoss: { ...calm, ledgerLosses: 1, inputs: 1 },
-  decisionLoss: { ...calm, decisionLosses: 1 }
+  decisionLoss: { ...calm, decisionLosses: 1 },
+  oldProtocol: { ...calm, inputs: 1, oldProtocol: true, giveUps: 1 }
 } as const satisfies Record<string, Scope>
 
 /** Explored to their ends: together less than a minute. */
 export const fullScopes: Readonly<Record<string, Scope>> = {
-  'two leaders, two epochs, a crash': { ...calm, crashes: 1 },
+  'two leaders, two epochs': calm,
   'an abandoned epoch, a crash': { ...calm, inputs: 1, crashes: 1, timeouts: 1 },
   'a leader before a generation, a crash': { ...calm, inputs: 1, leads: true, crashes: 1 },
   'a lost or late reply': { ...calm, inputs: 1, giveUps: 1 },
+  'old transactions, a crash': { ...calm, inputs: 1, oldProtocol: true, crashes: 1 },
   'pruning, a crash': { ...calm, inputs: 1, kept: 1, crashes: 1 },
   'a ledger entry expires, a crash': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
   'the storage forgets a decision, a crash': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 }
@@ -58,7 +63,9 @@ export const fullScopes: Readonly<Record<string, Scope>> = {
 
 /** The same with more at once: minutes. */
 export const deepScopes: Readonly<Record<string, Scope>> = {
+  'two epochs, a crash': { ...calm, crashes: 1 },
   'three incarnations, a crash': { ...calm, inputs: 1, crashes: 1, boots: 3 },
+  'old transactions, a lost or late reply': scopes.oldProtocol,
   'three incarnations, pruning': { ...calm, inputs: 1, kept: 1, boots: 3 },
   'a lost or late reply, a crash': { ...calm, inputs: 1, giveUps: 1, crashes: 1 },
   'a lost or late reply, an abandoned epoch': { ...calm, inputs: 1, giveUps: 1, timeouts: 1 },

@@ -50,8 +50,16 @@ function requestText(request: Request): string {
       return `list ${request.folder}`
     case 'remove':
       return `remove ${request.names.map(short).join(', ')}`
-    case 'initialise':
-      return `slot ${request.slot}: initialise "${request.id}"`
+    case 'initialise': {
+      const renews = request.renews === undefined ? '' : ` if producer ${request.renews} is the newest`
+      return `slot ${request.slot}: initialise "${request.id}"${renews}`
+    }
+    case 'end':
+      return `slot ${request.slot}: end the transaction of producer ${request.producer}`
+    case 'add': {
+      const entry = request.entry && `, entry (epoch ${request.entry.epoch}, chunk ${request.entry.chunk})`
+      return `slot ${request.slot}: add [${request.records.join(' ')}]${entry ?? ''} as producer ${request.producer}`
+    }
     case 'ledger':
       return `slot ${request.slot}: read the ledger`
     case 'publish': {

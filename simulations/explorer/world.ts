@@ -17,7 +17,8 @@ export type StorageRequest =
   | { readonly op: 'list'; readonly folder: string }
   | { readonly op: 'remove'; readonly names: readonly string[] }
 export type SinkRequest =
-  | { readonly op: 'initialise'; readonly slot: number; readonly id: string }
+  /** `renews`: only if that producer is still the newest (KIP-360). */
+  | { readonly op: 'initialise'; readonly slot: number; readonly id: string; readonly renews?: number }
   | { readonly op: 'ledger'; readonly slot: number }
   | {
       readonly op: 'publish'
@@ -27,6 +28,16 @@ export type SinkRequest =
       readonly records: readonly string[]
       readonly entry: LedgerEntry | undefined
     }
+  /** Kafka's older transactions: records, then the entry, join what is open; `end` commits whatever is open then. */
+  | {
+      readonly op: 'add'
+      readonly slot: number
+      readonly id: string
+      readonly producer: number
+      readonly records: readonly string[]
+      readonly entry?: LedgerEntry
+    }
+  | { readonly op: 'end'; readonly slot: number; readonly id: string; readonly producer: number }
 export type Request = StorageRequest | SinkRequest
 export type Reply = string | number | readonly string[] | { readonly text?: string } | { readonly entry?: LedgerEntry }
 
@@ -71,6 +82,7 @@ export interface Sink {
     readonly owners: Readonly<Record<string, number>>
     readonly records: readonly string[]
     readonly ledger?: LedgerEntry
+    readonly open?: { readonly records: readonly string[]; readonly entry?: LedgerEntry }
   }[]
 }
 
@@ -192,31 +204,55 @@ export function executeSink(sink: Sink, request: SinkRequest): Executed<Sink> {
   const replaced = (changed: Sink['slots'][number]): Sink => ({ slots: sink.slots.with(request.slot, changed) })
   switch (request.op) {
     case 'initialise': {
+      if (request.renews !== undefined && slot.owners[request.id] !== request.renews)
+        return { world: sink, reply: 'fenced' }
       const owner = (slot.owners[request.id] ?? 0) + 1
-      return { world: replaced({ ...slot, owners: sorted({ ...slot.owners, [request.id]: owner }) }), reply: owner }
+      const { open: _aborted, ...rest } = slot
+      return { world: replaced({ ...rest, owners: sorted({ ...slot.owners, [request.id]: owner }) }), reply: owner }
     }
     case 'ledger':
       return { world: sink, reply: slot.ledger === undefined ? {} : { entry: slot.ledger } }
-    case 'publish': {
+    case 'publish':
       if (slot.owners[request.id] !== request.producer) return { world: sink, reply: 'fenced' }
-      const { ledger } = slot
+      return commit(slot, request, replaced)
+    case 'add': {
+      if (slot.owners[request.id] !== request.producer) return { world: sink, reply: 'fenced' }
       const { entry } = request
-      const world = replaced({
-        ...slot,
-        records: [...slot.records, ...request.records],
-        ...(entry === undefined ? {} : { ledger: entry })
-      })
-      const back =
-        entry !== undefined &&
-        ledger !== undefined &&
-        (entry.epoch < ledger.epoch || (entry.epoch === ledger.epoch && entry.chunk < ledger.chunk))
-      if (!back) return { world, reply: 'published' }
-      return {
-        world,
-        reply: 'published',
-        violation: `S6: the ledger of slot ${request.slot} goes back from epoch ${ledger.epoch}, chunk ${ledger.chunk} to epoch ${entry.epoch}, chunk ${entry.chunk}`
-      }
+      const records = [...(slot.open?.records ?? []), ...request.records]
+      const open = { ...slot.open, records, ...(entry === undefined ? {} : { entry }) }
+      return { world: replaced({ ...slot, open }), reply: 'added' }
     }
+    case 'end': {
+      if (slot.owners[request.id] !== request.producer) return { world: sink, reply: 'fenced' }
+      // Asked again after a commit, the older protocol says yes.
+      if (slot.open === undefined) return { world: sink, reply: 'published' }
+      const { open, ...rest } = slot
+      return commit(rest, { slot: request.slot, entry: undefined, ...open }, replaced)
+    }
+  }
+}
+
+function commit(
+  slot: Sink['slots'][number],
+  made: { readonly slot: number; readonly records: readonly string[]; readonly entry: LedgerEntry | undefined },
+  replaced: (changed: Sink['slots'][number]) => Sink
+): Executed<Sink> {
+  const { ledger } = slot
+  const { entry } = made
+  const world = replaced({
+    ...slot,
+    records: [...slot.records, ...made.records],
+    ...(entry === undefined ? {} : { ledger: entry })
+  })
+  const back =
+    entry !== undefined &&
+    ledger !== undefined &&
+    (entry.epoch < ledger.epoch || (entry.epoch === ledger.epoch && entry.chunk < ledger.chunk))
+  if (!back) return { world, reply: 'published' }
+  return {
+    world,
+    reply: 'published',
+    violation: `S6: the ledger of slot ${made.slot} goes back from epoch ${ledger.epoch}, chunk ${ledger.chunk} to epoch ${entry.epoch}, chunk ${entry.chunk}`
   }
 }
 
