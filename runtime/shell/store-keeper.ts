@@ -87,7 +87,8 @@ export class StoreKeeper {
 
   private async pump(): Promise<void> {
     for (let delayMs = firstRetryMs; this.queue.length > 0 && !this.closed;) {
-      const taken = this.queue
+      // A copy: what is decided while the store is busy joins the queue, and was not applied.
+      const taken = [...this.queue]
       try {
         await this.store.apply(writesOf(taken))
       } catch (error) {

@@ -4,7 +4,6 @@
  */
 import type { Plan, SinkNode, SourceNode } from '../../actors/plan.ts'
 import type { Job } from '../../actors/stream.ts'
-import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
 import type { ElectorTiming } from '../../runtime/core/elector.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
@@ -18,6 +17,7 @@ import { BrokerClient } from '../broker/broker-client.ts'
 import { BrokerCluster } from '../broker/broker-cluster.ts'
 import { BrokerPublisher } from '../broker/broker-publisher.ts'
 import { SimControlBus } from '../world/control-bus.ts'
+import { LocalStore } from '../world/local-store.ts'
 import { SimNetwork } from '../world/network.ts'
 import { SimHost, type SimHostOptions, type SimProcess } from '../world/process.ts'
 import { SimStorage } from '../world/storage.ts'
@@ -173,7 +173,7 @@ export class SimCluster {
       publishers: new Map(this.sinks.map(({ name }) => [name, this.publisher(client, name, process)])),
       appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
       nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
-      store: () => Promise.resolve(new MemoryStore()),
+      store: () => Promise.resolve(new LocalStore(process)),
       check: this.options.check,
       limits,
       sha256: bytes => Promise.resolve(sha256Hex(bytes))

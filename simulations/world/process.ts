@@ -31,7 +31,7 @@ export class SimHost {
   readonly time: WorldTime
   readonly clock: HostClock
   /** The disk. Another object after each crash and wipe: what an old process still does to its own is done to nothing. */
-  files = new ForgetfulFiles()
+  files: ForgetfulFiles
   private readonly diskSlowness = new Set<{ readonly diskMs: number }>()
   /** False: vanished from the network without a word. */
   up = true
@@ -47,6 +47,7 @@ export class SimHost {
     this.random = random.fork(`host ${name}`)
     this.clock = new HostClock(time, options.clock)
     this.crashAt = options.crashAt
+    this.replace((this.files = new ForgetfulFiles()))
   }
 
   /** The one before must be dead. */
@@ -80,11 +81,7 @@ export class SimHost {
   /** Asked before each change of the disk, by whichever process. Returns what ends it. */
   disturbDisk(fault: DiskFault): () => void {
     this.diskFaults.add(fault)
-    this.replace(this.files)
-    return () => {
-      this.diskFaults.delete(fault)
-      this.replace(this.files)
-    }
+    return () => void this.diskFaults.delete(fault)
   }
 
   /** Each operation takes that long. */
@@ -101,19 +98,18 @@ export class SimHost {
     return slowest
   }
 
+  /** What becomes of the next change of the disk. */
+  diskFault(path: string): Fault | undefined {
+    for (const decide of this.diskFaults) {
+      const fault = decide(path)
+      if (fault !== undefined) return fault
+    }
+    return undefined
+  }
+
   private replace(files: ForgetfulFiles): void {
     this.files = files
-    const faults = [...this.diskFaults]
-    files.fault =
-      faults.length === 0
-        ? undefined
-        : path => {
-            for (const each of faults) {
-              const fault = each(path)
-              if (fault !== undefined) return fault
-            }
-            return undefined
-          }
+    files.fault = path => this.diskFault(path)
   }
 }
 

@@ -58,3 +58,36 @@ void t.test('any other error ends the generation, and nothing is said to be appl
   const { told } = await keep([damaged])
   t.same(told, [damaged])
 })
+
+void t.test('what is decided while the store is busy is not taken for applied', async t => {
+  let release: () => void = () => undefined
+  const applied: number[] = []
+  /** Takes its writes at once and needs time for them. */
+  class Slow extends MemoryStore {
+    override async apply(...[writes]: Parameters<MemoryStore['apply']>): Promise<void> {
+      const taken = []
+      for await (const write of writes) taken.push(write)
+      await new Promise<void>(resolve => (release = resolve))
+      applied.push(taken.length)
+      await super.apply(taken)
+    }
+  }
+  const told: unknown[] = []
+  const keeper = new StoreKeeper(
+    new Slow(),
+    new VirtualClock(),
+    epoch => told.push(epoch, applied.length),
+    error => told.push(error)
+  )
+  const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+  keeper.decided(1, [snapshot()])
+  await turn()
+  keeper.decided(2, [snapshot()])
+  keeper.decided(3, [snapshot()])
+  for (let turns = 0; turns < 5; turns++) {
+    release()
+    await turn()
+  }
+  t.same(told, [1, 1, 3, 2], 'epoch 1 after the first time, 2 and 3 after the second')
+  t.same(applied, [1, 2])
+})
