@@ -78,7 +78,7 @@ async function simulate(flags: Flags): Promise<void> {
     flags.replay !== undefined ||
     flags.trace === true ||
     (flags.seed !== undefined && flags.seeds === undefined && flags.minutes === undefined)
-  const pool = new SeedPool(single ? 1 : flags.processes)
+  const pool = new SeedPool(single ? 1 : Math.max(flags.twice === true ? 2 : 1, flags.processes))
   const interrupted = new Promise<'interrupted'>(resolve => process.once('SIGINT', () => resolve('interrupted')))
   try {
     const ran = single ? one(flags, pool, say) : many(flags, pool, say, screen.isTTY)
@@ -132,7 +132,7 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
   const lane = async (): Promise<void> => {
     while (next < first + count && performance.now() < until && (failed.length === 0 || flags.keepGoing === true)) {
       const scenario = drawScenario(String(next++), optionsOf(flags))
-      const result = await pool.run({ scenario })
+      const result = await (flags.twice === true ? twice(scenario, pool) : pool.run({ scenario }))
       totals.add(result)
       progress()
       if (result.outcome === 'passed') continue
@@ -149,6 +149,14 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
   if (flags.marks === true) sayMarks(totals, say)
   if (failed.length > 0) say(`failing seeds: ${failed.map(({ scenario }) => scenario.seed).join(' ')}`)
   return worst
+}
+
+/** Both at once, so in two processes. */
+async function twice(scenario: Scenario, pool: SeedPool): Promise<RunResult> {
+  const [a, b] = await Promise.all([pool.run({ scenario }), pool.run({ scenario })])
+  if (a.outcome !== 'passed' || JSON.stringify(a) === JSON.stringify(b)) return a
+  const violation = `two runs differ: trace ${a.traceHash} after ${a.worldEvents} events of the world, trace ${b.traceHash} after ${b.worldEvents}`
+  return { ...a, outcome: 'wrong', findings: [{ checker: 'determinism', violation }] }
 }
 
 /** Makes a failing scenario smaller, tells it as a story, and writes it down. */

@@ -52,6 +52,7 @@ export type CheckerName =
   | keyof typeof plainOthers
   | keyof typeof others
   | 'readable checkpoints'
+  | 'determinism'
 
 export const checkerNames = [
   ...Object.keys({ ...plainVisitors, ...visitors, ...plainOthers, ...others }),

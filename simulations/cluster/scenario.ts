@@ -63,7 +63,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     seed,
     workers,
     joiners,
-    records: options.records ?? pick(500, 600, 700),
+    records: options.records ?? pick(600, 750, 900),
     inputMs: healAtMs * pick(0.5, 0.8, 0.9),
     batch: pick(1, 4, 16, 64),
     tasksPerWorker: pick(1, 1, 2, 3),
@@ -90,7 +90,15 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(options.only === undefined ? {} : { only: options.only }),
     ...(options.without === undefined ? {} : { without: options.without })
   })
-  return { ...drawn, faults }
+  const crashes = options.only === undefined && options.without?.includes('crash') !== true
+  return { ...drawn, faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults }
+}
+
+/** At least one worker dies while there is work to do: a run without a recovery proves little. */
+function withCrash(faults: readonly Fault[], random: Prng, workers: number, healAtMs: number): readonly Fault[] {
+  const atMs = Math.round(healAtMs * (0.2 + random.next() / 4))
+  const crash: Fault = { kind: 'crash', host: `w${1 + random.int(workers)}`, atMs, forMs: 20 + random.int(2_000) }
+  return [...faults, crash].sort((a, b) => a.atMs - b.atMs)
 }
 
 export const hostsOf = (workers: number): string[] => Array.from({ length: workers }, (_, i) => `w${i + 1}`)
