@@ -27,10 +27,13 @@ export function programTarget(
 ): { stage: ActorShape; ordered: boolean; alone: boolean } | undefined {
   let ordered = true
   let alone = legs.length === 1
+  let split = false
   for (let leg = realLeg(legs); leg?.to.kind === 'stage';) {
     const stage = shape.stages[leg.to.stage]
     if (stage === undefined || stage.kind === 'window') return undefined
-    if (stage.kind === 'actor') return { stage, ordered, alone }
+    split ||= leg.step === 'split'
+    // The parts of one item may change places behind a dedupe.
+    if (stage.kind === 'actor') return { stage, ordered, alone: alone && (ordered || !split) }
     ordered = false
     alone &&= stage.main.length === 1
     leg = realLeg(stage.main)
