@@ -10,6 +10,8 @@ import { fencedSilent, LedgerOrder } from './ledger-order.ts'
 import { finishes, withinLimits } from './limits.ts'
 import { OutputOnce } from './output-once.ts'
 import { deadLettersRight, outputInOrder, outputRight } from './output-right.ts'
+import { Progress } from './progress.ts'
+import { Strays } from './strays.ts'
 import { TimersOnce } from './timers-once.ts'
 import { WatermarksMonotone } from './watermarks-monotone.ts'
 import { Weights } from './weights.ts'
@@ -20,6 +22,7 @@ const plainVisitors = {
   'output exactly once': evidence => new OutputOnce(evidence),
   'manifest chain': () => new ManifestChain(),
   'ledger order': evidence => new LedgerOrder(evidence),
+  progress: () => new Progress(),
   'file lifetimes': evidence => new FileLifetimes(evidence)
 } satisfies Record<string, (evidence: RunEvidence) => CheckpointVisitor>
 
@@ -29,7 +32,8 @@ const visitors = {
   'final state': evidence => new FinalState(evidence),
   'watermarks never go back': () => new WatermarksMonotone(),
   'timers once': evidence => new TimersOnce(evidence),
-  'windows complete': evidence => new WindowsComplete(evidence)
+  'windows complete': evidence => new WindowsComplete(evidence),
+  'strays stay late': evidence => new Strays(evidence)
 } satisfies Record<string, (evidence: Evidence) => CheckpointVisitor>
 
 const plainOthers = {

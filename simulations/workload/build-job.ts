@@ -12,7 +12,7 @@ import type {
   WindowStage
 } from '../../actors/index.ts'
 import type { ActorClass } from '../../actors/actor.ts'
-import { addHash, type Item, type Row, type SourceRecord } from './program.ts'
+import { addHash, type Item, type Row, type SourceRecord, type StrayWindow } from './program.ts'
 import { programActor, type Sleep } from './program-actor.ts'
 import {
   enterLeg,
@@ -26,6 +26,7 @@ import {
   type SinkShape,
   type SourceShape,
   type StageShape,
+  type StraysShape,
   type WindowShape
 } from './shape.ts'
 
@@ -76,10 +77,24 @@ class JobMaker {
     const from = topic<SourceRecord>(`topic-${source.name}`, { value: json<SourceRecord>(), bounded: true })
     const records = this.j.source(source.name, from, options)
     this.handles[source.name] = records
+    const { strays } = this.shape
+    if (strays !== undefined && this.shape.sources[strays.source] === source) this.strays(records, strays)
     source.lanes.forEach((legs, lane) => {
       const items = records.filter(record => record.lane === lane).map(record => itemOf(record, source))
       this.legs(items, legs)
     })
+  }
+
+  private strays(records: Stream<SourceRecord>, { name, sizeMs, sink, lateSink }: StraysShape): void {
+    const windows = records
+      .map(({ partition, seq, key }) => ({ id: `${partition}/${seq}`, key, from: '', w: 0 }))
+      .keyBy(({ key }) => key)
+      .window(tumbling(sizeMs), { name })
+      .collect((items, { key, start, end }): StrayWindow => {
+        return { key, start, end, ids: items.map(({ id }) => id), from: '', w: 0 }
+      })
+    this.handles[sink] = windows.to(sink, topic<StrayWindow>(`topic-${sink}`, { value: json<StrayWindow>() }))
+    this.handles[lateSink] = windows.late.to(lateSink, topic(`topic-${lateSink}`, { value: json<unknown>() }))
   }
 
   private stage(stage: StageShape): void {

@@ -23,6 +23,7 @@ export interface WorkloadOptions {
   readonly windows?: boolean
   readonly sleeps?: boolean
   readonly alarms?: boolean
+  readonly strays?: boolean
 }
 
 export interface Workload {
@@ -45,7 +46,8 @@ export function makeWorkload(seed: string | number, options: WorkloadOptions): W
     cycles: options.cycles ?? false,
     windows: options.windows ?? draw(0.7),
     sleeps: options.sleeps ?? draw(0.5),
-    alarms: options.alarms ?? draw(0.5)
+    alarms: options.alarms ?? draw(0.5),
+    strays: options.strays ?? draw(0.4)
   }
   const shape = randomShape(random.fork('shape'), 'workload', features)
   const inputs = randomInputs(random.fork('inputs'), shape, {

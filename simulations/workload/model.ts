@@ -14,6 +14,7 @@ import type { Pending } from './program-actor.ts'
 import type { Inputs } from './random-inputs.ts'
 import {
   rowOf,
+  strayLane,
   throughLeg,
   windowItem,
   type ActorShape,
@@ -148,6 +149,7 @@ export class Model {
       return
     }
     const { id, key, owner, w, v, ops, seq, lane, at } = record
+    if (lane === strayLane) return
     this.fed += w
     this.leave(lanes[lane] as readonly Leg[], { id, key, owner, w, v, ops, seq, from: `${name}/${partition}` }, at)
     this.drain()

@@ -66,6 +66,16 @@ export interface SourceRecord extends Program {
   readonly lane: number
 }
 
+/** A window of the stage of strays, as its sink gets it. */
+export interface StrayWindow {
+  readonly key: string
+  readonly start: number
+  readonly end: number
+  readonly ids: readonly string[]
+  readonly from: ''
+  readonly w: 0
+}
+
 /** FNV-1a: what is summed up to tell sets of ids apart. */
 export function hashOf(text: string): number {
   let hash = 0x811c9dc5

@@ -2,7 +2,7 @@
 import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { Program, SourceRecord } from './program.ts'
 import { Programs, programTarget, type ProgramOptions } from './random-programs.ts'
-import { realLeg, type ActorShape, type Leg, type Shape, type SourceShape } from './shape.ts'
+import { realLeg, strayLane, type ActorShape, type Leg, type Shape, type SourceShape } from './shape.ts'
 
 export interface InputRecord {
   readonly timestamp: number
@@ -95,6 +95,10 @@ function addRecords(
     records.push({ timestamp: at, value: encoder.encode(`{"malformed ${records.length}`), record: undefined })
     return 1
   }
+  if (shape.strays?.source === draft.source && random.int(15) === 0) {
+    records.push(strayRecord(draft, source, random, programs))
+    return 1
+  }
   const lane = random.int(source.lanes.length)
   const legs = source.lanes[lane] as readonly Leg[]
   const id = `${source.name}/${partition}/${records.length}`
@@ -111,4 +115,27 @@ function addRecords(
   if (!deduped || random.int(100) >= options.repeats) return 1
   add({ ...record, w: 0, ops: [], seq: records.length, at: draft.greatest - 2 * random.int(source.boundMs / 2) })
   return 2
+}
+
+/** Later than the source allows, and weightless. */
+function strayRecord(
+  { records, partition, greatest }: PartitionDraft,
+  { name, boundMs }: SourceShape,
+  random: Prng,
+  programs: Programs
+): InputRecord {
+  const at = greatest - boundMs - 2 * random.int(200)
+  const record: SourceRecord = {
+    id: `${name}/${partition}/${records.length}`,
+    key: programs.key(),
+    owner: '',
+    w: 0,
+    v: 0,
+    ops: [],
+    at,
+    partition,
+    seq: records.length,
+    lane: strayLane
+  }
+  return { timestamp: at, value: encoder.encode(JSON.stringify(record)), record }
 }

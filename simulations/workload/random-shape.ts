@@ -20,6 +20,7 @@ export interface ShapeOptions {
   readonly windows: boolean
   readonly sleeps: boolean
   readonly alarms: boolean
+  readonly strays: boolean
 }
 
 type Draft = { -readonly [P in keyof (ActorShape & WindowShape & DedupeShape)]?: unknown } & {
@@ -59,6 +60,9 @@ class ShapeMaker {
       sinks: this.sinks,
       alarmSink: stages.some(stage => stage.kind === 'actor' && stage.alarms) ? 'alarms' : undefined,
       lateSink: stages.some(stage => stage.kind === 'window') ? 'late' : undefined,
+      strays: options.strays
+        ? { name: 'strays', source: random.int(sources.length), sizeMs: 40, sink: 'strayed', lateSink: 'stray-late' }
+        : undefined,
       parallelism: 1 + random.int(Math.min(4, slots)),
       slots,
       keyGroups: slots * ([3, 15, 240][random.int(3)] as number),

@@ -56,6 +56,21 @@ export interface SinkShape {
   readonly partitions: number
 }
 
+/**
+ * A window stage of its own that gets events later than their source allows. Whether one counts depends on the interleaving, so the
+ * model leaves it out; that it counts once, or is told late, and that no window fires twice, does not.
+ */
+export interface StraysShape {
+  readonly name: string
+  readonly source: number
+  readonly sizeMs: number
+  readonly sink: string
+  readonly lateSink: string
+}
+
+/** The lane of a stray record: it goes nowhere else. */
+export const strayLane = -1
+
 export interface Shape {
   readonly job: string
   readonly sources: readonly SourceShape[]
@@ -66,6 +81,7 @@ export interface Shape {
   readonly alarmSink: string | undefined
   /** Sink of what windows found late: nothing. */
   readonly lateSink: string | undefined
+  readonly strays: StraysShape | undefined
   readonly parallelism: number
   readonly slots: number
   readonly keyGroups: number

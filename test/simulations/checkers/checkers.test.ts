@@ -8,8 +8,10 @@ import type { Pending } from '../../../simulations/workload/program-actor.ts'
 import { editActor, editManifests, editPublication, replaceAt, storedActors } from '../../support/tampering.ts'
 import { runWorkload } from '../../support/workload-run.ts'
 
+t.setTimeout(600_000)
+
 const runs: Evidence[] = []
-const seeds = Number(process.env['CAIRN_SEEDS'] ?? 30)
+const seeds = Number(process.env['CAIRN_SEEDS'] ?? 24)
 
 void t.test('no checker says anything about runs with crashes in one process', { timeout: 300_000 }, async t => {
   let [events, crashes] = [0, 0]
@@ -160,7 +162,7 @@ const planted: readonly Planted[] = [
     tamper(evidence) {
       let found = false
       const edited = editManifests(evidence, manifest => {
-        const at = manifest.stages.findIndex(({ files }) => files.length > 1)
+        const at = manifest.stages.findIndex(({ files, name }) => files.length > 1 && name.startsWith('Actor'))
         if (manifest.epoch !== middle(evidence) || at < 0) return manifest
         found = true
         return editStage(manifest, at, ({ files }) => ({ files: files.slice(0, -1) }))
@@ -295,6 +297,58 @@ const planted: readonly Planted[] = [
       const { lateSink } = evidence.workload.shape
       if (at < 0 || lateSink === undefined) return undefined
       return editPublication(evidence, at, ({ slot }) => ({ slot: { ...slot, sink: lateSink } }))
+    }
+  },
+  {
+    name: 'a window of strays fires twice',
+    checker: 'strays stay late',
+    tamper(evidence) {
+      const at = evidence.publications.findIndex(({ slot, records }) => slot.sink === 'strayed' && records.length > 0)
+      return at < 0
+        ? undefined
+        : editPublication(evidence, at, ({ records }) => ({
+            records: [...records, records[0] as (typeof records)[number]]
+          }))
+    }
+  },
+  {
+    name: 'a late event vanishes',
+    checker: 'strays stay late',
+    tamper(evidence) {
+      const at = evidence.publications.findIndex(
+        ({ slot, records }) => slot.sink === 'stray-late' && records.length > 0
+      )
+      return at < 0 ? undefined : editPublication(evidence, at, ({ records }) => ({ records: records.slice(1) }))
+    }
+  },
+  {
+    name: 'an event counts though it was late for a checkpoint before it',
+    checker: 'strays stay late',
+    tamper(evidence) {
+      if (!evidence.publications.some(({ slot, records }) => slot.sink === 'strayed' && records.length > 0))
+        return undefined
+      return editManifests(evidence, manifest => ({
+        ...manifest,
+        stages: manifest.stages.map(stage => ({ ...stage, watermarks: stage.watermarks.map(() => 9e9) }))
+      }))
+    }
+  },
+  {
+    name: 'a watermark is not restored',
+    checker: 'progress',
+    tamper(evidence) {
+      let final: number | undefined
+      const edited = editManifests(evidence, manifest => {
+        if (manifest.final && manifest.epoch > 1) final ??= manifest.epoch
+        if (manifest.epoch !== final) return manifest
+        const lost = (stage: Manifest['stages'][number]) => ({
+          ...stage,
+          finished: false,
+          watermarks: stage.watermarks.map(() => null)
+        })
+        return { ...manifest, stages: manifest.stages.map(lost) }
+      })
+      return final === undefined ? undefined : edited
     }
   },
   {
