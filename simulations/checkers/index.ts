@@ -13,7 +13,6 @@ import { deadLettersRight, outputInOrder, outputRight } from './output-right.ts'
 import { Progress } from './progress.ts'
 import { Strays } from './strays.ts'
 import { TimersOnce } from './timers-once.ts'
-import { WatermarksMonotone } from './watermarks-monotone.ts'
 import { Weights } from './weights.ts'
 import { WindowsComplete } from './windows-complete.ts'
 
@@ -30,7 +29,6 @@ const visitors = {
   'consistent cut': evidence => new ConsistentCut(evidence),
   'weights conserved': evidence => new Weights(evidence),
   'final state': evidence => new FinalState(evidence),
-  'watermarks never go back': () => new WatermarksMonotone(),
   'timers once': evidence => new TimersOnce(evidence),
   'windows complete': evidence => new WindowsComplete(evidence),
   'strays stay late': evidence => new Strays(evidence)
