@@ -69,7 +69,7 @@ export const deepScopes: Readonly<Record<string, Scope>> = {
   'three incarnations, pruning': { ...calm, inputs: 1, kept: 1, boots: 3 },
   'a lost or late reply, a crash': { ...calm, inputs: 1, giveUps: 1, crashes: 1 },
   'a lost or late reply, an abandoned epoch': { ...calm, inputs: 1, giveUps: 1, timeouts: 1 },
-  'two lost or late replies': { ...calm, inputs: 1, giveUps: 2 },
+  'one leader, two lost or late replies': { ...calm, inputs: 1, giveUps: 2, crashes: 1, boots: 1 },
   'two epochs, pruning': { ...calm, kept: 1 },
   'two epochs, an abandoned one': { ...calm, timeouts: 1 }
 }
