@@ -1,6 +1,6 @@
 /**
- * From one checkpoint to the next nothing goes back: no position, no watermark of a partition or of a slot, no end of a stage. A job
- * that is begun again after its final checkpoint, to publish what that left, may close its loops again.
+ * From one checkpoint to the next nothing goes back: no position, no watermark of a partition, none of a slot. A stage that has
+ * finished is not looked at any more: nothing comes to it, and a new generation may close loops once more.
  */
 import type { Manifest } from '../../checkpoint/manifest.ts'
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
@@ -9,12 +9,11 @@ import { few, type Violation } from './evidence.ts'
 export class Progress implements CheckpointVisitor {
   private readonly violations: Violation[] = []
   private readonly reached = new Map<string, number>()
-  private final = false
+  private readonly finished = new Set<string>()
 
   visit({ manifest }: CheckpointStep): void {
-    if (this.final) this.reached.clear()
-    this.final = manifest.final
-    for (const [what, at] of placesOf(manifest)) {
+    for (const { name, finished } of manifest.stages) if (finished) this.finished.add(name)
+    for (const [what, at] of this.placesOf(manifest)) {
       const before = this.reached.get(what) ?? -Infinity
       if (at < before) this.violations.push(`checkpoint ${manifest.epoch}: ${what} is ${at}, and was ${before} before`)
       this.reached.set(what, Math.max(at, before))
@@ -24,17 +23,17 @@ export class Progress implements CheckpointVisitor {
   end(): Violation[] {
     return few(this.violations)
   }
-}
 
-const timeOf = (watermark: number | null, ended: boolean): number => (ended ? Infinity : (watermark ?? -Infinity))
-
-function* placesOf({ sources, stages }: Manifest): Generator<[string, number]> {
-  for (const { name, partitions } of sources)
-    for (const { partition, position, watermark, finished } of partitions) {
-      yield [`the position of source "${name}", partition ${partition}`, position]
-      yield [`the watermark of source "${name}", partition ${partition}`, timeOf(watermark, finished)]
-    }
-  for (const { name, watermarks, finished } of stages)
-    for (const [slot, watermark] of watermarks.entries())
-      yield [`the watermark of stage "${name}", slot ${slot}`, timeOf(watermark, finished)]
+  private *placesOf({ sources, stages }: Manifest): Generator<[string, number]> {
+    for (const { name, partitions } of sources)
+      for (const { partition, position, watermark, finished } of partitions) {
+        yield [`the position of source "${name}", partition ${partition}`, position]
+        const reached = finished ? Infinity : (watermark ?? -Infinity)
+        yield [`the watermark of source "${name}", partition ${partition}`, reached]
+      }
+    for (const { name, watermarks } of stages)
+      if (!this.finished.has(name))
+        for (const [slot, watermark] of watermarks.entries())
+          yield [`the watermark of stage "${name}", slot ${slot}`, watermark ?? -Infinity]
+  }
 }

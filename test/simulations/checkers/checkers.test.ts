@@ -337,18 +337,17 @@ const planted: readonly Planted[] = [
     name: 'a watermark is not restored',
     checker: 'progress',
     tamper(evidence) {
-      let final: number | undefined
+      let reached = false
+      let lost: number | undefined
       const edited = editManifests(evidence, manifest => {
-        if (manifest.final && manifest.epoch > 1) final ??= manifest.epoch
-        if (manifest.epoch !== final) return manifest
-        const lost = (stage: Manifest['stages'][number]) => ({
-          ...stage,
-          finished: false,
-          watermarks: stage.watermarks.map(() => null)
-        })
-        return { ...manifest, stages: manifest.stages.map(lost) }
+        const open = ({ finished }: Manifest['stages'][number]): boolean => !finished
+        if (reached && manifest.stages.every(open)) lost ??= manifest.epoch
+        reached ||= manifest.stages.every(stage => open(stage) && stage.watermarks.some(time => time !== null))
+        if (manifest.epoch !== lost) return manifest
+        const stages = manifest.stages.map(stage => ({ ...stage, watermarks: stage.watermarks.map(() => null) }))
+        return { ...manifest, stages }
       })
-      return final === undefined ? undefined : edited
+      return lost === undefined ? undefined : edited
     }
   },
   {
