@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 export interface Patch {
   /** Compiled file, below the build's root: `checkpoint/coordinator.js`. */
   readonly file: string
-  /** Must occur exactly once. */
+  /** Must occur exactly once; white space counts as one blank. */
   readonly find: string
   readonly replace: string
 }
@@ -24,17 +24,20 @@ export interface PatchedBuild {
 
 const rooms = ['actors', 'checkpoint', 'runtime', 'deploy', 'simulations']
 
+const literally = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+
 /** Throws when a patch does not fit: the code has moved, and the patch must follow it. */
 export function patchedBuild(patches: readonly Patch[]): PatchedBuild {
   const dist = dirname(dirname(fileURLToPath(import.meta.url)))
   const texts = new Map<string, string>()
   for (const { file, find, replace } of patches) {
     const text = texts.get(file) ?? readFileSync(join(dist, file), 'utf8')
-    const places = text.split(find).length - 1
+    const wanted = new RegExp(find.split(/\s+/).map(literally).join('\\s+'), 'g')
+    const places = text.match(wanted)?.length ?? 0
     if (places !== 1) throw new Error(`the patch of ${file} fits ${places} places, not one: ${find}`)
     texts.set(
       file,
-      text.replace(find, () => replace)
+      text.replace(wanted, () => replace)
     )
   }
   const id = createHash('sha256').update(JSON.stringify(patches)).digest('hex').slice(0, 16)

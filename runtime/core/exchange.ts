@@ -24,6 +24,8 @@ const batchBytes = 32 * 1024
 /** Credit is returned in pieces of this size, so that it is not one frame per batch. */
 const creditBytes = windowBytes / 8
 
+const nothing: readonly Uint8Array[] = []
+
 export class OutgoingChannel implements Outlet {
   readonly name: ChannelName
   /** Worker at the other end. */
@@ -61,9 +63,9 @@ export class OutgoingChannel implements Outlet {
   }
 
   /** Frames to be sent now. */
-  take(): Uint8Array[] {
+  take(): readonly Uint8Array[] {
     this.closeBatch()
-    return this.frames.splice(0)
+    return this.frames.length === 0 ? nothing : this.frames.splice(0)
   }
 
   credited(sizeBytes: number): void {

@@ -200,15 +200,20 @@ export class Worker {
 
   /** What the leader is to know. */
   get status(): WorkerStatus {
-    const slots = [...this.slots.values()]
+    let [recovered, settled, unpublished] = [true, true, 0]
+    for (const slot of this.slots.values()) {
+      recovered &&= slot.recovered
+      settled &&= slot.settled
+      unpublished = Math.max(unpublished, slot.unpublishedEpochs)
+    }
     return {
       changed: this.changed,
       finished: this.tasks.every(task => task.finished),
       resting: this.resting,
-      recovered: slots.every(slot => slot.recovered),
-      settled: slots.every(slot => slot.settled),
+      recovered,
+      settled,
       decided: this.newestDecided,
-      unpublished: Math.max(0, ...slots.map(slot => slot.unpublishedEpochs)),
+      unpublished,
       pendingBytes: this.pendingBytes,
       written: this.newestWritten,
       ...(this.declinedEpoch === undefined ? {} : { declined: this.declinedEpoch })

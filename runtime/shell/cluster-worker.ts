@@ -187,7 +187,7 @@ export class ClusterWorker {
 
   /** Reports at once when the leader should know now rather than at the next beat. */
   private stepped(): void {
-    const report = this.generation?.shell.report
+    const report = this.generation?.shell.status
     if (report === undefined) return
     const { limits } = this.settings.ports
     const half = (limits?.pendingLimitBytes ?? Infinity) / 2
@@ -197,7 +197,7 @@ export class ClusterWorker {
       report.recovered,
       report.settled,
       report.decided,
-      report.acknowledged?.epoch,
+      report.written,
       report.declined?.epoch,
       report.pendingBytes >= half
     ].join()

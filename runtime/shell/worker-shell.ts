@@ -12,7 +12,7 @@ import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import type { WorkerReport } from '../core/checkpoint-leader.ts'
 import { slotKey } from '../core/topology.ts'
-import type { Action, Command, Moment, TaskSnapshot, Worker } from '../core/worker.ts'
+import type { Action, Command, Moment, TaskSnapshot, Worker, WorkerStatus } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
@@ -83,6 +83,11 @@ export class WorkerShell {
       for (const [slot, chunks] of this.chunksOf(outboxes, hash)) slot.decided(epoch, chunks)
     })
     this.command({ kind: 'tick' })
+  }
+
+  /** What a report says, but for the files. */
+  get status(): WorkerStatus {
+    return this.settings.worker.status
   }
 
   /** What the leader is to know; whole, so that any earlier one may be lost. */

@@ -7,21 +7,19 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Hunted } from './hunt.ts'
 import { mistakes, type Mistake } from './mistakes.ts'
-import { patchedBuild } from './patched-build.ts'
+import { patchedBuild } from '../../simulations/patched-build.ts'
 
 const hunter = fileURLToPath(new URL('./hunt.js', import.meta.url))
 const [only = '', seeds = '200', first = '1'] = process.argv.slice(2)
-const wanted = mistakes
-  .map((mistake, number) => ({ mistake, number }))
-  .filter(({ mistake }) => mistake.name.includes(only))
+const wanted = mistakes.filter(({ name }) => name.includes(only))
 
 let next = 0
 let wrong = 0
 let done = 0
 const lane = async (): Promise<void> => {
   for (let at = next++; at < wanted.length; at = next++) {
-    const { mistake, number } = wanted[at] as (typeof wanted)[number]
-    const build = patchedBuild(mistake, String(number))
+    const mistake = wanted[at] as Mistake
+    const build = patchedBuild(mistake.changes.map(([file, find, replace]) => ({ file, find, replace })))
     try {
       report(mistake, await hunt(build.folder, mistake.harmless === true ? '50' : seeds))
     } finally {

@@ -402,10 +402,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     name: 'a slot whose ledger is not read yet counts as recovered',
-    changes: [
-      [worker, 'recovered: slots.every(slot => slot.recovered),', 'recovered: true,'],
-      [writer, '.filter(ref => !isPublished(ref, ledgers))', '.filter(ref => !isPublished(ref, ledgers))']
-    ]
+    changes: [[worker, 'recovered &&= slot.recovered;', '']]
   },
   {
     name: 'the last record of each chunk is left out',
