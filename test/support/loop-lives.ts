@@ -6,11 +6,6 @@ import { Prng } from '../../runtime/kernel/prng.ts'
 import { ring, trees, walk, weightOfMessage, weightOfState, type Burst, type Road } from './loop-jobs.ts'
 import { LoopWorld, type LoopSettings } from './loop-world.ts'
 
-export interface Seen {
-  recorded: number
-  checkpoints: number
-}
-
 export const randomSettings = (random: Prng): LoopSettings => ({
   parallelism: 1 + random.int(3),
   turns: random.fork(`turns ${random.int(1_000_000)}`),
@@ -22,7 +17,7 @@ export const randomSettings = (random: Prng): LoopSettings => ({
 })
 
 /** Weight of state and recorded messages of the newest checkpoint against that of the input read so far. */
-async function wrongWeight(world: LoopWorld, bursts: readonly Burst[], seen: Seen): Promise<string | undefined> {
+async function wrongWeight(world: LoopWorld, bursts: readonly Burst[]): Promise<string | undefined> {
   const stored = await world.stored()
   if (stored === undefined) return undefined
   const expected = stored.manifest.sources.reduce((total, { name, partitions }) => {
@@ -37,8 +32,6 @@ async function wrongWeight(world: LoopWorld, bursts: readonly Burst[], seen: See
   const states = [...stored.fields.values()].flatMap(byKey => [...byKey.values()].map(weightOfState))
   const messages = [...stored.messages.values()].flat().map(weightOfMessage)
   const found = [...states, ...messages].reduce((sum, weight) => sum + weight, 0)
-  seen.checkpoints++
-  seen.recorded += messages.length
   return found === expected
     ? undefined
     : `epoch ${stored.manifest.epoch} holds a weight of ${found}, not ${expected}, ${messages.length} messages among it`
@@ -55,7 +48,7 @@ interface Result {
 }
 
 /** Rows and states, sorted: which of them came first depends on the run. */
-async function treesOf(seed: string, calm: boolean, seen: Seen): Promise<Result> {
+async function treesOf(seed: string, calm: boolean): Promise<Result> {
   const random = new Prng(seed)
   const bursts = Array.from({ length: 40 }, (_, n): Burst => ({
     key: `k${random.int(7)}`,
@@ -76,7 +69,7 @@ async function treesOf(seed: string, calm: boolean, seen: Seen): Promise<Result>
     pushed += more
     if (calm) break
     await world.turns(live.int(60))
-    wrong = await wrongWeight(world, bursts, seen)
+    wrong = await wrongWeight(world, bursts)
     if (live.int(3) > 0) continue
     await world.crash()
     await world.begin(randomSettings(live))
@@ -84,13 +77,13 @@ async function treesOf(seed: string, calm: boolean, seen: Seen): Promise<Result>
   world.end()
   for (let crashes = calm ? 0 : live.int(6); crashes > 0 && wrong === undefined; crashes--) {
     await world.turns(live.int(60))
-    wrong = await wrongWeight(world, bursts, seen)
+    wrong = await wrongWeight(world, bursts)
     await world.crash()
     await world.begin(randomSettings(live))
   }
   if (wrong !== undefined) return { wrong, rows: [] }
   await world.finish()
-  wrong = await wrongWeight(world, bursts, seen)
+  wrong = await wrongWeight(world, bursts)
   const stored = await world.stored()
   const rows = ['plain-rows', 'slow-rows', 'late-rows'].flatMap(sink => world.rows(sink).map(row => `${sink} ${row}`))
   const states = [...(stored?.fields ?? [])].flatMap(([stage, byKey]) =>
@@ -102,17 +95,14 @@ async function treesOf(seed: string, calm: boolean, seen: Seen): Promise<Result>
 /** What the job says when nothing disturbs it. */
 const calmRows = new Map<string, readonly string[]>()
 
-export async function treesLife(
-  seed: string,
-  seen: Seen = { recorded: 0, checkpoints: 0 }
-): Promise<string | undefined> {
+export async function treesLife(seed: string): Promise<string | undefined> {
   let expected = calmRows.get(seed)
   if (expected === undefined) {
-    const calm = await treesOf(seed, true, { recorded: 0, checkpoints: 0 })
+    const calm = await treesOf(seed, true)
     if (calm.wrong !== undefined || calm.rows.length < 40) return `the calm life: ${calm.wrong ?? 'says too little'}`
     calmRows.set(seed, (expected = calm.rows))
   }
-  const { wrong, rows } = await treesOf(seed, false, seen)
+  const { wrong, rows } = await treesOf(seed, false)
   if (wrong !== undefined) return wrong
   if (JSON.stringify(rows) === JSON.stringify(expected)) return undefined
   const missing = expected.filter(row => !rows.includes(row)).slice(0, 3)
