@@ -91,6 +91,8 @@ export interface Subject {
   check(evidence: RunEvidence): Finding[] | Promise<Finding[]>
   /** Worth telling, and no failure. */
   notes?(): readonly string[]
+  /** What a story of the run should tell besides. */
+  happened?(): readonly { readonly atMs: number; readonly text: string }[]
 }
 
 export const timing = {
@@ -166,7 +168,9 @@ export async function runScenario(
     marks: Object.fromEntries(marks),
     traceHash,
     ...(subject.notes === undefined ? {} : { notes: subject.notes() }),
-    ...(options.story === true ? { story: tellStory(scenario, evidence, cluster.notes) } : {})
+    ...(options.story === true
+      ? { story: tellStory(scenario, evidence, [...cluster.notes, ...(subject.happened?.() ?? [])]) }
+      : {})
   }
 }
 

@@ -4,9 +4,10 @@
  *   handler ──call──► (latency) ──► stand-in: carried out, remembered ──► (latency) ──answer──► handler, if it still lives
  *                         └ refused: not carried out                 └ lost: carried out, the caller is told it failed
  */
+import { inspect } from 'node:util'
 import { serviceName } from '../../actors/service.ts'
 import type { Prng } from '../../runtime/kernel/prng.ts'
-import type { SimProcess } from '../world/process.ts'
+import type { Outcome, SimProcess } from '../world/process.ts'
 import type { WorldTime } from '../world/time.ts'
 import type { Outstanding, RunWatch } from './run-watch.ts'
 import type { MakeService } from './sandbox.ts'
@@ -18,7 +19,11 @@ export interface ServiceCall {
   readonly result: unknown
   readonly by: string
   readonly atMs: number
+  /** The caller lived to hear of it. */
+  readonly answered: boolean
 }
+
+type Writable<T> = { -readonly [P in keyof T]: T[P] }
 
 /** Shares of the calls. */
 export interface ServiceFault {
@@ -56,6 +61,18 @@ export class SimServices {
     return [...this.standIns.keys()]
   }
 
+  /** Calls that were carried out, and whose callers do not know: what a replay repeats. */
+  get unheard(): { readonly atMs: number; readonly text: string }[] {
+    return [...this.calls].flatMap(([name, calls]) =>
+      calls
+        .filter(({ answered }) => !answered)
+        .map(({ method, args, by, atMs }) => ({
+          atMs,
+          text: `service ${name} carries out ${method}(${args.map(each => inspect(each, { breakLength: Infinity })).join(', ')}) for ${by}, which never hears of it`
+        }))
+    )
+  }
+
   /** Returns what ends it. */
   disturb(fault: ServiceFault): () => void {
     this.faults.add(fault)
@@ -84,17 +101,19 @@ export class SimServices {
     const { refused, lost, there, back } = this.draw()
     if (refused || lost) this.failures++
     host.outstanding++
+    let made: Writable<ServiceCall> | undefined
     try {
       return await process.ask<unknown>(`call ${name}.${method}`, answer => {
         const failed = { error: new Error(`service "${name}": ${method} did not answer`) }
         const arrive = async (): Promise<void> => {
           if (refused) return answer(failed)
-          let outcome: { readonly value: unknown } | { readonly error: Error }
-          const call = { method, args: given, result: undefined as unknown, by: process.name, atMs: this.time.now() }
-          this.calls.get(name)?.push(call)
+          const atMs = this.time.now()
+          made = { method, args: given, result: undefined, by: process.name, atMs, answered: false }
+          this.calls.get(name)?.push(made)
+          let outcome: Outcome<unknown>
           try {
-            call.result = structuredClone(await (answering as (...args: readonly unknown[]) => unknown)(...given))
-            outcome = { value: structuredClone(call.result) }
+            made.result = structuredClone(await (answering as (...args: readonly unknown[]) => unknown)(...given))
+            outcome = { value: structuredClone(made.result) }
           } catch (error) {
             outcome = { error: error instanceof Error ? error : new Error(String(error)) }
           }
@@ -103,6 +122,7 @@ export class SimServices {
         this.time.schedule(there, () => void arrive(), `${name}.${method}`, process.name)
       })
     } finally {
+      if (made !== undefined) made.answered = !lost
       host.outstanding--
     }
   }

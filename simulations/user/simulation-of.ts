@@ -62,6 +62,8 @@ export type Call<S> = {
         readonly by: string
         /** Milliseconds since the run began. */
         readonly atMs: number
+        /** False: the caller was told that it failed, or died before it was told anything. */
+        readonly answered: boolean
       }
     : never
 }[keyof S & string]

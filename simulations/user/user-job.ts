@@ -98,7 +98,8 @@ export class UserJob {
       broken: () => run.broken(),
       services: run.services,
       check: evidence => this.check(run, inputs, evidence, notes),
-      notes: () => notes
+      notes: () => notes,
+      happened: () => run.services.unheard
     }
   }
 

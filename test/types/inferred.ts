@@ -8,6 +8,7 @@ import {
   job,
   json,
   output,
+  service,
   sliding,
   stdout,
   type Context,
@@ -20,7 +21,15 @@ import {
   type Source,
   type Stream
 } from '../../actors/index.ts'
-import { drive, type DrivenOutput, type DrivenSource } from '../../simulations/driver/index.ts'
+import {
+  drive,
+  invariant,
+  simulationOf,
+  standIn,
+  type Call,
+  type DrivenOutput,
+  type DrivenSource
+} from '../../simulations/driver/index.ts'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 /** Compiles when `Is<Equal<A, B>>` holds. */
@@ -122,3 +131,32 @@ export async function drives(): Promise<unknown> {
   ]
   return [state, paired] satisfies unknown[] as unknown as Checks
 }
+
+const shop = service('shop', {
+  price: (item: string, count: number): Promise<number> => Promise.resolve(item.length * count),
+  close: async (): Promise<void> => Promise.resolve()
+})
+type Shop = typeof shop
+export type Calls = [
+  Is<Equal<Call<Shop>['method'], 'price' | 'close'>>,
+  Is<Equal<Extract<Call<Shop>, { method: 'price' }>['args'], [item: string, count: number]>>,
+  Is<Equal<Extract<Call<Shop>, { method: 'price' }>['result'], number | undefined>>,
+  Is<Equal<Extract<Call<Shop>, { method: 'close' }>['args'], []>>
+]
+export const simulated = simulationOf(inferred, {
+  events: { source: random => [{ user: `u${random.int(3)}`, at: random.next() }] },
+  services: [standIn(shop, random => ({ price: (item, count) => item.length * count * random.next(), close() {} }))],
+  invariants: [
+    invariant('fields', Visitor, (fields, key) => {
+      type Checks = [
+        Is<Equal<typeof key, string>>,
+        Is<Equal<typeof fields.visits, number>>,
+        Is<Equal<typeof fields.note, string | undefined>>
+      ]
+      return [fields, key] satisfies unknown[] as unknown as Checks extends unknown[] ? true : never
+    }),
+    invariant('key', Pair, (_, [user, n]) => user.length < n || 'a sentence'),
+    invariant('rows', inferred.handles.big, rows => rows.every(({ user }) => user !== '')),
+    invariant('calls', shop, calls => calls.every(call => call.method === 'close' || call.args[1] > 0))
+  ]
+})

@@ -15,12 +15,13 @@ import {
   lines,
   mean,
   output,
+  service,
   stdout,
   topic,
   tumbling,
   type Context
 } from '../../actors/index.ts'
-import { drive } from '../../simulations/driver/index.ts'
+import { drive, invariant, simulationOf, standIn } from '../../simulations/driver/index.ts'
 
 interface Order {
   id: string
@@ -248,3 +249,41 @@ export async function drives(): Promise<void> {
   t.state(Date, 'a')
   void Silent
 }
+
+const bank = service('bank', {
+  charge: (id: string, cents: number): Promise<boolean> => Promise.resolve(cents > id.length)
+})
+// @ts-expect-error a method of a service returns a promise
+service('clock', { now: () => 7 })
+export const simulations = [
+  // @ts-expect-error a sink has no events
+  simulationOf(refused, { events: { paid: [] } }),
+  // @ts-expect-error not the event of this source
+  simulationOf(refused, { events: { source: [{ id: 'a', sum: 1 }] } }),
+  // @ts-expect-error not the event of this source, made up
+  simulationOf(refused, { events: { source: random => [random.next()] } }),
+  // @ts-expect-error a misspelt option
+  simulationOf(refused, { invariant: [] }),
+  // @ts-expect-error no such method
+  standIn(bank, () => ({ refund: () => true })),
+  // @ts-expect-error answers something else
+  standIn(bank, () => ({ charge: () => 'yes' })),
+  // @ts-expect-error takes something else
+  standIn(bank, () => ({ charge: (id: number) => id > 0 })),
+  // @ts-expect-error not a service
+  standIn({ charge: () => true }, () => ({})),
+  // @ts-expect-error not a field
+  invariant('a', Payments, ({ total }) => total > 0),
+  // @ts-expect-error Payments is keyed by a string
+  invariant('b', Payments, (_, key) => key > 7),
+  // @ts-expect-error not a field of a receipt
+  invariant('c', refused.handles.paid, rows => rows.every(({ total }) => total > 0)),
+  // @ts-expect-error a source has no rows
+  invariant('d', refused.handles.source, rows => rows.length > 0),
+  // @ts-expect-error the second argument is a number
+  invariant('e', bank, calls => calls.every(({ args }) => args[1].length > 0)),
+  // @ts-expect-error no such method
+  invariant('f', bank, calls => calls.every(({ method }) => method === 'refund')),
+  // @ts-expect-error a verdict is a boolean or a sentence
+  invariant('g', bank, calls => calls.length)
+]
