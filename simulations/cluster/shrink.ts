@@ -38,12 +38,11 @@ export async function shrink(scenario: Scenario, failed: RunResult, options: Shr
   return { ...best, runs }
 }
 
-/** The same checkers found something, or it is stuck again, or threw again. */
+/** The first checker that found something does so again, or it is stuck again, or threw again. */
 function sameFailure(a: RunResult, b: RunResult): boolean {
   if (a.outcome !== b.outcome) return false
-  const names = ({ findings }: RunResult): Set<string> => new Set(findings.map(({ checker }) => checker))
-  const wanted = names(a)
-  return wanted.size === 0 || [...names(b)].some(name => wanted.has(name))
+  const [first] = a.findings
+  return first === undefined || b.findings.some(({ checker }) => checker === first.checker)
 }
 
 /** Takes away halves, quarters, … and single faults. */

@@ -9,6 +9,7 @@ import { timing } from '../cluster/run-scenario.ts'
 import { hostsOf } from '../cluster/scenario.ts'
 import { SimCluster } from '../cluster/sim-cluster.ts'
 import { WorldTime } from '../world/time.ts'
+import type { WrongClock } from './code-host.ts'
 import type { Ambient } from './world-globals.ts'
 import { outcomeOf, outputsOf, type RunOutcome } from './run-outcome.ts'
 import type { Sandbox } from './sandbox.ts'
@@ -29,8 +30,8 @@ export interface Variation {
   readonly batch?: number
   /** Sources begin one after the other, this way round. */
   readonly order?: 'first-first' | 'last-first'
-  /** The clock that the code sees runs so many times too fast; `ctx.now` does not. */
-  readonly clockFactor?: number
+  /** What is wrong with the clock that the code sees, and not with `ctx.now`. */
+  readonly clock?: WrongClock
   /** Another stream for `Math.random` and its like. */
   readonly chance?: string
   readonly serviceFault?: ServiceFault
@@ -71,7 +72,7 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
     inputs,
     chance: new Prng(chance),
     outside: random.fork('outside'),
-    clockFactor
+    ...(clock === undefined ? {} : { clock })
   })
   if (serviceFault !== undefined) run.services.disturb(serviceFault)
   const planOf = <P extends UserRun['plan']>(plan: P): P => ({

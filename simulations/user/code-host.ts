@@ -8,9 +8,17 @@ import type { CodeHost } from './world-globals.ts'
 
 export interface HostOptions {
   readonly random: Prng
-  /** The clock that the code sees runs so many times too fast; `ctx.now` does not. Default 1. */
-  readonly clockFactor?: number
+  /** What is wrong with the clock that the code sees, and not with `ctx.now`. Default: nothing. */
+  readonly clock?: WrongClock
 }
+
+export interface WrongClock {
+  readonly aheadMs: number
+  /** It runs so many times too fast. */
+  readonly factor: number
+}
+
+const rightClock: WrongClock = { aheadMs: 0, factor: 1 }
 
 export interface ProcessHost extends CodeHost, Outstanding {
   /** What is asked counts from now on: while modules are evaluated it does not. */
@@ -20,15 +28,15 @@ export interface ProcessHost extends CodeHost, Outstanding {
 export function processHost(
   process: SimProcess,
   watch: RunWatch,
-  { random, clockFactor = 1 }: HostOptions
+  { random, clock = rightClock }: HostOptions
 ): ProcessHost {
   const host: ProcessHost = {
     name: process.host.name,
     random: random.fork(process.name),
     outstanding: 0,
     evaluated: false,
-    now: () => process.clock.now() + Math.floor(process.time.now() * (clockFactor - 1)),
-    monotonic: () => process.time.now() * clockFactor,
+    now: () => process.clock.now() + clock.aheadMs + Math.floor(process.time.now() * (clock.factor - 1)),
+    monotonic: () => process.time.now() * clock.factor,
     after(delayMs, callback) {
       let over = false
       const end = (): void => {

@@ -36,6 +36,7 @@ export interface ServiceFault {
 }
 
 const latencyMs = 15
+const fewCalls = 60
 
 export class SimServices {
   /** What was carried out, by service. */
@@ -61,16 +62,16 @@ export class SimServices {
     return [...this.standIns.keys()]
   }
 
-  /** Calls that were carried out, and whose callers do not know: what a replay repeats. */
-  get unheard(): { readonly atMs: number; readonly text: string }[] {
-    return [...this.calls].flatMap(([name, calls]) =>
-      calls
-        .filter(({ answered }) => !answered)
-        .map(({ method, args, by, atMs }) => ({
-          atMs,
-          text: `service ${name} carries out ${method}(${args.map(each => inspect(each, { breakLength: Infinity })).join(', ')}) for ${by}, which never hears of it`
-        }))
-    )
+  /** For people: all calls if they are few, else those whose callers do not know of them, which a replay repeats. */
+  get story(): { readonly atMs: number; readonly text: string }[] {
+    const made = [...this.calls].flatMap(([name, calls]) => calls.map(call => ({ name, ...call })))
+    return made
+      .filter(({ answered }) => made.length <= fewCalls || !answered)
+      .map(({ name, method, args, by, atMs, answered }) => {
+        const given = args.map(each => inspect(each, { breakLength: Infinity })).join(', ')
+        const heard = answered ? '' : ', which never hears of it'
+        return { atMs, text: `service ${name} carries out ${method}(${given}) for ${by}${heard}` }
+      })
   }
 
   /** Returns what ends it. */

@@ -6,7 +6,7 @@ import type { LogReader } from '../../runtime/ports/log.ts'
 import { PacedLog, type Pace } from '../cluster/paced-log.ts'
 import type { SimProcess } from '../world/process.ts'
 import type { WorldTime } from '../world/time.ts'
-import { processHost, worldHost } from './code-host.ts'
+import { processHost, worldHost, type WrongClock } from './code-host.ts'
 import { RunWatch } from './run-watch.ts'
 import type { Evaluated, Sandbox } from './sandbox.ts'
 import { namedService, SimServices } from './sim-services.ts'
@@ -21,8 +21,8 @@ export interface UserRunOptions {
   readonly chance: Prng
   /** Latency and failures of services. */
   readonly outside: Prng
-  /** The clock that the code sees runs so many times too fast; `ctx.now` does not. */
-  readonly clockFactor?: number
+  /** What is wrong with the clock that the code sees, and not with `ctx.now`. */
+  readonly clock?: WrongClock
 }
 
 export class UserRun {
@@ -45,8 +45,8 @@ export class UserRun {
 
   /** Evaluates the job's modules for a new process. */
   job(process: SimProcess): Job<unknown> {
-    const { sandbox, chance, clockFactor = 1 } = this.options
-    const host = processHost(process, this.watch, { random: chance, clockFactor })
+    const { sandbox, chance, clock } = this.options
+    const host = processHost(process, this.watch, { random: chance, ...(clock === undefined ? {} : { clock }) })
     const { job } = sandbox.evaluate(host, this.services.connect(process, host))
     host.evaluated = true
     this.watch.watch(job.plan, process, host)
