@@ -53,16 +53,7 @@ const betweenSourcesMs = 300
 const slowness = [0.02, 0.02, 2, 20]
 
 export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: Variation = {}): Promise<CalmRun> {
-  const {
-    world,
-    workers = 1,
-    parallelism = 1,
-    batch = 64,
-    order,
-    clockFactor = 1,
-    chance = 'calm',
-    serviceFault
-  } = variation
+  const { world, workers = 1, parallelism = 1, batch = 64, order, clock, chance = 'calm', serviceFault } = variation
   const time = new WorldTime()
   const random = new Prng(`calm ${world ?? ''}`)
   const speeds = random.fork('speeds')
