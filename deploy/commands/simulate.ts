@@ -10,12 +10,10 @@ import { faultKinds } from '../../simulations/world/atlas.ts'
 import type { FaultKind } from '../../simulations/world/fault.ts'
 import { stderrScreen } from '../progress.ts'
 import { wholeNumber } from '../output.ts'
-import { openUserJob } from '../simulate/open-user-job.ts'
 import { failureLines, resultLine, scenarioLines, Totals } from '../simulate/report.ts'
 import { SeedPool } from '../simulate/seed-pool.ts'
 
 interface Flags {
-  readonly job: string | undefined
   readonly seeds?: number
   readonly seed?: number
   readonly minutes?: number
@@ -36,21 +34,18 @@ interface Flags {
 const exitCodes = { passed: 0, wrong: 3, stuck: 4, crashed: 5 } as const satisfies Record<Outcome, number>
 const defaultSeeds = 100
 const showEveryMs = 2_000
-/** More say the same of other keys. */
-const notesLimit = 3
 
 export function simulateCommand(): Command {
   return new Command('simulate')
     .description(
-      'Run a job, or random ones, on a simulated cluster under crashes, partitions, zombies, slow disks and broker failures, and check everything.'
+      'Run random jobs on a simulated cluster under crashes, partitions, zombies, slow disks and broker failures, and check everything.'
     )
-    .argument('[job]', 'a job file; without it each seed has a random job of its own')
     .option('--seeds <n>', `how many worlds (default ${defaultSeeds}; one with --seed)`, wholeNumber(1))
     .option('--seed <s>', 'the first seed; the others follow it (default 1)', wholeNumber(0))
     .option('--minutes <m>', 'stop after so many minutes, however many seeds were run', wholeNumber(1))
     .option('--faults <kinds>', 'only these classes of faults, separated by commas; or "none"', faultList)
     .option('--without <kinds>', 'all classes but these', faultList)
-    .option('--records <n>', 'source records in each world; of a job file: of each source, at most', wholeNumber(1))
+    .option('--records <n>', 'source records in each world', wholeNumber(1))
     .option('--processes <n>', 'runs at once', wholeNumber(1), availableParallelism())
     .option('--twice', 'run each seed twice, in different processes, and compare the traces')
     .option('--keep-going', 'go on after a seed that fails')
@@ -65,10 +60,7 @@ export function simulateCommand(): Command {
 A run is a function of the code and its seed: the same seed gives the same run, event for event.
 Classes of faults: ${faultKinds.join(', ')}.
 
-A job file is compared with itself without faults, and may export more: simulation = simulationOf(job, { events, services, invariants }).
-
 Examples:
-  cairn simulate job.ts --seeds 200
   cairn simulate --seeds 1000
   cairn simulate --seed 4711
   cairn simulate --seed 4711 --trace | less
@@ -79,17 +71,14 @@ Exit codes: 0 every seed passed, 2 usage, 3 a wrong result, 4 a run got stuck, 5
     .action(simulate)
 }
 
-async function simulate(job: string | undefined, given: Omit<Flags, 'job'>): Promise<void> {
-  // A file that cannot be simulated is told once, before any seed.
-  if (job !== undefined) await openUserJob(job)
-  const flags: Flags = { ...given, job }
+async function simulate(flags: Flags): Promise<void> {
   const screen = stderrScreen(false)
   const say = (text: string): void => screen.write(screen.isTTY ? `\r\u001b[K${text}\n` : `${text}\n`)
   const single =
     flags.replay !== undefined ||
     flags.trace === true ||
     (flags.seed !== undefined && flags.seeds === undefined && flags.minutes === undefined)
-  const pool = new SeedPool(single ? 1 : Math.max(flags.twice === true ? 2 : 1, flags.processes), job)
+  const pool = new SeedPool(single ? 1 : Math.max(flags.twice === true ? 2 : 1, flags.processes))
   const interrupted = new Promise<'interrupted'>(resolve => process.once('SIGINT', () => resolve('interrupted')))
   try {
     const ran = single ? one(flags, pool, say) : many(flags, pool, say, screen.isTTY)
@@ -117,7 +106,6 @@ async function one(flags: Flags, pool: SeedPool, say: Say): Promise<Outcome> {
   const struck = [...totals.hits].map(([kind, hits]) => `${kind} ${hits}`).join(', ')
   say(resultLine(result))
   say(`faults that struck: ${struck || 'none'}`)
-  for (const note of result.notes ?? []) say(`note: ${note}`)
   if (flags.marks === true) sayMarks(totals, say)
   return result.outcome
 }
@@ -131,7 +119,6 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
   let next = first
   let worst: Outcome = 'passed'
   let shown = started
-  const notes = new Set<string>()
   const failed: { readonly scenario: Scenario; readonly result: RunResult }[] = []
   const progress = (): void => {
     const now = performance.now()
@@ -147,7 +134,6 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
       const scenario = drawScenario(String(next++), optionsOf(flags))
       const result = await (flags.twice === true ? twice(scenario, pool) : pool.run({ scenario }))
       totals.add(result)
-      for (const note of result.notes ?? []) if (notes.size < notesLimit) notes.add(note)
       progress()
       if (result.outcome === 'passed') continue
       failed.push({ scenario, result })
@@ -160,7 +146,6 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
   const [smallest] = failed.sort((a, b) => a.result.simulatedMs - b.result.simulatedMs)
   if (smallest !== undefined) await tell(smallest.scenario, smallest.result, flags, pool, say)
   for (const line of totals.lines(performance.now() - started, flags.processes)) say(line)
-  for (const note of notes) say(`note: ${note}`)
   if (flags.marks === true) sayMarks(totals, say)
   if (failed.length > 0) say(`failing seeds: ${failed.map(({ scenario }) => scenario.seed).join(' ')}`)
   return worst
@@ -193,8 +178,7 @@ async function tell(scenario: Scenario, result: RunResult, flags: Flags, pool: S
   const path = join(flags.folder, `seed-${scenario.seed}.json`)
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, `${JSON.stringify(smallest.scenario, null, 2)}\n`)
-  const command = flags.job === undefined ? 'cairn simulate' : `cairn simulate ${flags.job}`
-  say(`\nrun it again: ${command} --seed ${scenario.seed}\nthe smaller one: ${command} --replay ${path}`)
+  say(`\nrun it again: cairn simulate --seed ${scenario.seed}\nthe smaller one: cairn simulate --replay ${path}`)
 }
 
 function sayMarks({ marks }: Totals, say: Say): void {
@@ -202,9 +186,8 @@ function sayMarks({ marks }: Totals, say: Say): void {
     say(`${String(count).padStart(9)}  ${mark}`)
 }
 
-function optionsOf({ job, faults, without, records }: Flags): ScenarioOptions {
+function optionsOf({ faults, without, records }: Flags): ScenarioOptions {
   return {
-    services: job !== undefined,
     ...(faults === undefined ? {} : { only: faults }),
     ...(without === undefined ? {} : { without }),
     ...(records === undefined ? {} : { records })

@@ -4,8 +4,6 @@ import type { Scenario } from '../../simulations/cluster/scenario.ts'
 
 export interface SeedTask {
   readonly scenario: Scenario
-  /** A user's job file; without it the job is a random one. */
-  readonly job?: string
   readonly story?: boolean
   /** Print each event of the world on standard output. */
   readonly trace?: boolean

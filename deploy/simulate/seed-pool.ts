@@ -13,18 +13,15 @@ export class SeedPool {
   private readonly idle: ChildProcess[] = []
   private readonly all = new Set<ChildProcess>()
   private waiting: ((child: ChildProcess) => void)[] = []
-  private readonly job: string | undefined
 
-  /** @param job a user's job file; without it each seed has a random job of its own */
-  constructor(processes: number, job?: string) {
-    this.job = job
+  constructor(processes: number) {
     for (let i = 0; i < processes; i++) this.idle.push(this.spawn())
   }
 
   /** Never rejects: a process that dies is a run that crashed. */
   async run(task: SeedTask): Promise<RunResult> {
     const child = this.idle.pop() ?? (await new Promise<ChildProcess>(resolve => this.waiting.push(resolve)))
-    const { result, usable } = await ask(child, this.job === undefined ? task : { job: this.job, ...task })
+    const { result, usable } = await ask(child, task)
     if (!usable) {
       child.kill('SIGKILL')
       this.all.delete(child)
