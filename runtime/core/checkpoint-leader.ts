@@ -41,6 +41,8 @@ export interface CheckpointLeaderSettings {
   readonly workers: readonly string[]
   /** Newest decided epoch. */
   readonly epoch: number
+  /** It is final: nothing is left but to publish it. */
+  readonly final?: boolean
   readonly intervalMs: number
   readonly timeoutMs: number
   readonly pendingLimitBytes: number
@@ -89,6 +91,11 @@ export class CheckpointLeader {
   constructor(settings: CheckpointLeaderSettings) {
     this.settings = settings
     this.coordinator = new Coordinator(settings)
+    if (settings.final !== true) return
+    // A checkpoint more would be one behind the last.
+    reached('checkpoint leader: a generation that only publishes')
+    this.final = true
+    this.lastDecided = settings.epoch
   }
 
   /** Why no checkpoint completes at the moment, undefined when all is well. */

@@ -50,7 +50,7 @@ export interface ClusterLeaderSettings {
 export type ClusterCommand =
   | { readonly kind: 'heard'; readonly report: Report }
   /** The generation stands in the decision log. */
-  | { readonly kind: 'begun'; readonly generation: number; readonly epoch: number }
+  | { readonly kind: 'begun'; readonly generation: number; readonly epoch: number; readonly final: boolean }
   | { readonly kind: 'begin-failed'; readonly message: string }
   /** What became of a checkpoint action. */
   | { readonly kind: 'checkpoint'; readonly command: CheckpointCommand }
@@ -121,7 +121,7 @@ export class ClusterLeader {
         this.heard(command.report, now, actions)
         break
       case 'begun':
-        this.begun(command.generation, command.epoch, now)
+        this.begun(command.generation, command.epoch, command.final, now)
         break
       case 'begin-failed':
         this.beginning = undefined
@@ -305,7 +305,7 @@ export class ClusterLeader {
     return Math.max(this.gatherUntil ?? 0, this.notBefore)
   }
 
-  private begun(generation: number, epoch: number, now: number): void {
+  private begun(generation: number, epoch: number, final: boolean, now: number): void {
     const assignment = this.beginning
     if (assignment === undefined) return
     const { intervalMs, pendingLimitBytes, timing } = this.settings
@@ -315,6 +315,7 @@ export class ClusterLeader {
     const checkpoints = new CheckpointLeader({
       workers,
       epoch,
+      final,
       intervalMs,
       pendingLimitBytes,
       timeoutMs: timing.checkpointTimeoutMs

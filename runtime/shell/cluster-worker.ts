@@ -245,7 +245,8 @@ export class ClusterWorker {
   }
 
   private lead(): void {
-    if (this.over || this.leadership !== undefined) return
+    // Who knows that the job is over does not begin it anew, though it lost the lease and has it again.
+    if (this.over || this.finishing || this.leadership !== undefined) return
     const { plan, planHash, ports, bus, timing } = this.settings
     const leadership = new Leadership({
       plan,

@@ -147,7 +147,10 @@ export class Leadership {
         return this.settings.announce(action.directive)
       case 'begin':
         this.begin(action.assignment).then(
-          generation => this.command({ kind: 'begun', generation, epoch: this.head?.manifest.epoch ?? 0 }),
+          generation => {
+            const { epoch, final } = this.head?.manifest ?? { epoch: 0, final: false }
+            this.command({ kind: 'begun', generation, epoch, final })
+          },
           (error: unknown) => this.failed(error)
         )
         return

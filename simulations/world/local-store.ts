@@ -31,7 +31,7 @@ export class LocalStore implements StateStore {
     return this.operation('store scan', () => this.truth.scan(from, to, limit))
   }
   async apply(writes: Iterable<Write> | AsyncIterable<Write>): Promise<void> {
-    let waiting: Write[] = []
+    const waiting: Write[] = []
     for await (const write of writes) if (waiting.push(copied(write)) === slice) await this.write(waiting.splice(0))
     if (waiting.length > 0) await this.write(waiting)
   }
