@@ -11,6 +11,7 @@ import type { FaultKind } from '../../simulations/world/fault.ts'
 import { stderrScreen } from '../progress.ts'
 import { wholeNumber } from '../output.ts'
 import { failureLines, resultLine, scenarioLines, Totals } from '../simulate/report.ts'
+import { openUserJob } from '../simulate/open-user-job.ts'
 import { SeedPool } from '../simulate/seed-pool.ts'
 
 interface Flags {
@@ -40,6 +41,7 @@ export function simulateCommand(): Command {
     .description(
       'Run random jobs on a simulated cluster under crashes, partitions, zombies, slow disks and broker failures, and check everything.'
     )
+    .argument('[job]', 'a job file: your actors and your events; default: random jobs whose right answer is known')
     .option('--seeds <n>', `how many worlds (default ${defaultSeeds}; one with --seed)`, wholeNumber(1))
     .option('--seed <s>', 'the first seed; the others follow it (default 1)', wholeNumber(0))
     .option('--minutes <m>', 'stop after so many minutes, however many seeds were run', wholeNumber(1))
@@ -65,23 +67,28 @@ Examples:
   cairn simulate --seed 4711
   cairn simulate --seed 4711 --trace | less
   cairn simulate --seeds 200 --faults crash,pause,cut
+  cairn simulate job.ts --seeds 200
 
 Exit codes: 0 every seed passed, 2 usage, 3 a wrong result, 4 a run got stuck, 5 something crashed.`
     )
     .action(simulate)
 }
 
-async function simulate(flags: Flags): Promise<void> {
+async function simulate(job: string | undefined, flags: Flags): Promise<void> {
+  // What is wrong with the file is told once, and before anything runs.
+  if (job !== undefined) await openUserJob(job)
   const screen = stderrScreen(false)
   const say = (text: string): void => screen.write(screen.isTTY ? `\r\u001b[K${text}\n` : `${text}\n`)
   const single =
     flags.replay !== undefined ||
     flags.trace === true ||
     (flags.seed !== undefined && flags.seeds === undefined && flags.minutes === undefined)
-  const pool = new SeedPool(single ? 1 : Math.max(flags.twice === true ? 2 : 1, flags.processes))
+  const again = job === undefined ? 'cairn simulate' : `cairn simulate ${job}`
+  const pool = new SeedPool(single ? 1 : Math.max(flags.twice === true ? 2 : 1, flags.processes), job)
   const interrupted = new Promise<'interrupted'>(resolve => process.once('SIGINT', () => resolve('interrupted')))
   try {
-    const ran = single ? one(flags, pool, say) : many(flags, pool, say, screen.isTTY)
+    const session: Session = { flags, pool, say, again, services: job !== undefined }
+    const ran = single ? one(session) : many(session, screen.isTTY)
     const outcome = await Promise.race([ran, interrupted])
     if (outcome === 'interrupted') {
       say('interrupted')
@@ -92,15 +99,25 @@ async function simulate(flags: Flags): Promise<void> {
   }
 }
 
-type Say = (text: string) => void
+/** What the parts of one invocation share. */
+interface Session {
+  readonly flags: Flags
+  readonly pool: SeedPool
+  readonly say: (text: string) => void
+  /** The command line that begins every advice. */
+  readonly again: string
+  /** The job may call services, which may fail. */
+  readonly services: boolean
+}
 
-async function one(flags: Flags, pool: SeedPool, say: Say): Promise<Outcome> {
+async function one(session: Session): Promise<Outcome> {
+  const { flags, pool, say } = session
   const scenario =
     flags.replay === undefined
-      ? drawScenario(String(flags.seed ?? 1), optionsOf(flags))
+      ? drawScenario(String(flags.seed ?? 1), optionsOf(session))
       : await readScenario(flags.replay)
   const result = await pool.run({ scenario, trace: flags.trace === true })
-  if (result.outcome !== 'passed' && flags.trace !== true) await tell(scenario, result, flags, pool, say)
+  if (result.outcome !== 'passed' && flags.trace !== true) await tell(scenario, result, session)
   const totals = new Totals()
   totals.add(result)
   const struck = [...totals.hits].map(([kind, hits]) => `${kind} ${hits}`).join(', ')
@@ -110,7 +127,8 @@ async function one(flags: Flags, pool: SeedPool, say: Say): Promise<Outcome> {
   return result.outcome
 }
 
-async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Promise<Outcome> {
+async function many(session: Session, isTTY: boolean): Promise<Outcome> {
+  const { flags, pool, say } = session
   const started = performance.now()
   const totals = new Totals()
   const first = flags.seed ?? 1
@@ -131,7 +149,7 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
   }
   const lane = async (): Promise<void> => {
     while (next < first + count && performance.now() < until && (failed.length === 0 || flags.keepGoing === true)) {
-      const scenario = drawScenario(String(next++), optionsOf(flags))
+      const scenario = drawScenario(String(next++), optionsOf(session))
       const result = await (flags.twice === true ? twice(scenario, pool) : pool.run({ scenario }))
       totals.add(result)
       progress()
@@ -144,7 +162,7 @@ async function many(flags: Flags, pool: SeedPool, say: Say, isTTY: boolean): Pro
   }
   await Promise.all(Array.from({ length: flags.processes }, lane))
   const [smallest] = failed.sort((a, b) => a.result.simulatedMs - b.result.simulatedMs)
-  if (smallest !== undefined) await tell(smallest.scenario, smallest.result, flags, pool, say)
+  if (smallest !== undefined) await tell(smallest.scenario, smallest.result, session)
   for (const line of totals.lines(performance.now() - started, flags.processes)) say(line)
   if (flags.marks === true) sayMarks(totals, say)
   if (failed.length > 0) say(`failing seeds: ${failed.map(({ scenario }) => scenario.seed).join(' ')}`)
@@ -160,7 +178,7 @@ async function twice(scenario: Scenario, pool: SeedPool): Promise<RunResult> {
 }
 
 /** Makes a failing scenario smaller, tells it as a story, and writes it down. */
-async function tell(scenario: Scenario, result: RunResult, flags: Flags, pool: SeedPool, say: Say): Promise<void> {
+async function tell(scenario: Scenario, result: RunResult, { flags, pool, say, again }: Session): Promise<void> {
   let smallest = { scenario, result }
   if (flags.shrinkRuns > 0) {
     say(`seed ${scenario.seed} failed; making it smaller …`)
@@ -178,16 +196,18 @@ async function tell(scenario: Scenario, result: RunResult, flags: Flags, pool: S
   const path = join(flags.folder, `seed-${scenario.seed}.json`)
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, `${JSON.stringify(smallest.scenario, null, 2)}\n`)
-  say(`\nrun it again: cairn simulate --seed ${scenario.seed}\nthe smaller one: cairn simulate --replay ${path}`)
+  say(`\nrun it again: ${again} --seed ${scenario.seed}\nthe smaller one: ${again} --replay ${path}`)
 }
 
-function sayMarks({ marks }: Totals, say: Say): void {
+function sayMarks({ marks }: Totals, say: Session['say']): void {
   for (const [mark, count] of [...marks].sort(([a], [b]) => (a < b ? -1 : 1)))
     say(`${String(count).padStart(9)}  ${mark}`)
 }
 
-function optionsOf({ faults, without, records }: Flags): ScenarioOptions {
+function optionsOf({ flags, services }: Session): ScenarioOptions {
+  const { faults, without, records } = flags
   return {
+    services,
     ...(faults === undefined ? {} : { only: faults }),
     ...(without === undefined ? {} : { without }),
     ...(records === undefined ? {} : { records })

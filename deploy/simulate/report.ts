@@ -53,10 +53,11 @@ export function resultLine(result: RunResult): string {
 }
 
 /** Why a run failed. */
-export function failureLines({ findings, waitingFor, crashes, description }: RunResult): string[] {
+export function failureLines({ findings, waitingFor, crashes, description, notes = [] }: RunResult): string[] {
   return [
     `  job: ${description}`,
     ...findings.map(({ checker, violation }) => `  ${checker}: ${violation}`),
+    ...notes.map(note => `  note: ${note}`),
     ...waitingFor.map(each => `  waits for: ${each}`),
     ...crashes.map(crash => `  ${crash.replaceAll('\n', '\n  ')}`)
   ]

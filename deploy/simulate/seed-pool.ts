@@ -14,7 +14,11 @@ export class SeedPool {
   private readonly all = new Set<ChildProcess>()
   private waiting: ((child: ChildProcess) => void)[] = []
 
-  constructor(processes: number) {
+  private readonly arguments: readonly string[]
+
+  /** @param job path of a job file to be simulated; undefined: random jobs, whose answer is known */
+  constructor(processes: number, job?: string) {
+    this.arguments = job === undefined ? [] : [job]
     for (let i = 0; i < processes; i++) this.idle.push(this.spawn())
   }
 
@@ -39,7 +43,7 @@ export class SeedPool {
   }
 
   private spawn(): ChildProcess {
-    const child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = fork(program, this.arguments, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     this.all.add(child)
     child.once('exit', () => this.all.delete(child))
     return child

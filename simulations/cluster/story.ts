@@ -9,6 +9,9 @@ interface Line {
   readonly text: string
 }
 
+/** More would hide what matters. */
+const mostPublications = 40
+
 /** @param notes what the world noted: starts and ends of processes */
 export function tellStory(scenario: Scenario, evidence: RunEvidence, notes: readonly Line[]): string[] {
   const lines: Line[] = [
@@ -20,14 +23,16 @@ export function tellStory(scenario: Scenario, evidence: RunEvidence, notes: read
     ...evidence.decisions.map(({ atMs, sequence, decision }) => ({
       atMs,
       text: `decision ${sequence}: ${describeDecision(decision)}`
-    })),
-    ...evidence.publications
-      .filter(({ records }) => records.length > 0)
-      .map(({ atMs, slot, entry, records }) => ({
-        atMs,
-        text: `${slot.sink}/${slot.stage}/${slot.slot} publishes epoch ${entry.epoch}, chunk ${entry.chunk} (${records.length} records, generation ${entry.generation})`
-      }))
+    }))
   ]
+  const published = evidence.publications
+    .filter(({ records }) => records.length > 0)
+    .map(({ atMs, slot, entry, records }) => ({
+      atMs,
+      text: `${slot.sink}/${slot.stage}/${slot.slot} publishes epoch ${entry.epoch}, chunk ${entry.chunk} (${records.length} records, generation ${entry.generation})`
+    }))
+  if (published.length <= mostPublications) lines.push(...published)
+  else lines.push({ atMs: 0, text: `(${published.length} publications are left out; --trace shows everything)` })
   return lines
     .map((line, order) => ({ ...line, order }))
     .sort((a, b) => a.atMs - b.atMs || a.order - b.order)
