@@ -3,8 +3,8 @@
  * records before the positions that its manifest names, with the timers and windows that its watermarks have reached. The last one
  * of a run that finished is the final state.
  *
- * Of a checkpoint that recorded messages under way it says nothing, but the next one without has to make up for it. Of a job with
- * loops it says nothing: their timers may be armed behind the watermark. `weights.ts` looks at all.
+ * Of a checkpoint that recorded messages under way it says nothing, but the next one without has to make up for it. Of a job whose
+ * loops may arm timers behind the watermark it says nothing; `weights.ts` looks at all.
  */
 import { rowText, type Item, type Row } from '../workload/program.ts'
 import type { Model } from '../workload/model.ts'
@@ -29,7 +29,7 @@ export class ConsistentCut implements CheckpointVisitor {
   constructor(evidence: Evidence) {
     this.evidence = evidence
     this.model = evidence.workload.model()
-    this.over = evidence.workload.shape.cycles
+    this.over = evidence.workload.shape.lateTimers
     this.changed = evidence.workload.shape.stages.map(() => new Set<string>())
   }
 

@@ -37,7 +37,7 @@ export class TimersOnce implements CheckpointVisitor {
     for (const [name, { at }] of pending) {
       if (!stored(state, 'event', name, at)) found.push(`timer ${name} of ${at} is not stored with it`)
       // On a cycle a timer may be armed behind the watermark, and fires with the next one.
-      if (at <= watermark && !this.evidence.workload.shape.cycles)
+      if (at <= watermark && !this.evidence.workload.shape.lateTimers)
         found.push(`timer ${name} of ${at} has not fired though the watermark is ${watermark}`)
     }
     for (const name of alarms.keys())

@@ -66,7 +66,7 @@ export class Programs {
   }
 
   /** Is made by one program, and forgotten by it or by its timer. */
-  private onceOps(stage: ActorShape, program: Omit<Program, 'ops'>): Op[] {
+  private onceOps(stage: ActorShape, program: Omit<Program, 'ops'>, back: boolean): Op[] {
     const { random } = this
     const ops: Op[] = []
     let left = program.w
@@ -77,7 +77,7 @@ export class Programs {
       ops.push({ op: 'put', name, w })
     }
     const close = { op: 'close', v: random.int(1000), entries } as const
-    if (random.int(3) === 0) return [...ops, close]
+    if (random.int(3) === 0 || (back && !this.shape.lateTimers)) return [...ops, close]
     const { id, key } = program
     const later = { id: `${id}.t`, key, owner: '', w: random.int(left + 1), v: 0, ops: [close] }
     return [...ops, { op: 'arm', name: `t${this.names++}`, after: this.after(), program: later }]
@@ -87,7 +87,7 @@ export class Programs {
   first(found: ReturnType<typeof programTarget>, made: Omit<Program, 'key' | 'ops'>, at: number): Program {
     if (found?.alone === true && this.random.int(12) === 0) {
       const program = { ...made, key: `once ${made.id}` }
-      return { ...program, ops: this.onceOps(found.stage, program) }
+      return { ...program, ops: this.onceOps(found.stage, program, false) }
     }
     const program = { ...made, key: this.key() }
     return { ...program, ops: found === undefined ? [] : this.ops(found.stage, program, at, 0, false, false) }
@@ -137,7 +137,9 @@ export class Programs {
         return back ? emit() : (this.next(stage, key, owner, id, at, depth, dry, spend) ?? emit())
       case 7:
       case 8:
-        return this.arm(stage, key, mine ? owner : '', id, at, depth, dry, back, spend)
+        return back && !this.shape.lateTimers
+          ? emit()
+          : this.arm(stage, key, mine ? owner : '', id, at, depth, dry, back, spend)
       case 9:
         return (mine ? this.rearm(stage, key, owner, id, at, depth, spend) : undefined) ?? emit()
       case 10:
@@ -205,7 +207,7 @@ export class Programs {
     const runs = target !== undefined && depth < deepest && !dry
     if (runs && target.alone && this.random.int(12) === 0) {
       const program = { ...made, key: `once ${id}` }
-      return { ...program, ops: this.onceOps(target.stage, program) }
+      return { ...program, ops: this.onceOps(target.stage, program, back) }
     }
     const program = { ...made, key: this.key() }
     return { ...program, ops: runs ? this.ops(target.stage, program, at, depth + 1, dry, back) : [] }

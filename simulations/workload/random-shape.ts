@@ -67,7 +67,7 @@ class ShapeMaker {
       slots,
       keyGroups: slots * ([3, 15, 240][random.int(3)] as number),
       intervalMs: [50, 200, 1000][random.int(3)] as number,
-      cycles: options.cycles
+      lateTimers: options.cycles && random.int(3) === 0
     }
   }
 

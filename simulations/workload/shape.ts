@@ -86,7 +86,8 @@ export interface Shape {
   readonly slots: number
   readonly keyGroups: number
   readonly intervalMs: number
-  readonly cycles: boolean
+  /** What came through a loop may arm timers, and so behind the watermark: what a checkpoint must hold is then not known exactly. */
+  readonly lateTimers: boolean
 }
 
 /** Windows begin at odd times and sessions end at odd ones, while events have even ones: whether two touch is never a question. */

@@ -498,7 +498,7 @@ for (const { name, checker, tamper } of planted)
     let noticed = 0
     for (const evidence of runs) {
       // Of a job with loops only the weights are known at a cut.
-      if (checker === 'consistent cut' && evidence.workload.shape.cycles) continue
+      if (checker === 'consistent cut' && evidence.workload.shape.lateTimers) continue
       const tampered = tamper(evidence)
       if (tampered === undefined) continue
       applied++
