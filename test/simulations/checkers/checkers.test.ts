@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Manifest } from '../../../checkpoint/manifest.ts'
 import { checkEvidence, checkerNames, type CheckerName } from '../../../simulations/checkers/index.ts'
 import type { Evidence } from '../../../simulations/checkers/evidence.ts'
+import { sendsInLoops } from '../../../simulations/workload/shape.ts'
 import type { Row } from '../../../simulations/workload/program.ts'
 import type { Pending } from '../../../simulations/workload/program-actor.ts'
 import { editActor, editManifests, editPublication, replaceAt, storedActors } from '../../support/tampering.ts'
@@ -497,8 +498,8 @@ for (const { name, checker, tamper } of planted)
     let applied = 0
     let noticed = 0
     for (const evidence of runs) {
-      // Of a job with loops only the weights are known at a cut.
-      if (checker === 'consistent cut' && evidence.workload.shape.lateTimers) continue
+      // With messages under way only the next checkpoint without tells.
+      if (checker === 'consistent cut' && sendsInLoops(evidence.workload.shape).size > 0) continue
       const tampered = tamper(evidence)
       if (tampered === undefined) continue
       applied++
