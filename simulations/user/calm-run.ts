@@ -3,6 +3,7 @@
  * faults; one worker, unless something else is asked for.
  */
 import { Prng } from '../../runtime/kernel/prng.ts'
+import type { Fetched, LogReader } from '../../runtime/ports/log.ts'
 import type { Pace } from '../cluster/paced-log.ts'
 import { gatherEvidence } from '../cluster/gather-evidence.ts'
 import { timing } from '../cluster/run-scenario.ts'
@@ -28,7 +29,7 @@ export interface Variation {
   readonly parallelism?: number
   /** Records in a fetch. */
   readonly batch?: number
-  /** Sources begin one after the other, this way round. */
+  /** Sources, and partitions of each, begin one after the other, this way round. */
   readonly order?: 'first-first' | 'last-first'
   /** What is wrong with the clock that the code sees, and not with `ctx.now`. */
   readonly clock?: WrongClock
@@ -48,7 +49,9 @@ export interface CalmRun {
 /** Much longer than any job takes that only computes; handlers that wait for services take their time. */
 const patienceMs = 900_000
 const mostEvents = 3_000_000
-const betweenSourcesMs = 300
+const betweenMs = 300
+/** Whose turns differ. */
+const mostPartitions = 4
 /** Of a slice of work, ms. */
 const slowness = [0.02, 0.02, 2, 20]
 
@@ -71,10 +74,11 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
     parallelism: Math.min(parallelism, plan.slots)
   })
   const sources = run.plan.nodes.filter(({ kind }) => kind === 'source').map(({ id }) => id)
-  const paceOf = (node: number): Pace => {
-    const at = sources.indexOf(node)
-    const turn = order === undefined ? 0 : order === 'first-first' ? at : sources.length - 1 - at
-    return { fromMs: turn * betweenSourcesMs, spanMs: order === undefined ? 1 : 200, batch, latencyMs: 1 }
+  const turns = Math.max(sources.length, mostPartitions)
+  const paceOf = (source: number, partition: number): Pace => {
+    const at = sources.indexOf(source) + partition
+    const turn = order === undefined ? 0 : order === 'first-first' ? at : turns - 1 - at
+    return { fromMs: Math.max(0, turn) * betweenMs, spanMs: order === undefined ? 1 : 200, batch, latencyMs: 1 }
   }
   const cluster = new SimCluster({
     random,
@@ -94,7 +98,7 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
     limits: {},
     // The rest of the runs are for what can come out, not for mistakes in handlers.
     check: world === undefined,
-    reader: (node, process) => run.reader(node, process, paceOf(node.id))
+    reader: (node, process) => new ByPartition(partition => run.reader(node, process, paceOf(node.id, partition)))
   })
   for (const name of hostsOf(workers)) cluster.start(name)
   // With failing services handlers fail, and begin anew.
@@ -121,4 +125,32 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
   const stages = stageStates(run.plan)
   const unreadable = walkCheckpoints(evidence, [], [new StatesWalk(evidence, stages)])
   return { outcome: outcomeOf(outputsOf(run.plan, evidence), stages), failures: unreadable, asked }
+}
+
+/** Partitions at paces of their own: how they interleave decides what is late. */
+class ByPartition implements LogReader {
+  private readonly make: (partition: number) => LogReader
+  private readonly readers = new Map<number, LogReader>()
+
+  constructor(make: (partition: number) => LogReader) {
+    this.make = make
+  }
+
+  private of(partition: number): LogReader {
+    let reader = this.readers.get(partition)
+    if (reader === undefined) this.readers.set(partition, (reader = this.make(partition)))
+    return reader
+  }
+  partitions(): Promise<readonly { readonly name: string }[]> {
+    return this.of(0).partitions()
+  }
+  start(partition: number, from: 'earliest' | 'latest'): Promise<number> {
+    return this.of(partition).start(partition, from)
+  }
+  fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
+    return this.of(partition).fetch(partition, position, maxBytes, waitMs)
+  }
+  async close(): Promise<void> {
+    for (const reader of this.readers.values()) await reader.close()
+  }
 }
