@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint'
 const off = (...rules) => Object.fromEntries(rules.map(rule => [`@typescript-eslint/${rule}`, 'off']))
 
 export default tseslint.config(
-  { ignores: ['dist/**', '**/node_modules/**', '**/.cairn/**', 'deploy/templates/**'] },
+  { ignores: ['.cache/**', 'dist/**', '**/node_modules/**', '**/.cairn/**', 'deploy/templates/**'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     files: ['**/*.ts'],
