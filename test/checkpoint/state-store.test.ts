@@ -8,12 +8,31 @@ import t from 'tap'
 import { LevelStore } from '../../checkpoint/adapters/level-store.ts'
 import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
 import { afterPrefix, type StateStore, type StorePrefixDelete, type StoreWrite } from '../../checkpoint/state-store.ts'
+import { Prng } from '../../runtime/kernel/prng.ts'
+import { LocalStore } from '../../simulations/world/local-store.ts'
+import { SimHost } from '../../simulations/world/process.ts'
+import { WorldTime } from '../../simulations/world/time.ts'
+
+/** A store of the simulated world, whose time passes by itself. */
+function simulated(): Promise<StateStore> {
+  const time = new WorldTime()
+  const store = new LocalStore(new SimHost(time, 'w1', new Prng('store')).start())
+  const turn = <T>(work: Promise<T>): Promise<T> => time.complete(work)
+  return Promise.resolve({
+    getMany: keys => turn(store.getMany(keys)),
+    getSync: key => store.getSync(key),
+    scan: (from, to, limit) => turn(store.scan(from, to, limit)),
+    apply: writes => turn(store.apply(writes)),
+    close: () => store.close()
+  })
+}
 
 const folder = mkdtempSync(join(tmpdir(), 'cairn-store-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 let made = 0
 const stores: Readonly<Record<string, () => Promise<StateStore>>> = {
   memory: () => Promise.resolve(new MemoryStore()),
+  simulated,
   level: () => LevelStore.create(join(folder, String(made++)))
 }
 
