@@ -69,11 +69,6 @@ export type WatermarkOf = (stage: StageShape, key: string) => number
 export class Model {
   readonly rows = new Map<string, Row[]>()
   readonly letters: ModelLetter[] = []
-  /** Sum of the weights of the records fed. */
-  fed = 0
-  timersFired = 0
-  /** Names of alarms armed; each may ring once. */
-  readonly alarms = new Set<string>()
   private readonly shape: Shape
   private readonly inputs: Inputs
   private readonly positions: number[][]
@@ -150,7 +145,6 @@ export class Model {
     }
     const { id, key, owner, w, v, ops, seq, lane, at } = record
     if (lane === strayLane) return
-    this.fed += w
     this.leave(lanes[lane] as readonly Leg[], { id, key, owner, w, v, ops, seq, from: `${name}/${partition}` }, at)
     this.drain()
   }
@@ -248,7 +242,6 @@ export class Model {
       case 'alarm':
         state.kept -= op.w
         state.alarms.set(op.name, op.w)
-        this.alarms.add(op.name)
         return
       case 'put':
         state.kept -= op.w
@@ -297,7 +290,6 @@ export class Model {
       const armed = state.pending.get(due.name)
       if (armed?.at !== due.at) return
       state.pending.delete(due.name)
-      this.timersFired++
       this.run(shape as ActorShape, state, due.key, armed.program, due.at)
     } else if (state instanceof ModelWindows) {
       for (const { start, end, totals } of state.close(due.at))

@@ -208,6 +208,7 @@ class ShapeMaker {
           sleeps: options.sleeps && random.int(3) === 0
         }
       case 'window': {
+        // Windows begin, and sessions end, at odd times, and events have even ones: whether two touch is never a question.
         const everyMs = [10, 40, 100][random.int(3)] as number
         const sizeMs = draft.window === 'session' ? everyMs + 1 : draft.window === 'sliding' ? 3 * everyMs : everyMs
         return {

@@ -90,9 +90,6 @@ export interface Shape {
   readonly lateTimers: boolean
 }
 
-/** Windows begin at odd times and sessions end at odd ones, while events have even ones: whether two touch is never a question. */
-export const windowRule = 'offsets and gaps are odd, event times even'
-
 /** What becomes of an item on a leg; the functions of the job's map, flatMap and filter. */
 export function enterLeg(item: Item, leg: Leg): Item {
   const from = item.from === '' ? '' : `${item.from}#${leg.id}`
