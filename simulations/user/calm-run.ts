@@ -25,6 +25,8 @@ export interface Variation {
   /** Another draw of latencies; and workers of which some are slower than others. */
   readonly world?: string
   readonly workers?: number
+  /** What goes from a worker to one with a smaller number takes so many times longer. */
+  readonly slowLinks?: number
   /** Tasks of each stage on each worker. */
   readonly parallelism?: number
   /** Records in a fetch. */
@@ -56,7 +58,17 @@ const mostPartitions = 4
 const slowness = [0.02, 0.02, 2, 20]
 
 export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: Variation = {}): Promise<CalmRun> {
-  const { world, workers = 1, parallelism = 1, batch = 64, order, clock, chance = 'calm', serviceFault } = variation
+  const {
+    world,
+    workers = 1,
+    slowLinks,
+    parallelism = 1,
+    batch = 64,
+    order,
+    clock,
+    chance = 'calm',
+    serviceFault
+  } = variation
   const time = new WorldTime()
   const random = new Prng(`calm ${world ?? ''}`)
   const speeds = random.fork('speeds')
@@ -101,6 +113,9 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
     reader: (node, process) => new ByPartition(partition => run.reader(node, process, paceOf(node.id, partition)))
   })
   for (const name of hostsOf(workers)) cluster.start(name)
+  if (slowLinks !== undefined)
+    for (const [i, from] of hostsOf(workers).entries())
+      for (const to of hostsOf(i)) cluster.network.slow(from, to, slowLinks)
   // With failing services handlers fail, and begin anew.
   const failed = (): boolean =>
     serviceFault === undefined && [...cluster.workers.values()].some(({ failure }) => failure !== undefined)

@@ -28,10 +28,10 @@ import type { Ambient } from './world-globals.ts'
 const interleavings: readonly Variation[] = [
   { world: 'a', workers: 3, parallelism: 2, batch: 3, order: 'first-first' },
   { world: 'b', workers: 2, parallelism: 3, batch: 1, order: 'last-first' },
-  { world: 'c', workers: 4, batch: 7 },
+  { world: 'c', workers: 4, batch: 7, slowLinks: 150 },
   { world: 'd', workers: 3, batch: 1, order: 'last-first' },
   { world: 'e', workers: 2, parallelism: 2, batch: 5, order: 'first-first' },
-  { world: 'f', workers: 5, parallelism: 2, batch: 2 }
+  { world: 'f', workers: 5, parallelism: 2, batch: 2, slowLinks: 60 }
 ]
 /** Another day, and a day passes in a second: whatever is asked of the clock, another answer is likely. */
 const probes = {
