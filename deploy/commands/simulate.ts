@@ -10,6 +10,7 @@ import { faultKinds } from '../../simulations/world/atlas.ts'
 import type { FaultKind } from '../../simulations/world/fault.ts'
 import { stderrScreen } from '../progress.ts'
 import { wholeNumber } from '../output.ts'
+import { allMarks } from '../simulate/all-marks.ts'
 import { failureLines, resultLine, scenarioLines, Totals } from '../simulate/report.ts'
 import { openUserJob } from '../simulate/open-user-job.ts'
 import { SeedPool } from '../simulate/seed-pool.ts'
@@ -202,6 +203,8 @@ async function tell(scenario: Scenario, result: RunResult, { flags, pool, say, a
 function sayMarks({ marks }: Totals, say: Session['say']): void {
   for (const [mark, count] of [...marks].sort(([a], [b]) => (a < b ? -1 : 1)))
     say(`${String(count).padStart(9)}  ${mark}`)
+  const never = allMarks().filter(mark => !marks.has(mark))
+  say(never.length === 0 ? 'every branch was taken' : `never taken:\n  ${never.join('\n  ')}`)
 }
 
 function optionsOf({ flags, services }: Session): ScenarioOptions {
