@@ -3,6 +3,8 @@
  *
  *   const t = await drive(job)
  *   t.flights.push(…); await t.settle(); t.reports.take()
+ *
+ * And what a job file tells `cairn simulate`: `simulationOf`, `invariant`, `standIn`.
  */
 import type { ActorClass, Fields, KeyOf } from '../../actors/actor.ts'
 import type { Delivered, Job, Origin, Stream } from '../../actors/stream.ts'

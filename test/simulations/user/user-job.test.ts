@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { firstFailure, openText, runSeed } from '../../support/user-lab.ts'
 
-/** Counts events of a key; \`handler\` is what a test is about. */
+/** Counts events of a key; `handler` is what a test is about. */
 const counting = (
   handler: string,
   rest: { before?: string; fields?: string; after?: string; options?: string } = {}
