@@ -1,13 +1,6 @@
-/** A slot's ledger entry as a record of the compacted ledger topic. */
+/** What a record of the ledger topic says: the checkers' own reading of it. */
 import { CodedError } from '../../runtime/kernel/errors.ts'
-import type { LedgerEntry, SlotName } from '../../runtime/ports/publisher.ts'
-
-/** Names have no dots, so that two slots never share one. Also the slot's transactional id, for ever. */
-export const slotKey = (slot: SlotName): string => `${slot.job}.${slot.lineage}.${slot.sink}.${slot.stage}.${slot.slot}`
-
-export function encodeEntry({ epoch, chunk, last, generation, manifestHash, owner }: LedgerEntry): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify([1, epoch, chunk, last, generation, manifestHash, owner]))
-}
+import type { LedgerEntry } from '../../runtime/ports/publisher.ts'
 
 export function decodeEntry(bytes: Uint8Array): LedgerEntry {
   const text = new TextDecoder().decode(bytes)

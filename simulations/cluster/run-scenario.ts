@@ -234,6 +234,7 @@ function clusterOf(
     timing,
     transactionVersion: scenario.transactionVersion,
     firstProducerEpoch: scenario.firstProducerEpoch,
+    kafka: scenario.kafka,
     check: false,
     limits: {
       pendingLimitBytes: scenario.pendingLimitBytes,

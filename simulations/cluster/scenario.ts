@@ -31,6 +31,8 @@ export interface Scenario {
   readonly cycles: boolean
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
+  /** Whether brokers are of today, or from before compact lengths. */
+  readonly kafka: 'new' | 'old'
   readonly faults: readonly Fault[]
   /** Nothing is wrong from then on. */
   readonly healAtMs: number
@@ -90,8 +92,14 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(options.only === undefined ? {} : { only: options.only }),
     ...(options.without === undefined ? {} : { without: options.without })
   })
+  // Old brokers know nothing of version 2. A stream of its own, so that nothing else is drawn anew.
+  const isOld = drawn.transactionVersion === 1 && new Prng(seed).fork('kafka').int(2) === 0
   const crashes = options.only === undefined && options.without?.includes('crash') !== true
-  return { ...drawn, faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults }
+  return {
+    ...drawn,
+    kafka: isOld ? 'old' : 'new',
+    faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults
+  }
 }
 
 /** At least one worker dies while there is work to do: a run without a recovery proves little. */

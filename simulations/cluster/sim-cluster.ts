@@ -2,6 +2,7 @@
  * A cluster in the made-up world: several workers with the real machines and shells, each on a machine of its own, around one network,
  * one control bus, one checkpoint storage and one Kafka-like log. Nothing here decides anything that Cairn decides.
  */
+import { KafkaPublisher } from '../../runtime/adapters/kafka/kafka-publisher.ts'
 import type { Plan, SinkNode, SourceNode } from '../../actors/plan.ts'
 import type { Job } from '../../actors/stream.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
@@ -13,9 +14,8 @@ import type { Appender, LogReader, OutputRecord } from '../../runtime/ports/log.
 import type { Publisher, SlotName } from '../../runtime/ports/publisher.ts'
 import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
 import type { Ports } from '../../runtime/shell/generation.ts'
-import { BrokerClient } from '../broker/broker-client.ts'
 import { BrokerCluster } from '../broker/broker-cluster.ts'
-import { BrokerPublisher } from '../broker/broker-publisher.ts'
+import { serveBrokers } from '../broker/wire.ts'
 import { SimControlBus } from '../world/control-bus.ts'
 import { LocalStore } from '../world/local-store.ts'
 import { SimNetwork } from '../world/network.ts'
@@ -34,6 +34,8 @@ export interface SimClusterOptions {
   readonly timing: ClusterTiming & ElectorTiming
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
+  /** Whether the brokers are of today, or from before compact lengths. */
+  readonly kafka: 'new' | 'old'
   readonly limits: NonNullable<Ports['limits']>
   /** Freeze events and compare state between handlers: most of the time of a run. */
   readonly check: boolean
@@ -73,6 +75,8 @@ export class SimCluster {
   /** What no worker should ever throw, by worker. */
   readonly crashes: string[] = []
   private readonly options: SimClusterOptions
+  /** Where they listen, once they do. */
+  private readonly brokers: string[] = []
   private pastEvents = 0
   private readonly sinks: readonly { readonly name: string; readonly partitions: number }[]
 
@@ -97,7 +101,19 @@ export class SimCluster {
     ]
     for (const { name, partitions } of this.sinks) this.broker.createTopic(name, { partitions })
     this.broker.createTopic(ledgerTopic, { partitions: plan.slots, compacted: true })
+    this.serve()
     for (const name of options.hosts) this.machine(name)
+  }
+
+  private serve(): void {
+    const { time, random, kafka: dialect } = this.options
+    const transports = Array.from({ length: this.broker.options.brokers }, (_, i) =>
+      this.network.transport(new SimHost(time, `kafka${i}`, random.fork(`host kafka${i}`)).start())
+    )
+    const told = (addresses: readonly string[]): void => void this.brokers.push(...addresses)
+    serveBrokers(this.broker, transports, { prng: random.fork('wire'), dialect }).then(told, (error: unknown) =>
+      this.crashes.push(`the brokers: ${String(error)}`)
+    )
   }
 
   /** Another machine, without a worker yet. */
@@ -165,12 +181,11 @@ export class SimCluster {
   private ports(process: SimProcess): Ports {
     const { reader, limits } = this.options
     let nonces = 0
-    const client = new BrokerClient(this.broker, process.clock, callback => process.deliver(callback, 'broker'))
     return {
       clock: process.clock,
       storage: this.storage.handle(process),
       reader: source => reader(source, process),
-      publishers: new Map(this.sinks.map(({ name }) => [name, this.publisher(client, name, process)])),
+      publishers: new Map(this.sinks.map(({ name }) => [name, this.publisher(name, process)])),
       appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
       nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
       store: () => Promise.resolve(new LocalStore(process)),
@@ -180,9 +195,8 @@ export class SimCluster {
     }
   }
 
-  private publisher(client: BrokerClient, topic: string, process: SimProcess): Publisher {
-    const { transactionVersion } = this.options
-    const publisher = new BrokerPublisher(client, { topic, ledgerTopic, transactionVersion })
+  private publisher(topic: string, process: SimProcess): Publisher {
+    const publisher = this.publisherOf(topic, process)
     return {
       describe: () => publisher.describe(),
       close: () => publisher.close(),
@@ -194,6 +208,21 @@ export class SimCluster {
         return producer
       }
     }
+  }
+
+  private publisherOf(topic: string, process: SimProcess): Publisher {
+    const transport = this.network.transport(process)
+    return new KafkaPublisher({
+      bootstrap: this.brokers,
+      connect: address => transport.connect(address),
+      clock: process.clock,
+      clientId: process.name,
+      topic,
+      ledgerTopic,
+      requestTimeoutMs: 2000,
+      transactionTimeoutMs: 15_000,
+      initialiseMs: 20_000
+    })
   }
 
   private appender(sink: string, process: SimProcess): Appender {

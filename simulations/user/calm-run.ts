@@ -107,6 +107,7 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
     timing,
     transactionVersion: 2,
     firstProducerEpoch: 0,
+    kafka: 'new',
     limits: {},
     // The rest of the runs are for what can come out, not for mistakes in handlers.
     check: world === undefined,

@@ -11,7 +11,6 @@ export interface Mistake {
 }
 
 const aligner = 'checkpoint/aligner.js'
-const broker = 'simulations/broker/broker-publisher.js'
 const clusterLeader = 'runtime/core/cluster-leader.js'
 const clusterWorker = 'runtime/shell/cluster-worker.js'
 const connections = 'runtime/shell/connections.js'
@@ -24,6 +23,7 @@ const generation = 'runtime/shell/generation.js'
 const handlers = 'runtime/core/handler-runner.js'
 const leadership = 'runtime/shell/leadership.js'
 const messages = 'runtime/core/recorded-messages.js'
+const kafka = 'runtime/kafka-protocol/transaction-machine.js'
 const keyed = 'runtime/core/keyed-task.js'
 const outputs = 'runtime/core/task-outputs.js'
 const retention = 'checkpoint/retention.js'
@@ -289,14 +289,14 @@ export const mistakes: readonly Mistake[] = [
     name: 'the ledger entry is written in a transaction of its own',
     changes: [
       [
-        broker,
-        'await this.write(records, entry); await this.end(true);',
-        'if (records.length > 0) { this.alone = true; await this.write(records, entry); this.alone = false; await this.end(true); if (this.options.transactionVersion === 1) await this.renew(); } await this.write([], entry); await this.end(true);'
+        kafka,
+        'const refused = yield* this.write(this.roundsOf(records, entry), now);',
+        'if (records.length > 0) { yield* this.write(this.roundsOf(records, undefined), now); yield* this.end(true); if (this.version === 1) yield* this.renew(now); } const refused = yield* this.write(this.roundsOf([], entry), now);'
       ],
       [
-        broker,
-        'batch(this.ledger, [ledgerRecord])',
-        '...(this.alone === true ? [] : [batch(this.ledger, [ledgerRecord])])'
+        kafka,
+        'const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]',
+        'if (entry === undefined) return rounds; const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]'
       ]
     ]
   },
@@ -304,64 +304,34 @@ export const mistakes: readonly Mistake[] = [
     name: 'the ledger is read before the older owner is fenced',
     changes: [
       [
-        slots,
-        "this.state = 'initialising'; return { kind: 'initialise', slot: this };",
-        "this.state = 'initialising'; return { kind: 'initialise', slot: this, before: true };"
+        kafka,
+        'yield* this.initialiseAs(-1, -1,',
+        'this.early = [yield* this.readLedger(now)]; yield* this.initialiseAs(-1, -1,'
       ],
       [
-        'runtime/shell/worker-shell.js',
-        'this.producers.set(action.slot, await publisher.initialise(action.slot.name));',
-        'const first = await publisher.peekLedger(action.slot.name); const producer = await publisher.initialise(action.slot.name); const { readLedger } = producer; producer.readLedger = () => Promise.resolve(first); this.producers.set(action.slot, producer);'
-      ],
-      [
-        'simulations/cluster/sim-cluster.js',
-        'describe: () => publisher.describe(),',
-        'describe: () => publisher.describe(), peekLedger: slot => publisher.peekLedger(slot),'
-      ],
-      [
-        broker,
-        'async initialise(slot) {',
-        'async peekLedger(slot) { const target = await this.look(); const ledger = { topic: this.options.ledgerTopic, partition: slot.slot % target.ledgerPartitions }; return new BrokerProducer(this.client, this.options, target, ledger, slotKey(slot), {}).readLedger(); } async initialise(slot) {'
+        kafka,
+        '*readLedger(now) {',
+        '*readLedger(now) { if (this.early !== undefined) { const [value] = this.early; this.early = undefined; return value; }'
       ]
     ]
   },
   {
     name: 'the ledger is read without waiting for what is undecided',
-    changes: [[broker, 'offset: next, readCommitted: true,', 'offset: next, readCommitted: false,']]
+    changes: [[kafka, 'isolationLevel: readCommittedOnly', 'isolationLevel: readUncommitted']]
   },
   {
     name: 'nothing new in the ledger is taken for its end',
-    changes: [
-      [
-        broker,
-        'if (this.client.clock.elapsed() > deadline) throw new Error(`nothing decided behind offset ${next} of ${end}`);',
-        'break;'
-      ]
-    ]
+    changes: [[kafka, "reached('kafka: waits for the ledger to become stable');", 'break;']]
   },
   {
     name: 'each generation publishes under a transactional id of its own',
     changes: [
       [
-        broker,
-        'const request = { transactionalId, timeoutMs: this.options.transactionTimeoutMs, producerId: -1, producerEpoch: -1 };',
-        'const own = `${transactionalId}.${(globalThis.ids = (globalThis.ids ?? 0) + 1)}`; const request = { transactionalId: own, timeoutMs: this.options.transactionTimeoutMs, producerId: -1, producerEpoch: -1 };'
+        'runtime/adapters/kafka/kafka-publisher.js',
+        'transactionalId: slotKey(slot),',
+        'transactionalId: `${slotKey(slot)}@${(globalThis.ids = (globalThis.ids ?? 0) + 1)}`,'
       ],
-      [
-        broker,
-        'return new BrokerProducer(this.client, this.options, target, ledger, transactionalId, identity);',
-        'const made = new BrokerProducer(this.client, this.options, target, ledger, own, identity); made.ledgerKey = transactionalId; return made;'
-      ],
-      [
-        broker,
-        'new TextDecoder().decode(key) === this.transactionalId)',
-        'new TextDecoder().decode(key) === this.ledgerKey)'
-      ],
-      [
-        broker,
-        'const key = new TextEncoder().encode(this.transactionalId);',
-        'const key = new TextEncoder().encode(this.ledgerKey);'
-      ]
+      [kafka, 'encode(options.transactionalId)', "encode(options.transactionalId.split('@')[0])"]
     ]
   },
   {
@@ -389,11 +359,11 @@ export const mistakes: readonly Mistake[] = [
     name: 'the end of a transaction is asked for again on the same producer',
     changes: [
       [
-        broker,
-        "const reply = await this.client.call('EndTxn', { transactionalId, ...identity, version, commit });",
-        "const reply = await this.client.call('EndTxn', { transactionalId, ...identity, version, commit }).catch(() => this.client.call('EndTxn', { transactionalId, ...identity, version, commit })).catch(() => ({ error: 'NONE', ...identity }));"
+        kafka,
+        "const answer = yield* this.askCoordinator('EndTxn', { ...this.identity(), committed }, maxVersion);",
+        "let answer; for (let i = 0; answer === undefined; i++) try { answer = yield* this.askCoordinator('EndTxn', { ...this.identity(), committed }, maxVersion); } catch { if (i > 0) answer = { reply: { ...this.identity(), errorCode: 0 } }; }"
       ],
-      [broker, 'if (this.used && this.options.transactionVersion === 1)', 'if (false)']
+      [kafka, 'if (this.version === 1 && this.used)', 'if (false)']
     ]
   },
   {
