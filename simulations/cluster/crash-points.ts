@@ -18,7 +18,6 @@ export const crashPointScenario: Scenario = {
   cycles: false,
   transactionVersion: 2,
   firstProducerEpoch: 0,
-  kafka: 'new',
   faults: [{ kind: 'join', host: 'j1', atMs: 1_300, forMs: 0 }],
   healAtMs: 1_400
 }

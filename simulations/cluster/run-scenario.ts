@@ -234,7 +234,7 @@ function clusterOf(
     timing,
     transactionVersion: scenario.transactionVersion,
     firstProducerEpoch: scenario.firstProducerEpoch,
-    kafka: scenario.kafka,
+    kafka: scenario.kafka ?? 'new',
     check: false,
     limits: {
       pendingLimitBytes: scenario.pendingLimitBytes,

@@ -31,8 +31,8 @@ export interface Scenario {
   readonly cycles: boolean
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
-  /** Whether brokers are of today, or from before compact lengths. */
-  readonly kafka: 'new' | 'old'
+  /** Brokers from before compact lengths; absent: those of today. */
+  readonly kafka?: 'old'
   readonly faults: readonly Fault[]
   /** Nothing is wrong from then on. */
   readonly healAtMs: number
