@@ -97,7 +97,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
   const crashes = options.only === undefined && options.without?.includes('crash') !== true
   return {
     ...drawn,
-    kafka: isOld ? 'old' : 'new',
+    ...(isOld ? { kafka: 'old' as const } : {}),
     faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults
   }
 }
