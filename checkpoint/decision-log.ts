@@ -5,6 +5,7 @@
  * Invariants
  * 1. An entry, once created, never changes; a conflict with one's own nonce is success.
  * 2. Completed epochs strictly increase (S15), asserted on append and on read.
+ * 3. Nothing follows the entry that ends the lineage (P6).
  */
 import { crc32 } from '../runtime/kernel/checksum.ts'
 import { assert, CodedError } from '../runtime/kernel/errors.ts'
@@ -13,7 +14,13 @@ import { objectNames } from './object-names.ts'
 import type { CheckpointStorage } from './storage.ts'
 
 export type Decision =
-  | { readonly kind: 'leads'; readonly worker: string; readonly generation: number }
+  | {
+      readonly kind: 'leads'
+      readonly worker: string
+      readonly generation: number
+      /** The job goes on in another lineage, which was made from that checkpoint: nobody leads this one any more. */
+      readonly ends?: { readonly into: number; readonly lineage: number; readonly epoch: number }
+    }
   | {
       readonly kind: 'begins'
       readonly generation: number
@@ -132,6 +139,12 @@ export class DecisionLog {
     return this.entries.findLast(entry => entry.kind === 'begins')
   }
 
+  /** Where the job went on, if this lineage is over. */
+  get ends(): { readonly into: number; readonly lineage: number; readonly epoch: number } | undefined {
+    const last = this.entries.at(-1)
+    return last?.kind === 'leads' ? last.ends : undefined
+  }
+
   get generation(): number {
     return this.entries.reduce((newest, entry) => Math.max(newest, entry.generation), 0)
   }
@@ -151,6 +164,7 @@ export class DecisionLog {
   }
 
   private async tryAppend(decision: Decision): Promise<Appended> {
+    if (this.ends !== undefined) throw new CodedError('LINEAGE_ENDED', `the job goes on in lineage ${this.ends.into}`)
     if (decision.kind === 'completed')
       assert(decision.epoch > (this.head?.epoch ?? -1), `epoch ${decision.epoch} was decided before`)
     const text = JSON.stringify(decision)

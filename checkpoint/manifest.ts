@@ -15,6 +15,8 @@ export interface StateFileRef extends FileRef {
   readonly records: number
   /** Part of a full image: nothing older says anything about its key groups. */
   readonly base: boolean
+  /** It was copied from that lineage by a fork, and says so of itself. */
+  readonly lineage?: number
 }
 export interface OutboxChunk {
   readonly offset: number
@@ -65,6 +67,8 @@ export interface Manifest {
   readonly generation: number
   readonly epoch: number
   readonly previous: { readonly epoch: number; readonly hash: string } | null
+  /** Of the first checkpoint of a forked lineage: the checkpoint that it is a copy of. */
+  readonly parent?: { readonly lineage: number; readonly epoch: number; readonly hash: string }
   /** The input ended and everything was handled. */
   readonly final: boolean
   /** Names under which this very checkpoint is a savepoint. */

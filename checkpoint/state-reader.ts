@@ -72,7 +72,7 @@ class StateFileReader {
       const { meta } = this.index
       if (
         meta.job !== origin.job ||
-        meta.lineage !== origin.lineage ||
+        meta.lineage !== (file.lineage ?? origin.lineage) ||
         meta.stage !== origin.stage ||
         meta.epoch !== file.epoch
       )

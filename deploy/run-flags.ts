@@ -15,6 +15,8 @@ export interface RunFlags {
   readonly cache?: number
   readonly check?: boolean
   readonly dropState?: readonly string[]
+  readonly restore?: string
+  readonly fork?: boolean
 }
 
 export function withRunFlags(command: Command): Command {
@@ -50,6 +52,8 @@ export function startOptions(flags: RunFlags): StartOptions {
     ...(flags.store === undefined ? {} : { store: flags.store }),
     ...(flags.cache === undefined ? {} : { cacheBytes: flags.cache }),
     ...(flags.check === undefined ? {} : { check: flags.check }),
+    ...(flags.restore === undefined ? {} : { restore: flags.restore }),
+    ...(flags.fork === undefined ? {} : { fork: flags.fork }),
     ...(flags.dropState === undefined ? {} : { dropState: flags.dropState }),
     ...(flags.interval === undefined ? {} : { intervalMs: flags.interval })
   }

@@ -15,11 +15,15 @@ export interface StartOptions {
   readonly check?: boolean
   /** Stages that the job no longer has, whose stored state is given up. */
   readonly dropState?: readonly string[]
+  /** Go back to that savepoint, or kept checkpoint; to another than the newest only with `fork`, in a new lineage. */
+  readonly restore?: string
+  readonly fork?: boolean
 }
 
 export interface JobStatus {
   readonly job: string
   readonly phase: 'running' | 'draining' | 'finished' | 'failed'
+  readonly lineage: number
   readonly generation: number
   /** Events handled by keyed stages, since start. */
   readonly events: number

@@ -5,10 +5,11 @@ import { join, resolve } from 'node:path'
 import type { SinkSpec } from '../actors/connectors.ts'
 import type { Plan, SourceNode } from '../actors/plan.ts'
 import type { Job } from '../actors/stream.ts'
-import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
+import { DirectoryLineages } from '../checkpoint/adapters/directory-lineages.ts'
 import { LevelStore } from '../checkpoint/adapters/level-store.ts'
 import { MemoryStore } from '../checkpoint/adapters/memory-store.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
+import { firstLineage } from '../checkpoint/lineages.ts'
 import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CsvReader } from '../runtime/adapters/csv-reader.ts'
 import { FilesPublisher } from '../runtime/adapters/files-publisher.ts'
@@ -27,13 +28,22 @@ import { openControl } from './control-server.ts'
 import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
 import { lockFolder, makeJobFolder } from './job-lock.ts'
+import { openLineage } from './open-lineage.ts'
 
 export type Started =
-  | { readonly kind: 'running'; readonly job: RunningJob; readonly wasFinal: boolean }
-  | { readonly kind: 'finished'; readonly epoch: number }
+  | {
+      readonly kind: 'running'
+      readonly job: RunningJob
+      readonly wasFinal: boolean
+      /** What `restore` came to. */
+      readonly restored: string | undefined
+    }
+  | { readonly kind: 'finished'; readonly epoch: number; readonly restored: string | undefined }
 
 /** Of `--store level` without `--cache`. */
 const defaultCacheBytes = 256 * 1024 * 1024
+
+const nonce = (): string => randomBytes(8).toString('hex')
 
 export async function startJob(job: Job<unknown>, options: StartOptions, probe?: Probe): Promise<Started> {
   const plan: Plan = {
@@ -54,14 +64,23 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   try {
     if (usesLog(plan)) log = await openLog(plan, folder, options.fresh)
     if (options.fresh) await setAside(plan, folder, log)
-    const begun = await beginIncarnation(plan, {
+    const bound = {
       ...bind(plan, folder, log, probe),
       check: options.check === true,
       dropState: options.dropState ?? []
-    })
+    }
+    const lineages = new DirectoryLineages(nodeFiles, folder)
+    const { ports, restored } = await openLineage(
+      plan,
+      lineages,
+      ({ lineage, storage }) => ({ ...bound, lineage, storage }),
+      nonce,
+      options
+    )
+    const begun = await beginIncarnation(plan, ports)
     if (begun.kind === 'finished') {
       await release()
-      return begun
+      return { ...begun, restored }
     }
     const { worker, shell, generation } = begun
     let phase: JobStatus['phase'] = 'running'
@@ -78,6 +97,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     const status = (): JobStatus => ({
       job: plan.job,
       phase,
+      lineage: ports.lineage ?? firstLineage,
       generation,
       ...worker.counts,
       checkpoint: shell.lastCheckpoint,
@@ -103,7 +123,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     }
     closeControl = await openControl(folder, answersOf(running, plan, folder))
     shell.start()
-    return { kind: 'running', job: running, wasFinal: begun.wasFinal }
+    return { kind: 'running', job: running, wasFinal: begun.wasFinal, restored }
   } catch (error) {
     await release()
     throw error
@@ -170,7 +190,12 @@ function sinksOf(plan: Plan): [string, SinkSpec][] {
   return letters ? [...sinks, [deadLettersName, plan.deadLetters]] : sinks
 }
 
-function bind(plan: Plan, folder: string, log: EmbeddedLog | undefined, probe: Probe | undefined): Ports {
+function bind(
+  plan: Plan,
+  folder: string,
+  log: EmbeddedLog | undefined,
+  probe: Probe | undefined
+): Omit<Ports, 'storage'> {
   const publishers = new Map<string, Publisher>()
   const appenders = new Map<string, Appender>()
   for (const [name, sink] of sinksOf(plan))
@@ -184,13 +209,12 @@ function bind(plan: Plan, folder: string, log: EmbeddedLog | undefined, probe: P
       throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
   return {
     clock: nodeClock,
-    storage: new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1')),
     store: () =>
       plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore()),
     reader: node => reader(node, log),
     publishers,
     appenders,
-    nonce: () => randomBytes(8).toString('hex'),
+    nonce,
     ...(probe === undefined ? {} : { probe })
   }
 }

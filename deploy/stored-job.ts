@@ -1,14 +1,15 @@
 /** Reads what a job has stored, without running it and without its code: checkpoints, savepoints, state. Changes nothing. */
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import type { StoredActorSchema } from '../actors/definition-types.ts'
 import { decodeValue } from '../actors/state-codec.ts'
-import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
+import { DirectoryLineages } from '../checkpoint/adapters/directory-lineages.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
-import { DecisionLog, type Completed } from '../checkpoint/decision-log.ts'
+import type { Completed } from '../checkpoint/decision-log.ts'
+import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../checkpoint/lineages.ts'
 import { decodeManifest, type FileRef, type Manifest } from '../checkpoint/manifest.ts'
 import { decodeChunk } from '../checkpoint/outbox-file.ts'
 import { readHead, stageRecords } from '../checkpoint/recovery.ts'
+import { savepointsOf } from '../checkpoint/restore-point.ts'
 import { retainedCheckpoints } from '../runtime/shell/checkpoint-writer.ts'
 import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
@@ -27,6 +28,7 @@ const nonce = (): string => randomBytes(8).toString('hex')
 const verifyAttempts = 5
 
 export interface CheckpointLine {
+  readonly lineage: number
   readonly epoch: number
   readonly generation: number
   readonly final: boolean
@@ -37,6 +39,7 @@ export interface CheckpointLine {
 
 export interface SavepointLine {
   readonly name: string
+  readonly lineage: number
   readonly epoch: number
 }
 
@@ -50,32 +53,40 @@ export interface Verified {
 
 export class StoredJob {
   readonly job: string
-  private readonly storage: CheckpointStorage
+  private readonly lineages: Lineages
 
   constructor(job: string, folder: string) {
     this.job = job
-    this.storage = new DirectoryStorage(nodeFiles, join(folder, 'lineages', '1'))
+    this.lineages = new DirectoryLineages(nodeFiles, folder)
   }
 
-  /** Newest first; decisions whose manifest is gone are left out, the newest one apart. */
+  private newest(): Promise<OpenLineage> {
+    return newestLineage(this.lineages, nonce)
+  }
+
+  /** Of the newest lineage, newest first; decisions whose manifest is gone are left out, the newest one apart. */
   async checkpoints(): Promise<CheckpointLine[]> {
-    const log = await DecisionLog.open(this.storage, nonce)
+    const { lineage, log, storage } = await this.newest()
     const lines: CheckpointLine[] = []
     for (const decision of log.entries.filter(entry => entry.kind === 'completed').reverse()) {
-      const bytes = await this.storage.read(decision.manifest.name)
+      const bytes = await storage.read(decision.manifest.name)
       if (bytes === undefined && lines.length > 0) continue
-      lines.push(await this.line(decision, bytes))
+      lines.push({ lineage, ...(await this.line(storage, decision, bytes)) })
     }
     return lines
   }
 
-  private async line(decision: Completed, bytes: Uint8Array | undefined): Promise<CheckpointLine> {
+  private async line(
+    storage: CheckpointStorage,
+    decision: Completed,
+    bytes: Uint8Array | undefined
+  ): Promise<Omit<CheckpointLine, 'lineage'>> {
     const { epoch, generation, final, manifest } = decision
     const unknown = { epoch, generation, final, stateBytes: null }
     try {
       if (bytes === undefined) return { ...unknown, files: 'damaged' }
       const files = filesOf(decodeManifest(bytes, manifest.hash, manifest.name))
-      const names = new Set(await this.names(files))
+      const names = new Set(await namesIn(storage, files))
       const gone = files.some(file => !names.has(file.name))
       const stateBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
       return { ...unknown, files: gone ? 'dropped' : 'retained', stateBytes }
@@ -85,49 +96,39 @@ export class StoredJob {
     }
   }
 
-  private async names(files: readonly FileRef[]): Promise<string[]> {
-    const folders = new Set(files.map(file => file.name.slice(0, file.name.lastIndexOf('/'))))
-    const names: string[] = []
-    for (const folder of folders) for (const name of await this.storage.list(folder)) names.push(`${folder}/${name}`)
-    return names
-  }
-
-  /** Newest first. */
+  /** Of all lineages, newest first. */
   async savepoints(): Promise<SavepointLine[]> {
-    const { head } = await readHead(this.storage, this.job, nonce)
-    if (head === undefined) return []
-    const { savepointNames, savepoints, epoch } = head.manifest
-    return [
-      ...savepointNames.map(name => ({ name, epoch })),
-      ...savepoints.map(({ name, epoch }) => ({ name, epoch }))
-    ].sort((a, b) => b.epoch - a.epoch || (a.name < b.name ? -1 : 1))
+    const found = await savepointsOf(await followLineages(this.lineages, nonce), this.job)
+    return found.map(({ name, lineage, epoch }) => ({ name, lineage, epoch }))
   }
 
   /** The manifest of a checkpoint, the newest by default. */
-  async manifest(epoch?: number): Promise<{ readonly manifest: Manifest; readonly hash: string }> {
+  async manifest(
+    epoch?: number
+  ): Promise<{ readonly manifest: Manifest; readonly hash: string; readonly storage: CheckpointStorage }> {
+    const { storage } = await this.newest()
+    const { log, head } = await readHead(storage, this.job, nonce)
     if (epoch === undefined) {
-      const { head } = await readHead(this.storage, this.job, nonce)
       if (head === undefined) throw new CodedError('NOT_FOUND', `job "${this.job}" has no completed checkpoint`)
-      return head
+      return { manifest: head.manifest, hash: head.hash, storage }
     }
-    const { log, head } = await readHead(this.storage, this.job, nonce)
     // The log is pruned, and a savepoint outlives its decision.
     const known = [...log.completed(Infinity), ...(head?.manifest.savepoints ?? [])].find(each => each.epoch === epoch)
     if (known === undefined)
       throw new CodedError('NOT_FOUND', `job "${this.job}" has no checkpoint ${epoch}; see \`cairn checkpoint list\``)
     const { name, hash } = known.manifest
-    const bytes = await this.storage.read(name)
+    const bytes = await storage.read(name)
     if (bytes === undefined) throw new CodedError('NOT_FOUND', `the manifest "${name}" of checkpoint ${epoch} is gone`)
-    return { manifest: decodeManifest(bytes, hash, name), hash }
+    return { manifest: decodeManifest(bytes, hash, name), hash, storage }
   }
 
   /** Reads every file of a checkpoint and decodes every record. One problem per damaged file; [] = all is there. */
   async verify(epoch?: number): Promise<Verified> {
     for (let left = verifyAttempts; ; left--) {
-      const { manifest } = await this.manifest(epoch)
-      const verified = await this.verifyFiles(manifest)
+      const { manifest, storage } = await this.manifest(epoch)
+      const verified = await verifyFiles(storage, manifest)
       // What is missing may have been dropped meanwhile, by the job that runs.
-      if (verified.problems.length === 0 || (await this.isRetained(manifest.epoch))) return verified
+      if (verified.problems.length === 0 || (await this.isRetained(storage, manifest.epoch))) return verified
       if (epoch !== undefined || left === 1)
         throw new CodedError('NOT_FOUND', `checkpoint ${manifest.epoch} was dropped while it was read`, {
           remedy: 'Verify it when the job does not run, or verify a savepoint, which is kept.'
@@ -135,41 +136,10 @@ export class StoredJob {
     }
   }
 
-  private async isRetained(epoch: number): Promise<boolean> {
-    const { log, head } = await readHead(this.storage, this.job, nonce)
+  private async isRetained(storage: CheckpointStorage, epoch: number): Promise<boolean> {
+    const { log, head } = await readHead(storage, this.job, nonce)
     const kept = [...log.completed(retainedCheckpoints), ...(head?.manifest.savepoints ?? [])]
     return kept.some(each => each.epoch === epoch)
-  }
-
-  private async verifyFiles(manifest: Manifest): Promise<Verified> {
-    const problems: string[] = []
-    let files = 0
-    let records = 0
-    const check = async (work: () => Promise<number>): Promise<void> => {
-      files++
-      try {
-        records += await work()
-      } catch (error) {
-        if (!(error instanceof CodedError)) throw error
-        problems.push(`${error.code}: ${error.message}`)
-      }
-    }
-    for (const stage of manifest.stages)
-      for (const file of stage.files)
-        await check(
-          async () => [...readStateFile(await readVerified(this.storage, file, file.epoch), file.name)].length
-        )
-    for (const { file, epoch, sections } of manifest.outboxes)
-      await check(async () => {
-        const bytes = await readVerified(this.storage, file, epoch)
-        return sections
-          .flatMap(section => section.chunks)
-          .reduce(
-            (sum, { offset, length }) => sum + decodeChunk(bytes.subarray(offset, offset + length), file.name).length,
-            0
-          )
-      })
-    return { epoch: manifest.epoch, files, records, problems }
   }
 
   /** Fields of one key as the newest checkpoint holds them, undefined when it has none. Throws NOT_FOUND for an unknown stage. */
@@ -178,7 +148,7 @@ export class StoredJob {
     key: Key
   ): Promise<{ readonly fields: Record<string, unknown> | undefined; readonly epoch: number }> {
     const keyBytes = encodeKey(key)
-    const { manifest } = await this.manifest()
+    const { manifest, storage } = await this.manifest()
     const schemasOf = (stage: Manifest['stages'][number]): readonly StoredActorSchema[] =>
       stage.schemas as readonly StoredActorSchema[]
     const stages = manifest.stages.filter(
@@ -194,7 +164,7 @@ export class StoredJob {
     for (const stage of stages) {
       let fields: Record<string, unknown> | undefined
       const maps = new StoredMaps(keyBytes)
-      for await (const record of stageRecords(this.storage, manifest, stage, keyGroup)) {
+      for await (const record of stageRecords(storage, manifest, stage, keyGroup)) {
         if (record.value === undefined) continue
         if (isMapRecord(record.key)) maps.add(record.key, record.value)
         else if (equalBytes(record.key, wanted)) {
@@ -233,4 +203,40 @@ function fieldsOf(entry: Entry, stage: string, maps: StoredMaps): Record<string,
 
 function filesOf(manifest: Manifest): FileRef[] {
   return [...manifest.stages.flatMap(stage => stage.files), ...manifest.outboxes.map(ref => ref.file)]
+}
+
+async function verifyFiles(storage: CheckpointStorage, manifest: Manifest): Promise<Verified> {
+  const problems: string[] = []
+  let files = 0
+  let records = 0
+  const check = async (work: () => Promise<number>): Promise<void> => {
+    files++
+    try {
+      records += await work()
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error
+      problems.push(`${error.code}: ${error.message}`)
+    }
+  }
+  for (const stage of manifest.stages)
+    for (const file of stage.files)
+      await check(async () => [...readStateFile(await readVerified(storage, file, file.epoch), file.name)].length)
+  for (const { file, epoch, sections } of manifest.outboxes)
+    await check(async () => {
+      const bytes = await readVerified(storage, file, epoch)
+      return sections
+        .flatMap(section => section.chunks)
+        .reduce(
+          (sum, { offset, length }) => sum + decodeChunk(bytes.subarray(offset, offset + length), file.name).length,
+          0
+        )
+    })
+  return { epoch: manifest.epoch, files, records, problems }
+}
+
+async function namesIn(storage: CheckpointStorage, files: readonly FileRef[]): Promise<string[]> {
+  const folders = new Set(files.map(file => file.name.slice(0, file.name.lastIndexOf('/'))))
+  const names: string[] = []
+  for (const folder of folders) for (const name of await storage.list(folder)) names.push(`${folder}/${name}`)
+  return names
 }

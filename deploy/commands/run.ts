@@ -14,12 +14,19 @@ export function runCommand(): Command {
   return withRunFlags(new Command('run'))
     .description('Run a job; it resumes from its last checkpoint by itself.')
     .argument('<job>', 'a TypeScript or JavaScript file that exports a job as its default')
+    .option('--restore <savepoint>', 'go back to a savepoint, or to the number of a checkpoint that is still kept')
+    .option('--fork', 'with --restore: go back although the job has gone on since; see below')
     .addHelpText(
       'after',
       `
 Examples:
   cairn run examples/orders.ts
   cairn run examples/orders.ts --fresh --interval 100ms
+  cairn run examples/orders.ts --restore before-upgrade --fork
+
+--restore --fork goes back to an older checkpoint in a new lineage of the job: state and input positions are those of then. What was
+published since stays published, and what the job now makes of the same input is published again. The old lineage ends. Both flags are
+for one start: left out, the next one goes on in the newest lineage.
 
 Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.`
     )
@@ -65,6 +72,7 @@ class RunSession {
   /** Until the job ends; returns a failure after which it may begin anew from its last checkpoint. */
   private async follow(started: Started): Promise<CodedError | undefined> {
     const { name, plan } = this.job
+    if (started.restored !== undefined) this.say(started.restored)
     if (started.kind === 'finished') {
       this.say(finishedText(name, started.epoch))
       return undefined
@@ -94,7 +102,7 @@ class RunSession {
 
   /** A new generation, as soon as one can begin. */
   private async restart(failure: CodedError): Promise<Started> {
-    const { fresh: _first, ...flags } = this.flags
+    const { fresh: _fresh, restore: _restore, fork: _fork, ...flags } = this.flags
     let last = failure
     for (let waitMs = firstRetryMs; ; waitMs = Math.min(2 * waitMs, lastRetryMs)) {
       this.say(`${last.code}: ${last.message}; beginning anew from the last checkpoint in ${waitMs / 1000} s`)

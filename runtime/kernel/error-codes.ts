@@ -35,6 +35,8 @@ export const errorCodes = {
   FORMAT_NEWER: user('Run the version of Cairn that wrote it, or a newer one.'),
   FORMAT_OLDER: user('Finish the job with the version of Cairn that wrote it, or start over with --fresh.'),
   FOREIGN_CHECKPOINT: user('Point --storage at a directory of this job, or use another directory.'),
+  FORK_NEEDED: user('Add --fork if that is what you want; else start it without --restore.'),
+  LINEAGE_ENDED: external('Start it again: it goes on in the newest lineage.', true),
   LOCKED: user('Another process runs this job on this directory: stop it, or use another --storage.'),
   RECOVERY_HALTED: external('Nothing was changed. Follow the message: it names the slot, the epoch and the file.'),
   STORAGE_FAILED: external(

@@ -16,7 +16,7 @@ import { reached } from '../kernel/marks.ts'
 import type { ControlBus } from '../ports/control-bus.ts'
 import type { Transport } from '../ports/transport.ts'
 import { Connections } from './connections.ts'
-import { firstLineage as lineage, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
+import { lineageOf, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
 import { Leadership } from './leadership.ts'
 
 export interface ClusterSettings {
@@ -68,7 +68,7 @@ export class ClusterWorker {
     this.elector = new Elector(this.id, settings.timing)
     this.connections = new Connections({
       job: settings.plan.job,
-      lineage,
+      lineage: lineageOf(settings.ports, undefined),
       worker: this.id,
       transport: settings.transport,
       clock: settings.ports.clock
@@ -351,7 +351,7 @@ export class ClusterWorker {
       ports,
       prepared: prepare(this.graph, head?.manifest, ports.dropState ?? []),
       head,
-      lineage,
+      lineage: lineageOf(ports, head?.manifest),
       generation: number,
       worker: this.id,
       assignment,

@@ -5,6 +5,7 @@
 import { defineActor } from '../../actors/definition.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
 import type { Plan, SourceNode } from '../../actors/plan.ts'
+import { firstLineage } from '../../checkpoint/lineages.ts'
 import type { Manifest } from '../../checkpoint/manifest.ts'
 import { stageRecords } from '../../checkpoint/recovery.ts'
 import type { StateRecord } from '../../checkpoint/state-file.ts'
@@ -31,6 +32,8 @@ import { WorkerShell } from './worker-shell.ts'
 export interface Ports {
   readonly clock: Clock
   readonly storage: CheckpointStorage
+  /** The one that `storage` holds; default: the first. */
+  readonly lineage?: number
   readonly reader: (source: SourceNode) => LogReader
   /** By sink name; `dead-letters` included. Sinks that are not transactional are absent. */
   readonly publishers: ReadonlyMap<string, Publisher>
@@ -85,8 +88,12 @@ export interface Generation {
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
 }
 
-/** One lineage until forks exist. */
-export const firstLineage = 1
+/** Throws FOREIGN_CHECKPOINT when the stored one is another. */
+export function lineageOf({ lineage = firstLineage }: Pick<Ports, 'lineage'>, manifest: Manifest | undefined): number {
+  if (manifest !== undefined && manifest.lineage !== lineage)
+    throw new CodedError('FOREIGN_CHECKPOINT', `the checkpoint is of lineage ${manifest.lineage}, not ${lineage}`)
+  return lineage
+}
 
 /** More would be lost time after a crash and memory now; half of it asks for a checkpoint at once. */
 const defaultPendingLimitBytes = 128 * 1024 * 1024
@@ -244,7 +251,8 @@ function refuseChanges(plan: Plan, graph: StageGraph, manifest: Manifest, dropSt
     throw new CodedError('STATE_INCOMPATIBLE', `the job has changed:\n  - ${problems.join('\n  - ')}`)
 }
 
-async function positions(
+/** Where every partition of a source begins. Throws INPUT_REGRESSED. */
+export async function positions(
   node: SourceNode,
   reader: LogReader,
   manifest: Manifest | undefined

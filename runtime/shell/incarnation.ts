@@ -11,14 +11,7 @@ import type { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { CheckpointWriter, retainedCheckpoints } from './checkpoint-writer.ts'
 import { EmbeddedShell } from './embedded-shell.ts'
-import {
-  fileSettings,
-  firstLineage as lineage,
-  openGeneration,
-  pendingLimit,
-  prepare,
-  type Ports
-} from './generation.ts'
+import { fileSettings, lineageOf, openGeneration, pendingLimit, prepare, type Ports } from './generation.ts'
 
 export type Incarnation =
   | {
@@ -40,6 +33,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
   const graph = buildStageGraph(plan)
   const manifest = head?.manifest
+  const lineage = lineageOf(ports, manifest)
   const prepared = prepare(graph, manifest, ports.dropState ?? [])
   if (manifest?.final === true && manifest.outboxes.length === 0) return { kind: 'finished', epoch: manifest.epoch }
 

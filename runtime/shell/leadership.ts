@@ -13,14 +13,7 @@ import type { StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import { CheckpointWriter, retainedCheckpoints, type Head } from './checkpoint-writer.ts'
-import {
-  fileSettings,
-  firstLineage as lineage,
-  pendingLimit,
-  prepare,
-  startPositions,
-  type Ports
-} from './generation.ts'
+import { fileSettings, lineageOf, pendingLimit, prepare, startPositions, type Ports } from './generation.ts'
 
 export interface LeadershipSettings {
   readonly plan: Plan
@@ -85,6 +78,7 @@ export class Leadership {
     const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
     if (this.over) return
     // What the code cannot take is refused before anything is decided.
+    lineageOf(ports, head?.manifest)
     prepare(graph, head?.manifest, ports.dropState ?? [])
     const term = log.generation + 1
     await this.append(log, { kind: 'leads', worker, generation: term })
@@ -163,6 +157,7 @@ export class Leadership {
   private async begin(assignment: Assignment): Promise<number> {
     const { graph, ports } = this.settings
     const log = this.log as DecisionLog
+    const lineage = lineageOf(ports, this.head?.manifest)
     // An epoch whose decision was attempted may have been decided: the next generation begins from it then.
     await this.completing
     this.writer?.close()

@@ -11,11 +11,11 @@ import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import type { WorkerReport } from '../core/checkpoint-leader.ts'
-import { slotKey } from '../core/topology.ts'
 import type { Action, Command, Moment, TaskSnapshot, Worker, WorkerStatus } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
+import { decidedChunks, sinkGone } from './decided-chunks.ts'
 import { StoreKeeper } from './store-keeper.ts'
 import type { Probe, TaskFiles } from './task-files.ts'
 
@@ -342,32 +342,14 @@ export class WorkerShell {
   }
 
   private chunksOf(outboxes: readonly OutboxRef[], manifestHash: string): Map<SlotMachine, DecidedChunk[]> {
-    const elsewhere = (slot: number): boolean => !this.settings.worker.ownsSlot(slot)
+    const { worker } = this.settings
     const chunks = new Map<SlotMachine, DecidedChunk[]>()
-    for (const ref of [...outboxes].sort((a, b) => a.epoch - b.epoch))
-      for (const section of ref.sections) {
-        const key = slotKey({ sink: section.sink, stage: ref.stage, slot: section.slot })
-        const slot = this.settings.worker.slots.get(key)
-        if (slot === undefined && elsewhere(section.slot)) continue
-        if (slot === undefined)
-          throw new CodedError(
-            'RECOVERY_HALTED',
-            `epoch ${ref.epoch} has unpublished output for slot ${key}, whose sink the job no longer has: run it once more with that sink, or start over with --fresh`
-          )
-        const list = chunks.get(slot) ?? []
-        chunks.set(slot, list)
-        section.chunks.forEach((chunk, i) =>
-          list.push({
-            epoch: ref.epoch,
-            chunk: i,
-            last: chunk.last,
-            manifestHash,
-            file: ref.file.name,
-            offset: chunk.offset,
-            length: chunk.length
-          })
-        )
-      }
+    for (const [key, decided] of decidedChunks(outboxes, manifestHash)) {
+      const slot = worker.slots.get(key)
+      if (slot === undefined && !worker.ownsSlot(decided.slot)) continue
+      if (slot === undefined) throw sinkGone(key, decided)
+      chunks.set(slot, decided.chunks)
+    }
     return chunks
   }
 }

@@ -5,6 +5,7 @@ import type { JobStatus } from '../../deploy/running-job.ts'
 const status: JobStatus = {
   job: 'shop',
   phase: 'running',
+  lineage: 1,
   generation: 1,
   events: 0,
   recordsRead: 10,

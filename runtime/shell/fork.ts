@@ -1,0 +1,229 @@
+/**
+ * A fork: the job goes back to an older checkpoint, in a new lineage (DESIGN 5.4, 6.9; P6). Done by one process, between two
+ * generations.
+ *
+ *   1 take over   `leads` in the old log: nobody else decides anything in it any more, its head is fixed
+ *   2 seal        every slot of the old lineage is fenced, and what is decided is published under the old ledger
+ *   3 copy        the files of the restored checkpoint, under new names
+ *   4 prepare     checkpoint 0 of the new lineage, naming its parent; nothing leads there yet
+ *   5 end         `leads … ends` in the old log: from here on, and not before, the new lineage is the job's
+ *
+ * Invariants
+ * 1. A crash before 5 leaves the old lineage as it was: the next start goes on in it, and what 3 and 4 made counts for nothing.
+ * 2. A crash after 5 leaves the fork complete: checkpoint 0 is durable before the entry that leads to it.
+ * 3. The new lineage has slots, ledger entries and epoch numbers of its own: nothing of the old one can be taken for its own (R14).
+ * 4. The new lineage names no file of the old one: neither deletes what the other needs.
+ * 5. Generation numbers go on, so that whoever hears of two generations knows the newer one.
+ */
+import { DecisionLog, type Decision } from '../../checkpoint/decision-log.ts'
+import type { Lineages, OpenLineage } from '../../checkpoint/lineages.ts'
+import { encodeManifest, type Manifest, type StateFileRef } from '../../checkpoint/manifest.ts'
+import { objectNames } from '../../checkpoint/object-names.ts'
+import { decodeChunk } from '../../checkpoint/outbox-file.ts'
+import { readHead } from '../../checkpoint/recovery.ts'
+import type { RestorePoint } from '../../checkpoint/restore-point.ts'
+import { readVerified } from '../../checkpoint/state-reader.ts'
+import type { CheckpointStorage } from '../../checkpoint/storage.ts'
+import { SlotMachine } from '../core/slot-machine.ts'
+import type { StageGraph } from '../core/stage-graph.ts'
+import { slotKey } from '../core/topology.ts'
+import { CodedError } from '../kernel/errors.ts'
+import type { Producer, Publisher } from '../ports/publisher.ts'
+import type { Head } from './checkpoint-writer.ts'
+import { decidedChunks, sinkGone } from './decided-chunks.ts'
+import { fileSettings, positions, prepare, type Ports } from './generation.ts'
+import { createFile, type FileSettings } from './task-files.ts'
+
+export interface ForkSettings {
+  readonly graph: StageGraph
+  /** `storage` and `lineage` are those of the newest lineage, which the fork ends. */
+  readonly ports: Ports
+  readonly lineages: Lineages
+  readonly newest: OpenLineage
+  readonly point: RestorePoint
+}
+
+/** More, and the sink is taken for unreachable. */
+const publishAttempts = 20
+
+/** Nothing would be restored: the job stands at that checkpoint, or at an untouched copy of it. */
+export function isHead(point: RestorePoint, newest: OpenLineage, head: Manifest | undefined): boolean {
+  if (head === undefined) return false
+  if (point.lineage === newest.lineage) return point.manifest.epoch === head.epoch
+  const { parent } = head
+  return parent?.lineage === point.lineage && parent.epoch === point.manifest.epoch && parent.hash === point.hash
+}
+
+/** Answers the new lineage. Throws FENCED when somebody else went on meanwhile; then nothing was restored. */
+export async function forkLineage(settings: ForkSettings): Promise<OpenLineage> {
+  const { ports, lineages, newest, point, graph } = settings
+  await refuseEarly(settings)
+
+  const { log, head } = await readHead(newest.storage, graph.plan.job, ports.nonce)
+  const worker = `fork-${ports.nonce()}`
+  const generation = log.generation + 1
+  await append(log, { kind: 'leads', worker, generation })
+  if (head !== undefined) await sealSlots(settings, head, generation)
+
+  const made = await prepareLineage(settings, generation + 1)
+  const ends = { into: made.lineage, lineage: point.lineage, epoch: point.manifest.epoch }
+  await append(log, { kind: 'leads', worker, generation: generation + 1, ends })
+  await clear(lineages, newest.lineage, made.lineage)
+  return made
+}
+
+/** What would keep the new lineage from running is found before the old one is touched. */
+async function refuseEarly({ graph, ports, point }: ForkSettings): Promise<void> {
+  prepare(graph, point.manifest, ports.dropState ?? [])
+  for (const stage of graph.stages) {
+    if (stage.kind !== 'source') continue
+    const reader = ports.reader(stage.node)
+    try {
+      await positions(stage.node, reader, point.manifest)
+    } finally {
+      await reader.close()
+    }
+  }
+}
+
+async function append(log: DecisionLog, decision: Decision): Promise<void> {
+  if ((await log.append(decision)).kind === 'lost')
+    throw new CodedError(
+      'FENCED',
+      'another process went on with the job while it was being forked; nothing was restored'
+    )
+}
+
+// ---- the old lineage's slots
+
+/** A decided chunk means that its slot's ledger entry is in the manifest: what is neither there nor in an outbox has nothing to publish. */
+async function sealSlots({ graph, ports, newest }: ForkSettings, head: Head, generation: number): Promise<void> {
+  const { manifest, hash } = head
+  const floors = new Map(manifest.ledgers.map(ledger => [slotKey(ledger), ledger]))
+  const unpublished = decidedChunks(manifest.outboxes, hash)
+  const owner = ports.nonce()
+  for (const key of new Set([...floors.keys(), ...unpublished.keys()])) {
+    const decided = unpublished.get(key)
+    const slot = decided ?? floors.get(key)
+    if (slot === undefined) continue
+    const publisher = ports.publishers.get(slot.sink)
+    if (publisher === undefined) {
+      if (decided !== undefined) throw sinkGone(key, decided)
+      continue
+    }
+    const name = { job: graph.plan.job, lineage: newest.lineage, sink: slot.sink, stage: slot.stage, slot: slot.slot }
+    const machine = new SlotMachine(name, { floor: floors.get(key), head: manifest.epoch, generation, owner })
+    machine.decided(manifest.epoch, decided?.chunks ?? [])
+    await sealSlot(machine, publisher, newest.storage)
+  }
+}
+
+/** The same steps as at any recovery: fence, read the ledger, publish what is decided and not in it. */
+async function sealSlot(machine: SlotMachine, publisher: Publisher, storage: CheckpointStorage): Promise<void> {
+  let producer: Producer | undefined
+  let left = publishAttempts
+  try {
+    for (let action = machine.next(); action !== undefined;) {
+      if (action.kind === 'initialise') {
+        if (left-- === 0)
+          throw new CodedError('SINK_UNREACHABLE', `sink "${machine.name.sink}": no publication succeeds`)
+        await producer?.close()
+        producer = await publisher.initialise(machine.name)
+        action = machine.initialised()
+      } else if (producer === undefined) throw new CodedError('INTERNAL', 'a slot without a producer')
+      else if (action.kind === 'read-ledger') action = machine.ledgerRead(await producer.readLedger())
+      else {
+        const { chunk, entry } = action
+        const records =
+          chunk === undefined
+            ? []
+            : decodeChunk(await storage.readRange(chunk.file, chunk.offset, chunk.length), chunk.file)
+        action = machine.published(await producer.publish(records, entry), entry)
+      }
+    }
+  } finally {
+    await producer?.close()
+  }
+}
+
+// ---- the new lineage
+
+/** The first number above all that are in use whose log can be opened with checkpoint 0. */
+async function prepareLineage(settings: ForkSettings, generation: number): Promise<OpenLineage> {
+  const { lineages, ports, newest } = settings
+  for (let lineage = Math.max(newest.lineage, ...(await lineages.list())) + 1; ; lineage++) {
+    const storage = lineages.storage(lineage)
+    const log = await DecisionLog.open(storage, ports.nonce)
+    if (log.entries.length > 0) continue
+    const manifest = await copyCheckpoint(settings, storage, lineage, generation)
+    const { bytes, hash } = encodeManifest(manifest)
+    const files = fileSettings({ graph: settings.graph, ports: { ...ports, storage }, lineage, generation })
+    const { name } = await createFile(files, objectNames.manifest(0, ports.nonce()), bytes)
+    const { final } = manifest
+    const decision: Decision = {
+      kind: 'completed',
+      epoch: 0,
+      generation,
+      manifest: { name, hash },
+      final,
+      savepoints: []
+    }
+    if ((await log.append(decision)).kind === 'appended') return { lineage, storage, log }
+  }
+}
+
+async function copyCheckpoint(
+  { ports, graph, point }: ForkSettings,
+  storage: CheckpointStorage,
+  lineage: number,
+  generation: number
+): Promise<Manifest> {
+  const files = fileSettings({ graph, ports: { ...ports, storage }, lineage, generation })
+  const { epoch } = point.manifest
+  const stages: Manifest['stages'][number][] = []
+  for (const stage of point.manifest.stages) {
+    const copies: StateFileRef[] = []
+    for (const file of stage.files) copies.push(await copyFile(point, file, files, stage.name))
+    stages.push({ ...stage, files: copies })
+  }
+  return {
+    ...point.manifest,
+    lineage,
+    generation,
+    epoch: 0,
+    previous: null,
+    parent: { lineage: point.lineage, epoch, hash: point.hash },
+    savepointNames: [],
+    savepoints: [],
+    stages,
+    // The old lineage has published all that was decided; the new one's slots begin with entry 0.
+    outboxes: [],
+    ledgers: []
+  }
+}
+
+async function copyFile(
+  point: RestorePoint,
+  file: StateFileRef,
+  to: FileSettings,
+  stage: string
+): Promise<StateFileRef> {
+  const bytes = await readVerified(point.storage, file, file.epoch)
+  const copy = await createFile(to, objectNames.base(0, stage, to.nonce()), bytes)
+  return { ...file, ...copy, lineage: file.lineage ?? point.lineage }
+}
+
+/** Deletes what forks left that were not completed: no log leads there, and none ever will, as later ones get higher numbers. */
+async function clear(lineages: Lineages, ended: number, made: number): Promise<void> {
+  try {
+    for (const lineage of await lineages.list()) {
+      if (lineage <= ended || lineage >= made) continue
+      const storage = lineages.storage(lineage)
+      for (const folder of [...objectNames.fileFolders, objectNames.manifests, objectNames.decisions])
+        for (const name of await storage.list(folder)) await storage.remove(`${folder}/${name}`)
+    }
+  } catch (error) {
+    // It only takes room; the fork stands.
+    if (!(error instanceof CodedError)) throw error
+  }
+}
