@@ -18,7 +18,6 @@ const coordinator = 'checkpoint/coordinator.js'
 const decisions = 'checkpoint/decision-log.js'
 const entry = 'runtime/core/entry.js'
 const exchange = 'runtime/core/exchange.js'
-const follower = 'runtime/core/follower.js'
 const generation = 'runtime/shell/generation.js'
 const handlers = 'runtime/core/handler-runner.js'
 const leadership = 'runtime/shell/leadership.js'
@@ -164,13 +163,6 @@ export const mistakes: readonly Mistake[] = [
     ]
   },
   {
-    name: 'a generation begins though the decision of an epoch is under way',
-    changes: [
-      [leadership, 'await this.completing;', ''],
-      [decisions, "assert(!this.appending, 'two appends to one decision log at once');", '']
-    ]
-  },
-  {
     name: 'rescale forgets the outboxes of slots that others had',
     changes: [
       [
@@ -217,27 +209,6 @@ export const mistakes: readonly Mistake[] = [
     changes: [[leadership, 'await writer.decide(head);', 'writer.decide(head).catch(() => undefined);']]
   },
   {
-    name: 'a worker enters a generation that is not the newest in the log',
-    changes: [
-      [clusterWorker, 'if (begins?.generation !== number)', 'if (begins === undefined)'],
-      [
-        clusterWorker,
-        'const begins = log.begun;',
-        "const begins = log.entries.findLast(entry => entry.kind === 'begins' && entry.generation <= number);"
-      ]
-    ]
-  },
-  {
-    name: 'late and repeated directives are obeyed',
-    changes: [
-      [
-        follower,
-        'if (directive.term < this.term || (directive.term === this.term && directive.sequence <= this.sequence)) {',
-        'if (false) {'
-      ]
-    ]
-  },
-  {
     name: 'frames of an older generation are accepted',
     changes: [
       [connections, 'if (generation < current) {', 'if (false) {'],
@@ -269,21 +240,6 @@ export const mistakes: readonly Mistake[] = [
       [leadership, 'const now = clock.elapsed();', 'const now = clock.now();']
     ]
   },
-  {
-    name: 'the number of an epoch is used again after it was abandoned',
-    changes: [
-      [
-        coordinator,
-        'this.state = undefined; this.failures++;',
-        'this.state = undefined; this.epoch--; this.failures++;'
-      ],
-      [
-        worker,
-        'if (epoch <= this.triggered) return;',
-        'if (epoch <= this.triggered && this.inFlight !== undefined) return;'
-      ]
-    ]
-  },
   // publishing
   {
     name: 'the ledger entry is written in a transaction of its own',
@@ -297,21 +253,6 @@ export const mistakes: readonly Mistake[] = [
         kafka,
         'const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]',
         'if (entry === undefined) return rounds; const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]'
-      ]
-    ]
-  },
-  {
-    name: 'the ledger is read before the older owner is fenced',
-    changes: [
-      [
-        kafka,
-        'yield* this.initialiseAs(-1, -1,',
-        'this.early = [yield* this.readLedger(now)]; yield* this.initialiseAs(-1, -1,'
-      ],
-      [
-        kafka,
-        '*readLedger(now) {',
-        '*readLedger(now) { if (this.early !== undefined) { const [value] = this.early; this.early = undefined; return value; }'
       ]
     ]
   },
