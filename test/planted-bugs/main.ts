@@ -35,9 +35,12 @@ function report(mistake: Mistake, hunted: HuntOutcome): void {
   // A process that dies of the mistake has noticed it.
   const found = 'error' in hunted ? { checker: 'process died', what: hunted.error } : hunted.found
   const count = 'error' in hunted ? '?' : String(hunted.seeds)
-  const right = (found === undefined) === (mistake.harmless === true)
+  const right = mistake.unseen !== undefined || (found === undefined) === (mistake.harmless === true)
   if (!right) wrong++
-  const checker = found?.checker ?? (mistake.harmless === true ? '- (harmless)' : 'NOT NOTICED')
+  const checker =
+    found?.checker ??
+    (mistake.harmless === true ? '- (harmless)' : mistake.unseen === undefined ? 'NOT NOTICED' : '- (see below)')
   process.stdout.write(`${count.padStart(5)}   ${checker.padEnd(24)} ${mistake.name}${right ? '' : '   <<<'}\n`)
+  if (mistake.unseen !== undefined && found === undefined) process.stdout.write(`        ${mistake.unseen}\n`)
   if (!right && found !== undefined) process.stdout.write(`        ${found.what}\n`)
 }

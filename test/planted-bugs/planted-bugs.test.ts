@@ -23,7 +23,7 @@ async function hunt(name: string, seeds: string): Promise<HuntOutcome> {
 
 void t.test('every mistake can be planted into the code as it is now', t => {
   for (const mistake of mistakes) build(mistake).remove()
-  t.ok(mistakes.filter(({ harmless }) => harmless !== true).length >= 30)
+  t.ok(mistakes.filter(({ harmless, unseen }) => harmless !== true && unseen === undefined).length >= 30)
   t.equal(mistakes.filter(({ harmless }) => harmless === true).length, 5)
   t.end()
 })
