@@ -28,9 +28,9 @@ const nonce = (): string => randomBytes(8).toString('hex')
 const verifyAttempts = 5
 
 export interface CheckpointLine {
-  readonly lineage: number
   readonly epoch: number
   readonly generation: number
+  readonly lineage: number
   readonly final: boolean
   /** `retained`: it can be restored; `dropped`: retention has removed its files. */
   readonly files: 'retained' | 'dropped' | 'damaged'
@@ -71,18 +71,18 @@ export class StoredJob {
     for (const decision of log.entries.filter(entry => entry.kind === 'completed').reverse()) {
       const bytes = await storage.read(decision.manifest.name)
       if (bytes === undefined && lines.length > 0) continue
-      lines.push({ lineage, ...(await this.line(storage, decision, bytes)) })
+      lines.push(await this.line({ lineage, storage }, decision, bytes))
     }
     return lines
   }
 
   private async line(
-    storage: CheckpointStorage,
+    { lineage, storage }: Pick<OpenLineage, 'lineage' | 'storage'>,
     decision: Completed,
     bytes: Uint8Array | undefined
-  ): Promise<Omit<CheckpointLine, 'lineage'>> {
+  ): Promise<CheckpointLine> {
     const { epoch, generation, final, manifest } = decision
-    const unknown = { epoch, generation, final, stateBytes: null }
+    const unknown = { epoch, generation, lineage, final, stateBytes: null }
     try {
       if (bytes === undefined) return { ...unknown, files: 'damaged' }
       const files = filesOf(decodeManifest(bytes, manifest.hash, manifest.name))
