@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 export interface Patch {
   /** Compiled file, below the build's root: `checkpoint/coordinator.js`. */
   readonly file: string
-  /** Must occur exactly once; white space counts as one blank. */
+  /** Must occur exactly once: as it stands, or else with any white space for its own. */
   readonly find: string
   readonly replace: string
 }
@@ -32,7 +32,9 @@ export function patchedBuild(patches: readonly Patch[]): PatchedBuild {
   const texts = new Map<string, string>()
   for (const { file, find, replace } of patches) {
     const text = texts.get(file) ?? readFileSync(join(dist, file), 'utf8')
-    const wanted = new RegExp(find.split(/\s+/).map(literally).join('\\s+'), 'g')
+    const wanted = text.includes(find)
+      ? new RegExp(literally(find), 'g')
+      : new RegExp(find.split(/\s+/).map(literally).join('\\s+'), 'g')
     const places = text.match(wanted)?.length ?? 0
     if (places !== 1) throw new Error(`the patch of ${file} fits ${places} places, not one: ${find}`)
     texts.set(
