@@ -20,3 +20,4 @@ export async function drive<H>(job: Job<H>, options: DriveOptions = {}): Promise
   const real = new URL('../../simulations/driver/index.js?real', import.meta.url).href
   return ((await import(real)) as { drive: Drive }).drive(job, options)
 }
+export { invariant, simulationOf, standIn } from '../../simulations/user/simulation-of.ts'
