@@ -89,6 +89,7 @@ class Definition implements ActorDefinition {
   readonly durableMaps: readonly string[]
   readonly ttl: ActorDefinition['ttl']
   private readonly names: readonly string[]
+  private readonly scratch = new ByteWriter()
 
   constructor(actorClass: ActorClass<Actor>, name: string, schema: StoredActorSchema, ttl: ActorDefinition['ttl']) {
     this.actorClass = actorClass
@@ -184,9 +185,10 @@ class Definition implements ActorDefinition {
       const value = (instance as unknown as Fields)[name]
       if (typeof value !== 'object' || value === null) values.push(value)
       else {
-        const writer = new ByteWriter()
-        encodeValue(value, writer, `${this.name}.${name}`)
-        values.push(writer.view())
+        const { scratch } = this
+        scratch.reset()
+        encodeValue(value, scratch, `${this.name}.${name}`)
+        values.push(scratch.take())
       }
     }
     return values as unknown as PreImage

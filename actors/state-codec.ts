@@ -29,7 +29,66 @@ const tag = {
 const depthLimit = 64
 
 export function encodeValue(value: unknown, writer: ByteWriter, path: string): void {
-  if (!encodePrimitive(value, writer)) encode(value, writer, path, [], new Set())
+  if (!encodePrimitive(value, writer)) encode(value, writer, new Walk(path))
+}
+
+type StepKind = 'field' | 'index' | 'key' | 'get' | 'value'
+
+/** Where an encoding has got to; says it in words only when it has to refuse. */
+class Walk {
+  private readonly root: string
+  private readonly kinds: StepKind[] = []
+  private readonly names: unknown[] = []
+  private readonly parents: object[] = []
+  /** All objects so far, once there is more than one. */
+  private seen: Set<object> | undefined
+
+  constructor(root: string) {
+    this.root = root
+  }
+
+  step(kind: StepKind, name: unknown): void {
+    this.kinds.push(kind)
+    this.names.push(name)
+  }
+  back(): void {
+    this.kinds.pop()
+    this.names.pop()
+  }
+
+  enter(value: object): void {
+    if (this.parents.length >= depthLimit) this.refuse(`a value more than ${depthLimit} levels deep`)
+    if (this.parents.length > 0) {
+      this.seen ??= new Set([this.parents[0] as object])
+      if (this.seen.has(value))
+        this.refuse(this.parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
+      this.seen.add(value)
+    }
+    this.parents.push(value)
+  }
+  leave(): void {
+    this.parents.pop()
+  }
+
+  refuse(what: string): never {
+    const steps = this.kinds.map((kind, i) => stepText(kind, this.names[i]))
+    throw new CodedError('VALUE_NOT_STORABLE', `${this.root}${steps.join('')} holds ${what}, which cannot be stored`)
+  }
+}
+
+function stepText(kind: StepKind, name: unknown): string {
+  switch (kind) {
+    case 'field':
+      return `.${String(name)}`
+    case 'index':
+      return `[${String(name)}]`
+    case 'key':
+      return `.keys()[${String(name)}]`
+    case 'get':
+      return `.get(${typeof name === 'object' ? 'an object' : String(name)})`
+    case 'value':
+      return `.values()[${String(name)}]`
+  }
 }
 
 /** Writes it and answers true, unless it is an object or cannot be stored. */
@@ -57,21 +116,20 @@ export function encodePrimitive(value: unknown, w: ByteWriter): boolean {
   }
 }
 
-function refuse(path: string, what: string): never {
-  throw new CodedError('VALUE_NOT_STORABLE', `${path} holds ${what}, which cannot be stored`)
-}
-
-function encode(value: unknown, w: ByteWriter, path: string, parents: object[], seen: Set<object>): void {
+function encode(value: unknown, w: ByteWriter, walk: Walk): void {
   if (encodePrimitive(value, w)) return
   if (value === null) return w.u8(tag.null)
-  if (typeof value !== 'object') refuse(path, `a ${typeof value}`)
-  if (parents.length >= depthLimit) refuse(path, `a value more than ${depthLimit} levels deep`)
-  if (seen.has(value))
-    refuse(path, parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
-  seen.add(value)
-  parents.push(value)
-  encodeObject(value, w, path, parents, seen)
-  parents.pop()
+  if (typeof value !== 'object') walk.refuse(`a ${typeof value}`)
+  walk.enter(value)
+  encodeObject(value, w, walk)
+  walk.leave()
+}
+
+function encodeStep(kind: StepKind, name: unknown, value: unknown, w: ByteWriter, walk: Walk): void {
+  if (encodePrimitive(value, w)) return
+  walk.step(kind, name)
+  encode(value, w, walk)
+  walk.back()
 }
 
 function encodeNumber(value: number, w: ByteWriter): void {
@@ -84,14 +142,14 @@ function encodeNumber(value: number, w: ByteWriter): void {
   w.f64(value)
 }
 
-function encodeObject(value: object, w: ByteWriter, path: string, parents: object[], seen: Set<object>): void {
+function encodeObject(value: object, w: ByteWriter, walk: Walk): void {
   const prototype: unknown = Object.getPrototypeOf(value)
   if (Array.isArray(value)) {
-    if (prototype !== Array.prototype) refuse(path, 'an array of a class of its own')
-    if (Object.keys(value).length !== value.length) refuse(path, 'a sparse array or one with extra properties')
+    if (prototype !== Array.prototype) walk.refuse('an array of a class of its own')
+    if (Object.keys(value).length !== value.length) walk.refuse('a sparse array or one with extra properties')
     w.u8(tag.array)
     w.varuint(value.length)
-    for (let i = 0; i < value.length; i++) encode(value[i], w, `${path}[${i}]`, parents, seen)
+    for (let i = 0; i < value.length; i++) encodeStep('index', i, value[i], w, walk)
   } else if (prototype === Date.prototype) {
     w.u8(tag.date)
     w.f64((value as Date).getTime())
@@ -103,38 +161,31 @@ function encodeObject(value: object, w: ByteWriter, path: string, parents: objec
     w.varuint((value as Map<unknown, unknown>).size)
     let i = 0
     for (const [key, item] of value as Map<unknown, unknown>) {
-      encode(key, w, `${path}.keys()[${i}]`, parents, seen)
-      encode(item, w, `${path}.get(${typeof key === 'object' ? `#${i}` : String(key)})`, parents, seen)
-      i++
+      encodeStep('key', i++, key, w, walk)
+      encodeStep('get', key, item, w, walk)
     }
   } else if (prototype === Set.prototype) {
     w.u8(tag.set)
     w.varuint((value as Set<unknown>).size)
     let i = 0
-    for (const item of value as Set<unknown>) encode(item, w, `${path}.values()[${i++}]`, parents, seen)
-  } else if (prototype === Object.prototype || prototype === null)
-    encodePlain(value, prototype === null, w, path, parents, seen)
-  else
-    refuse(path, `an instance of ${(value.constructor as { name?: string } | undefined)?.name ?? 'an unknown class'}`)
+    for (const item of value as Set<unknown>) encodeStep('value', i++, item, w, walk)
+  } else if (prototype === Object.prototype || prototype === null) encodePlain(value, prototype === null, w, walk)
+  else walk.refuse(`an instance of ${(value.constructor as { name?: string } | undefined)?.name ?? 'an unknown class'}`)
 }
 
-function encodePlain(
-  value: object,
-  bare: boolean,
-  w: ByteWriter,
-  path: string,
-  parents: object[],
-  seen: Set<object>
-): void {
-  if (Object.getOwnPropertySymbols(value).length > 0) refuse(path, 'a property whose name is a symbol')
+function encodePlain(value: object, bare: boolean, w: ByteWriter, walk: Walk): void {
+  if (Object.getOwnPropertySymbols(value).length > 0) walk.refuse('a property whose name is a symbol')
   const names = Object.getOwnPropertyNames(value)
   w.u8(bare ? tag.nullObject : tag.object)
   w.varuint(names.length)
   for (const name of names) {
     const property = Object.getOwnPropertyDescriptor(value, name)
-    if (property === undefined || !('value' in property)) refuse(`${path}.${name}`, 'an accessor')
+    if (property === undefined || !('value' in property)) {
+      walk.step('field', name)
+      walk.refuse('an accessor')
+    }
     w.string(name)
-    encode(property.value, w, `${path}.${name}`, parents, seen)
+    encodeStep('field', name, property.value, w, walk)
   }
 }
 

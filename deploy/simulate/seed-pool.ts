@@ -43,7 +43,11 @@ export class SeedPool {
   }
 
   private spawn(): ChildProcess {
-    const child = fork(program, this.arguments, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    // Runs leave much garbage: threads of the collector would take the cores from the other processes.
+    const child = fork(program, this.arguments, {
+      execArgv: ['--single-threaded-gc'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+    })
     this.all.add(child)
     child.once('exit', () => this.all.delete(child))
     return child

@@ -56,12 +56,16 @@ const utf8 = new TextEncoder()
 
 export class ByteWriter {
   private buffer: Uint8Array
-  private floats: DataView
+  private fixed: DataView | undefined
   length = 0
 
   constructor(initialBytes = 256) {
     this.buffer = new Uint8Array(initialBytes)
-    this.floats = new DataView(this.buffer.buffer)
+  }
+
+  /** Made once it is needed: most writers write no fixed numbers. */
+  private get floats(): DataView {
+    return (this.fixed ??= new DataView(this.buffer.buffer))
   }
 
   private reserve(bytes: number): void {
@@ -71,7 +75,7 @@ export class ByteWriter {
     const grown = new Uint8Array(Math.max(Math.ceil(this.buffer.length * factor), this.length + bytes))
     grown.set(this.buffer.subarray(0, this.length))
     this.buffer = grown
-    this.floats = new DataView(grown.buffer)
+    this.fixed = undefined
   }
 
   u8(n: number): void {
@@ -125,17 +129,18 @@ export class ByteWriter {
   /** Byte length and WTF-8. */
   string(s: string): void {
     this.reserve(s.length * 3 + 8)
-    if (s.length < 0x80) {
-      const start = this.length + 1
-      const end = writeText(this.buffer, start, s)
-      if (end - start < 0x80) {
-        this.buffer[this.length] = end - start
-        this.length = end
-        return
-      }
+    const start = this.length
+    // As if it were ASCII.
+    this.varuint(s.length)
+    const at = this.length
+    const end = writeText(this.buffer, at, s)
+    const bytes = end - at
+    if (bytes !== s.length) {
+      this.length = start
+      this.varuint(bytes)
+      if (this.length !== at) this.buffer.copyWithin(this.length, at, end)
     }
-    const scratch = new Uint8Array(s.length * 3)
-    this.block(scratch.subarray(0, writeText(scratch, 0, s)))
+    this.length += bytes
   }
   /** Byte length plus one, and UTF-8 of well-formed text. Answers the byte length. */
   textPlusOne(s: string): number {

@@ -180,10 +180,10 @@ function outcomeOf(crashes: readonly string[], findings: readonly Finding[]): Ou
   return findings.length > 0 ? 'stuck' : 'passed'
 }
 
-function workloadSubject({ seed, records, cycles }: Scenario, time: WorldTime): Subject {
+function workloadSubject({ seed, records, events = 0, cycles }: Scenario, time: WorldTime): Subject {
   const sleep = (ms: number): Promise<void> =>
     new Promise(resolve => (time.running as SimProcess).after(ms, resolve, 'sleep'))
-  const workload = makeWorkload(seed, { sleep, records, cycles })
+  const workload = makeWorkload(seed, { sleep, records, events, cycles })
   return {
     description: workload.description,
     job: () => workload.job,

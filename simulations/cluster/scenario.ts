@@ -14,6 +14,8 @@ export interface Scenario {
   readonly joiners: number
   /** Source records. */
   readonly records: number
+  /** Of a random job: more records are made until actors have so many events to handle. */
+  readonly events?: number
   /** The input comes in over so long. */
   readonly inputMs: number
   /** Records in one fetch. */
@@ -49,8 +51,10 @@ export interface ScenarioOptions {
   readonly services?: boolean
 }
 
-/** Faults begin once the first generation may run, and end here. */
-const faultsFromMs = 500
+/** A seed counts with 1,000 events. */
+const enoughEvents = 1_050
+/** Faults begin before the first generation runs, or once it may. */
+const faultsFromMs = [500, 1_500] as const
 const brokers = 3
 
 export function drawScenario(seed: string, options: ScenarioOptions = {}): Scenario {
@@ -65,11 +69,11 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     seed,
     workers,
     joiners,
-    records: options.records ?? pick(600, 750, 900),
+    ...amount(options, pick(600, 750, 900)),
     inputMs: healAtMs * pick(0.5, 0.8, 0.9),
     batch: pick(1, 4, 16, 64),
     tasksPerWorker: pick(1, 1, 2, 3),
-    intervalMs: pick(50, 200, 500, 1_000),
+    intervalMs: Math.round(healAtMs / pick(6, 15, 30, 60)),
     pendingLimitBytes: pick(4_000, 100_000, 10_000_000),
     ...(small === undefined ? {} : { cacheBytes: small }),
     ...(alignment === undefined ? {} : { alignmentLimitMs: alignment }),
@@ -86,7 +90,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     topics: [{ name: 'ledger', partitions: 1 }],
     brokers,
     services: options.services === true,
-    startMs: faultsFromMs,
+    startMs: faultsFromMs[new Prng(seed).fork('start').int(2)] as number,
     intensity: pick(1, 2, 4, 6),
     healAtMs,
     ...(options.only === undefined ? {} : { only: options.only }),
@@ -100,6 +104,11 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(isOld ? { kafka: 'old' as const } : {}),
     faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults
   }
+}
+
+function amount({ records, services }: ScenarioOptions, drawn: number): Pick<Scenario, 'records' | 'events'> {
+  if (records !== undefined) return { records }
+  return services === true ? { records: drawn } : { records: drawn / 3, events: enoughEvents }
 }
 
 /** At least one worker dies while there is work to do: a run without a recovery proves little. */

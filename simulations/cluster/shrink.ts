@@ -64,14 +64,15 @@ async function fewerFaults(
 
 /** One thing simpler each. */
 function* simpler(scenario: Scenario): Generator<Scenario> {
-  const { workers, joiners, records, tasksPerWorker } = scenario
+  const { workers, joiners, records, events, tasksPerWorker } = scenario
   const all = { ...scenario }
   if (workers > 1) yield { ...all, workers: workers - 1 }
   if (joiners > 0) yield { ...all, joiners: 0 }
   if (tasksPerWorker > 1) yield { ...all, tasksPerWorker: 1 }
+  if (events !== undefined) yield { ...all, events: events >> 1 }
   if (records > 20) yield { ...all, records: records >> 1 }
   if (records > 20) yield { ...all, records: Math.floor(records * 0.8) }
-  for (const limit of ['cacheBytes', 'alignmentLimitMs', 'loopLimit', 'slice'] as const) {
+  for (const limit of ['events', 'cacheBytes', 'alignmentLimitMs', 'loopLimit', 'slice'] as const) {
     const { [limit]: value, ...rest } = all
     if (value !== undefined) yield rest
   }
