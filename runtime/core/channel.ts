@@ -29,7 +29,7 @@ export type ChannelElement =
   | { readonly kind: 'end' }
 export type ControlElement = Exclude<ChannelElement, RecordColumns>
 
-const columns = (): RecordColumns => ({
+export const emptyColumns = (): RecordColumns => ({
   kind: 'records',
   keys: [],
   values: [],
@@ -98,7 +98,7 @@ export class Channel implements Outlet {
     assert(!this.closed, 'a record after the end of a channel')
     let open = this.open
     if (open === undefined) {
-      open = this.open = columns()
+      open = this.open = emptyColumns()
       this.queue.push(open)
     }
     open.keys.push(key)

@@ -7,7 +7,7 @@ import { ByteReader, ByteWriter } from '../kernel/bytes.ts'
 import { crc32 } from '../kernel/checksum.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import { decodeKey, encodeKey, type Key } from '../kernel/keys.ts'
-import type { ChannelElement, RecordColumns } from './channel.ts'
+import { emptyColumns, type ChannelElement, type RecordColumns } from './channel.ts'
 
 /** Larger ones are refused before anything is allocated: a value may take 4 MiB, a batch much less. */
 export const frameLimitBytes = 16 * 1024 * 1024
@@ -212,15 +212,7 @@ function readElement(r: ByteReader): ChannelElement {
 
 function readRecords(r: ByteReader): RecordColumns {
   const count = r.varuint()
-  const columns: RecordColumns = {
-    kind: 'records',
-    keys: [],
-    values: [],
-    times: [],
-    origins: [],
-    offsets: [],
-    paths: []
-  }
+  const columns = emptyColumns()
   for (let i = 0; i < count; i++) {
     columns.keys.push(decodeKey(r.block()))
     columns.values.push(decodeValue(r))
