@@ -22,13 +22,13 @@ export class LocalStore implements StateStore {
   }
 
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    return this.operation('store read', () => this.truth.getMany(keys))
+    return this.process.onDisk('store read', () => this.truth.getMany(keys))
   }
   getSync(key: Uint8Array): Uint8Array | undefined {
     return this.truth.getSync(key)
   }
   scan(from: Uint8Array, to: Uint8Array, limit: number): Promise<readonly StoreEntry[]> {
-    return this.operation('store scan', () => this.truth.scan(from, to, limit))
+    return this.process.onDisk('store scan', () => this.truth.scan(from, to, limit))
   }
   async apply(writes: Iterable<Write> | AsyncIterable<Write>): Promise<void> {
     const waiting: Write[] = []
@@ -41,23 +41,11 @@ export class LocalStore implements StateStore {
 
   private write(writes: readonly Write[]): Promise<void> {
     const { host } = this.process
-    return this.operation('store write', async () => {
+    return this.process.onDisk('store write', async () => {
       const fault = host.diskFault(path)
       if (fault === undefined || fault.kind === 'deny') await this.truth.apply(writes)
       if (fault !== undefined)
         throw new CodedError('STORAGE_FAILED', `the local store of ${host.name}: ${'code' in fault ? fault.code : ''}`)
-    })
-  }
-
-  private operation<T>(label: string, work: () => Promise<T>): Promise<T> {
-    const { process } = this
-    return process.ask<T>(label, answer => {
-      const perform = (): void =>
-        void work().then(
-          value => answer({ value }),
-          (error: unknown) => answer({ error: error as Error })
-        )
-      process.time.schedule(process.host.diskMs, perform, label, process.name)
     })
   }
 }

@@ -223,6 +223,18 @@ export class SimProcess {
     )
   }
 
+  /** An operation of the machine's disk: it takes the disk's time, and is done even if the process has died meanwhile. */
+  onDisk<T>(label: string, work: () => Promise<T>): Promise<T> {
+    return this.ask<T>(label, answer => {
+      const perform = (): void =>
+        void work().then(
+          value => answer({ value }),
+          (error: unknown) => answer({ error: error as Error })
+        )
+      this.time.schedule(this.host.diskMs, perform, label, this.name)
+    })
+  }
+
   private drain(): void {
     if (this.draining || this.held.length === 0) return
     this.draining = true
