@@ -36,6 +36,10 @@ export interface Head {
   readonly hash: string
 }
 
+/** What became of a manifest that was to be stored. */
+export type Prepared =
+  { readonly kind: 'stored'; readonly head: Head } | { readonly kind: 'refused'; readonly message: string }
+
 export interface CheckpointWriterSettings extends FileSettings {
   readonly graph: StageGraph
   /** Tasks of a stage. */
@@ -99,20 +103,25 @@ export class CheckpointWriter {
     this.retain(head)
   }
 
-  /** Stores the manifest. Rejects when storage does; the epoch is then to be abandoned. */
+  /** Stores the manifest. When storage refuses it, the epoch is to be abandoned. */
   async prepare(
     epoch: number,
     final: boolean,
     savepoints: readonly string[],
     acknowledgements: readonly Acknowledgement[]
-  ): Promise<Head> {
+  ): Promise<Prepared> {
     this.adopting = this.merge?.made === undefined ? undefined : this.merge
     for (const each of acknowledgements)
       assert(each.epoch === epoch, `an acknowledgement of epoch ${each.epoch} for epoch ${epoch}`)
     const manifest = this.manifest(epoch, final, savepoints, acknowledgements)
     const { bytes, hash } = encodeManifest(manifest)
-    const { name } = await createFile(this.settings, objectNames.manifest(epoch, this.settings.nonce()), bytes)
-    return { name, manifest, hash }
+    try {
+      const { name } = await createFile(this.settings, objectNames.manifest(epoch, this.settings.nonce()), bytes)
+      return { kind: 'stored', head: { name, manifest, hash } }
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
+      return { kind: 'refused', message: error.message }
+    }
   }
 
   /** Answers once the decision stands; the outboxes of the epoch may be published from then on. */

@@ -3,7 +3,6 @@
  * generation. It decides nothing.
  */
 import type { CheckpointAction, CheckpointCommand, CheckpointLeader } from '../core/checkpoint-leader.ts'
-import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CheckpointWriter, Head } from './checkpoint-writer.ts'
 
@@ -100,13 +99,9 @@ export class LeaderShell {
   private async complete(action: Extract<CheckpointAction, { kind: 'complete' }>): Promise<CheckpointCommand> {
     const { epoch, final, savepoints, acknowledgements } = action
     const { writer, clock, leader, decided } = this.settings
-    let head: Head
-    try {
-      head = await writer.prepare(epoch, final, savepoints, acknowledgements)
-    } catch (error) {
-      if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
-      return { kind: 'manifest-failed', epoch, message: error.message }
-    }
+    const prepared = await writer.prepare(epoch, final, savepoints, acknowledgements)
+    if (prepared.kind === 'refused') return { kind: 'manifest-failed', epoch, message: prepared.message }
+    const { head } = prepared
     this.command({ kind: 'attempted', epoch })
     await writer.decide(head)
     const bytes = head.manifest.stages.reduce(

@@ -195,17 +195,14 @@ export class Leadership {
     acknowledgements
   }: Extract<CheckpointAction, { kind: 'complete' }>): Promise<void> {
     const writer = this.writer as CheckpointWriter
-    let head: Head
-    try {
-      head = await writer.prepare(epoch, final, savepoints, acknowledgements)
-    } catch (error) {
-      if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
-      const command = { kind: 'manifest-failed', epoch, message: error.message } as const
-      if (this.writer === writer) this.command({ kind: 'checkpoint', command })
-      return
-    }
+    const prepared = await writer.prepare(epoch, final, savepoints, acknowledgements)
     if (this.over || this.writer !== writer) return
+    if (prepared.kind === 'refused') {
+      const { message } = prepared
+      return this.command({ kind: 'checkpoint', command: { kind: 'manifest-failed', epoch, message } })
+    }
     this.command({ kind: 'checkpoint', command: { kind: 'attempted', epoch } })
+    const { head } = prepared
     await writer.decide(head)
     this.head = head
     if (this.writer === writer)

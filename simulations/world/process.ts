@@ -223,7 +223,7 @@ export class SimProcess {
     )
   }
 
-  /** An operation of the machine's disk: it takes the disk's time, and is done even if the process has died meanwhile. */
+  /** `ask` of the machine's disk: each operation takes as long as the disk does at the moment. */
   onDisk<T>(label: string, work: () => Promise<T>): Promise<T> {
     return this.ask<T>(label, answer => {
       const perform = (): void =>
