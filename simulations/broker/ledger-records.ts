@@ -1,23 +1,24 @@
-/** What a record of the ledger topic says: the checkers' own reading of it. */
-import { CodedError } from '../../runtime/kernel/errors.ts'
+/**
+ * What a record of the ledger topic says, read a second time, for the checkers. Its value is one compact line of JSON,
+ * `[1,epoch,chunk,last,generation,"manifest hash","owner"]`; anything else is no entry.
+ */
 import type { LedgerEntry } from '../../runtime/ports/publisher.ts'
 
-export function decodeEntry(bytes: Uint8Array): LedgerEntry {
-  const text = new TextDecoder().decode(bytes)
-  let fields: unknown
-  try {
-    fields = JSON.parse(text)
-  } catch (cause) {
-    throw new CodedError('CORRUPT', `ledger entry ${JSON.stringify(text.slice(0, 100))}`, { cause })
+const line =
+  /^\[1,(?<epoch>\d+),(?<chunk>\d+),(?<last>true|false),(?<generation>\d+),(?<texts>"(?:[^"\\]|\\.)*","(?:[^"\\]|\\.)*")\]$/
+
+/** Throws for what is no entry: the run wrote what nobody can read. */
+export function readLedgerRecord(value: Uint8Array): LedgerEntry {
+  const text = new TextDecoder().decode(value)
+  const found = line.exec(text)?.groups
+  if (found === undefined) throw new Error(`the ledger holds ${JSON.stringify(text)}`)
+  const [manifestHash, owner] = JSON.parse(`[${found['texts']}]`) as [string, string]
+  return {
+    epoch: Number(found['epoch']),
+    chunk: Number(found['chunk']),
+    last: found['last'] === 'true',
+    generation: Number(found['generation']),
+    manifestHash,
+    owner
   }
-  if (Array.isArray(fields)) {
-    const [version, epoch, chunk, last, generation, manifestHash, owner] = fields as unknown[]
-    if (version !== 1 && typeof version === 'number')
-      throw new CodedError('FORMAT_NEWER', `ledger entry of format ${version}`)
-    const isCount = (n: unknown): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0
-    if (isCount(epoch) && isCount(chunk) && typeof last === 'boolean' && isCount(generation))
-      if (typeof manifestHash === 'string' && typeof owner === 'string')
-        return { epoch, chunk, last, generation, manifestHash, owner }
-  }
-  throw new CodedError('CORRUPT', `ledger entry ${JSON.stringify(text.slice(0, 100))}`)
 }

@@ -1,6 +1,6 @@
 /** What a simulated run left behind, for the checkers: read from the world, never asked of the code under test. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
-import { decodeEntry } from '../broker/ledger-records.ts'
+import { readLedgerRecord } from '../broker/ledger-records.ts'
 import type { DecisionEvidence, Publication, RunEvidence } from '../checkers/evidence.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { SlotName } from '../../runtime/ports/publisher.ts'
@@ -55,7 +55,7 @@ function publicationsOf({ broker }: SimCluster): Publication[] {
     const found = written.get(transaction)
     if (found?.entry === undefined) return []
     const { key, value } = found.entry
-    return [{ slot: slotOf(key), entry: decodeEntry(value), records: found.records, atMs }]
+    return [{ slot: slotOf(key), entry: readLedgerRecord(value), records: found.records, atMs }]
   })
 }
 
