@@ -1,5 +1,5 @@
 /** What the command and the processes that run seeds tell each other. */
-import type { RunResult } from '../../simulations/cluster/run-scenario.ts'
+import type { CrashPoint, RunResult } from '../../simulations/cluster/run-scenario.ts'
 import type { Scenario } from '../../simulations/cluster/scenario.ts'
 
 export interface SeedTask {
@@ -7,6 +7,7 @@ export interface SeedTask {
   readonly story?: boolean
   /** Print each event of the world on standard output. */
   readonly trace?: boolean
+  readonly crashPoint?: CrashPoint
 }
 
 export type SeedAnswer =

@@ -8,10 +8,14 @@ const [path] = process.argv.slice(2)
 const opened = path === undefined ? undefined : openUserJob(path)
 opened?.catch(() => undefined)
 
-async function run({ scenario, story, trace }: SeedTask): Promise<RunResult> {
+async function run({ scenario, story, trace, crashPoint }: SeedTask): Promise<RunResult> {
   const job = await opened
   const print = (line: string): void => void process.stdout.write(`${line}\n`)
-  const options = { story: story === true, ...(trace === true ? { trace: print } : {}) }
+  const options = {
+    story: story === true,
+    ...(trace === true ? { trace: print } : {}),
+    ...(crashPoint === undefined ? {} : { crashPoint })
+  }
   return job === undefined
     ? runScenario(scenario, options)
     : runScenario(scenario, options, (drawn, time) => job.subject(drawn, time))

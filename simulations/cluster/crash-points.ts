@@ -22,16 +22,22 @@ export const crashPointScenario: Scenario = {
   healAtMs: 1_400
 }
 
-/** @param every 1 = each effect; larger ones leave out those between */
-export async function runCrashPoints(
-  run: (crashPoint: CrashPoint | undefined) => Promise<RunResult>,
-  every: number,
-  progress: (done: number, all: number) => void = () => undefined
-): Promise<{
+export interface CrashPointRuns {
   readonly effects: number
   readonly runs: number
   readonly failed: readonly (readonly [CrashPoint, RunResult])[]
-}> {
+}
+
+/**
+ * @param every 1 = each effect; larger ones leave out those between
+ * @param lanes runs under way at once
+ */
+export async function runCrashPoints(
+  run: (crashPoint: CrashPoint | undefined) => Promise<RunResult>,
+  every: number,
+  progress: (done: number, all: number, failed: number) => void = () => undefined,
+  lanes = 1
+): Promise<CrashPointRuns> {
   const { effects } = await run(undefined)
   const points = Array.from({ length: Math.ceil(effects / every) }, (_, i) => i * every).flatMap(
     (effect): CrashPoint[] => [
@@ -40,11 +46,15 @@ export async function runCrashPoints(
     ]
   )
   const failed: [CrashPoint, RunResult][] = []
-  let done = 0
-  for (const point of points) {
-    const result = await run(point)
-    if (result.outcome !== 'passed') failed.push([point, result])
-    progress(++done, points.length)
+  let [next, done] = [0, 0]
+  const lane = async (): Promise<void> => {
+    for (let point = points[next++]; point !== undefined; point = points[next++]) {
+      const result = await run(point)
+      if (result.outcome !== 'passed') failed.push([point, result])
+      progress(++done, points.length, failed.length)
+    }
   }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  failed.sort(([a], [b]) => a.effect - b.effect || (a.when < b.when ? 1 : -1))
   return { effects, runs: points.length, failed }
 }

@@ -71,6 +71,8 @@ export interface CrashPoint {
 
 export interface RunOptions {
   readonly crashPoint?: CrashPoint
+  /** Told each effect that a worker is about to have on the world. */
+  readonly effect?: (label: string, process: string) => void
   readonly story?: boolean
   /** Told each event of the world, as one line. */
   readonly trace?: (line: string) => void
@@ -120,7 +122,7 @@ export async function runScenario(
   time.trace = options.trace
   const subject = makeSubject(scenario, time)
   const effects = { count: 0 }
-  const cluster = clusterOf(scenario, subject, time, crashing(effects, options.crashPoint))
+  const cluster = clusterOf(scenario, subject, time, crashing(effects, options))
   if (options.crashPoint !== undefined) cluster.restartAfterMs = restartMs
   const applied = applyFaults(scenario, {
     time,
@@ -201,9 +203,12 @@ const restartMs = 300
 
 function crashing(
   effects: { count: number },
-  crashPoint: CrashPoint | undefined
+  { crashPoint, effect }: RunOptions
 ): NonNullable<SimHostOptions['crashAt']> {
-  return () => (effects.count++ === crashPoint?.effect ? crashPoint.when : undefined)
+  return (process, label) => {
+    effect?.(label, process.name)
+    return effects.count++ === crashPoint?.effect ? crashPoint.when : undefined
+  }
 }
 
 function clusterOf(
