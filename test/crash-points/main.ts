@@ -24,7 +24,7 @@ const showEveryMs = 5_000
 /** What the run without a crash does to the world, in order; a crash changes only what comes after it. */
 const labels: string[] = []
 const calm = await runScenario(scenario, { effect: (label, who) => labels.push(`${who}: ${label}`) })
-const kindOf = (label: string | undefined): string => /: (\S+)/.exec(label ?? '')?.[1] ?? '?'
+const kindOf = (effect: string): string => effect.slice(effect.indexOf(': ') + 2)
 
 process.exitCode = (await (values.effect === undefined ? all(Number(values.every)) : one(Number(values.effect))))
   ? 0
