@@ -14,9 +14,8 @@ import { retainedCheckpoints } from '../runtime/shell/checkpoint-writer.ts'
 import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
-import { Entry, recordKey, restoreEntry } from '../runtime/core/entry.ts'
+import { readEntry, recordKey, type StoredEntry } from '../runtime/core/entry.ts'
 import { isMapRecord } from '../runtime/core/map-state.ts'
-import { TimerQueue } from '../runtime/core/timer-queue.ts'
 import { equalBytes } from '../runtime/kernel/bytes.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { encodeKey, keyGroupOf, keyText, type Key } from '../runtime/kernel/keys.ts'
@@ -167,11 +166,7 @@ export class StoredJob {
       for await (const record of stageRecords(storage, manifest, stage, keyGroup)) {
         if (record.value === undefined) continue
         if (isMapRecord(record.key)) maps.add(record.key, record.value)
-        else if (equalBytes(record.key, wanted)) {
-          const entry = new Entry(key, keyGroup)
-          restoreEntry(entry, record.value, schemasOf(stage), new TimerQueue(), new TimerQueue())
-          fields = fieldsOf(entry, stage.name, maps)
-        }
+        else if (equalBytes(record.key, wanted)) fields = fieldsOf(readEntry(record.value, schemasOf(stage)), maps)
       }
       if (fields !== undefined) return { fields, epoch: manifest.epoch }
     }
@@ -187,13 +182,11 @@ export function noSuchKey(stage: string, key: Key): CodedError {
   return new CodedError('NOT_FOUND', `stage "${stage}" holds nothing under the key ${JSON.stringify(keyText(key))}`)
 }
 
-function fieldsOf(entry: Entry, stage: string, maps: StoredMaps): Record<string, unknown> {
-  const { stored } = entry
-  if (stored === undefined) throw new CodedError('CORRUPT', `stage "${stage}": a record without fields`)
+function fieldsOf({ schema, reader }: StoredEntry, maps: StoredMaps): Record<string, unknown> {
   const fields = {}
-  for (const { name, kind } of stored.schema.fields)
+  for (const { name, kind } of schema.fields)
     Object.defineProperty(fields, name, {
-      value: kind === 'durableMap' ? maps.field(name) : decodeValue(stored.reader),
+      value: kind === 'durableMap' ? maps.field(name) : decodeValue(reader),
       enumerable: true,
       writable: true,
       configurable: true

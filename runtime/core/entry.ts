@@ -15,7 +15,7 @@ export class Entry {
   private order: string | undefined = undefined
   instance: Actor | undefined = undefined
   /** Encoded fields not decoded yet. */
-  stored: { readonly reader: ByteReader; readonly schema: StoredActorSchema } | undefined = undefined
+  stored: Pick<StoredEntry, 'reader' | 'schema'> | undefined = undefined
   /** Seal sequence (of its task) in which it was last touched; 0 = never. */
   dirtySequence = 0
   /** Newest seal whose image of it was written. */
@@ -108,21 +108,49 @@ function encodeTimers(queue: Timers, entry: Entry, into: ByteWriter): void {
   }
 }
 
-/** The timers in an encoded record, without decoding its fields. */
-export function timersOfRecord(value: Uint8Array): IndexedTimer[] {
+/** A stored record: its header, and its fields still encoded. */
+export interface StoredEntry {
+  readonly schema: StoredActorSchema
+  readonly created: number
+  readonly lastEvent: number
+  readonly timers: readonly IndexedTimer[]
+  /** Stands before the fields. */
+  readonly reader: ByteReader
+}
+
+/** @param schemas of the stage, as the manifest has them */
+export function readEntry(value: Uint8Array, schemas: readonly StoredActorSchema[]): StoredEntry {
+  const { schemaIndex, ...read } = readHeader(value)
+  const schema = schemas[schemaIndex]
+  if (schema === undefined)
+    throw new CodedError('CORRUPT', `a state record names schema ${schemaIndex}; the manifest has ${schemas.length}`)
+  return { schema, ...read }
+}
+
+function readHeader(value: Uint8Array): Omit<StoredEntry, 'schema'> & { readonly schemaIndex: number } {
   const reader = new ByteReader(value)
-  reader.varuint()
-  reader.f64()
-  reader.f64()
-  const found: IndexedTimer[] = []
-  for (const clock of ['event', 'wall'] as const) {
-    const count = reader.varuint()
-    for (let i = 0; i < count; i++) {
-      const name = reader.string()
-      found.push({ clock, name, at: reader.f64() })
-    }
-  }
-  return found
+  const schemaIndex = reader.varuint()
+  const created = reader.f64()
+  const lastEvent = reader.f64()
+  const timers: IndexedTimer[] = []
+  for (const clock of ['event', 'wall'] as const)
+    for (let left = reader.varuint(); left > 0; left--) timers.push({ clock, name: reader.string(), at: reader.f64() })
+  return { schemaIndex, created, lastEvent, timers, reader }
+}
+
+/** The timers in a record, whatever its fields are. */
+export function timersOfRecord(value: Uint8Array): readonly IndexedTimer[] {
+  return readHeader(value).timers
+}
+
+/** The instance in a record, without its timers. */
+export function fieldsOfRecord(
+  value: Uint8Array,
+  schemas: readonly StoredActorSchema[],
+  definition: ActorDefinition
+): Actor {
+  const { reader, schema } = readEntry(value, schemas)
+  return definition.restore(reader, schema)
 }
 
 /** Arms the entry's timers and keeps its fields encoded. */
@@ -133,39 +161,13 @@ export function restoreEntry(
   timers: Timers,
   alarms: Timers
 ): void {
-  const reader = new ByteReader(value)
-  const index = reader.varuint()
-  const schema = schemas[index]
-  if (schema === undefined)
-    throw new CodedError('CORRUPT', `a state record names schema ${index}; the manifest has ${schemas.length}`)
-  entry.created = reader.f64()
-  entry.lastEvent = reader.f64()
-  for (const queue of [timers, alarms]) {
-    const count = reader.varuint()
-    for (let i = 0; i < count; i++) {
-      const name = reader.string()
-      queue.arm(entry, name, reader.f64())
-    }
+  const stored = readEntry(value, schemas)
+  entry.created = stored.created
+  entry.lastEvent = stored.lastEvent
+  for (const { clock, name, at } of stored.timers) {
+    const queue = clock === 'event' ? timers : alarms
+    queue.arm(entry, name, at)
   }
-  entry.stored = { reader, schema }
+  entry.stored = { reader: stored.reader, schema: stored.schema }
   entry.sizeBytes = value.length
-}
-
-/** The instance in a record, without its timers. */
-export function fieldsOfRecord(
-  value: Uint8Array,
-  schemas: readonly StoredActorSchema[],
-  definition: ActorDefinition
-): Actor {
-  const reader = new ByteReader(value)
-  const schema = schemas[reader.varuint()]
-  if (schema === undefined) throw new CodedError('CORRUPT', 'a state record names a schema that the manifest lacks')
-  reader.f64()
-  reader.f64()
-  for (let queue = 0; queue < 2; queue++)
-    for (let left = reader.varuint(); left > 0; left--) {
-      reader.string()
-      reader.f64()
-    }
-  return definition.restore(reader, schema)
 }

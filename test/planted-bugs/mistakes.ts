@@ -133,7 +133,7 @@ export const mistakes: readonly Mistake[] = [
     ]
   },
   // restoring
-  { name: 'timers are not restored', changes: [[entry, 'queue.arm(entry, name, reader.f64());', 'reader.f64();']] },
+  { name: 'timers are not restored', changes: [[entry, 'queue.arm(entry, name, at);', '']] },
   {
     name: 'offsets are one too far',
     changes: [

@@ -9,10 +9,9 @@ import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts
 import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
 import type { Manifest } from '../../checkpoint/manifest.ts'
 import { readHead, stageRecords } from '../../checkpoint/recovery.ts'
-import { Entry, isActorRecord, keyOfRecord, restoreEntry } from '../../runtime/core/entry.ts'
+import { isActorRecord, keyOfRecord, readEntry } from '../../runtime/core/entry.ts'
 import { decodeMessage, isRecordedMessage } from '../../runtime/core/recorded-messages.ts'
 import { SourceTask } from '../../runtime/core/source-task.ts'
-import { TimerQueue } from '../../runtime/core/timer-queue.ts'
 import { deadLettersName, type Task } from '../../runtime/core/topology.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { decodeKey, keyText } from '../../runtime/kernel/keys.ts'
@@ -175,14 +174,15 @@ export class LoopWorld {
     for (const stage of head.manifest.stages) {
       const byKey = new Map<string, Record<string, unknown>>()
       const recorded: unknown[] = []
-      for await (const { key, value, keyGroup } of stageRecords(this.storage, head.manifest, stage)) {
+      for await (const { key, value } of stageRecords(this.storage, head.manifest, stage)) {
         if (value === undefined) continue
         if (isRecordedMessage(key)) recorded.push(decodeMessage(value).value)
         if (!isActorRecord(key)) continue
-        const entry = new Entry(decodeKey(keyOfRecord(key)), keyGroup)
-        restoreEntry(entry, value, stage.schemas as StoredActorSchema[], new TimerQueue(), new TimerQueue())
-        const { reader, schema } = entry.stored as NonNullable<typeof entry.stored>
-        byKey.set(keyText(entry.key), Object.fromEntries(schema.fields.map(({ name }) => [name, decodeValue(reader)])))
+        const { reader, schema } = readEntry(value, stage.schemas as StoredActorSchema[])
+        byKey.set(
+          keyText(decodeKey(keyOfRecord(key))),
+          Object.fromEntries(schema.fields.map(({ name }) => [name, decodeValue(reader)]))
+        )
       }
       fields.set(stage.name, byKey)
       messages.set(stage.name, recorded)

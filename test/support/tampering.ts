@@ -3,7 +3,7 @@ import { defineActor } from '../../actors/definition.ts'
 import type { StoredActorSchema } from '../../actors/definition-types.ts'
 import { encodeManifest, type Manifest, type StateFileRef } from '../../checkpoint/manifest.ts'
 import { readStateFile, SortedStateFileWriter, openStateFile, type StateRecord } from '../../checkpoint/state-file.ts'
-import { fieldsOfRecord, isActorRecord } from '../../runtime/core/entry.ts'
+import { isActorRecord, readEntry } from '../../runtime/core/entry.ts'
 import { ByteReader, ByteWriter } from '../../runtime/kernel/bytes.ts'
 import { sha256Hex } from '../../runtime/kernel/checksum.ts'
 import type { DecisionEvidence, Evidence, Publication } from '../../simulations/checkers/evidence.ts'
@@ -95,25 +95,13 @@ export function* storedActors(evidence: Evidence): Generator<StoredActor> {
         seen.add(name)
         for (const record of readStateFile(evidence.readObject(name) as Uint8Array, name)) {
           if (record.value === undefined || !isActorRecord(record.key)) continue
-          const fields = fieldsOfRecord(record.value, stage.schemas as readonly StoredActorSchema[], definition)
-          yield { file: name, record, fields: fields as never, at: fieldsAt(record.value) }
+          const { schema, reader } = readEntry(record.value, stage.schemas as readonly StoredActorSchema[])
+          const at = reader.offset
+          yield { file: name, record, fields: definition.restore(reader, schema) as never, at }
         }
       }
     }
   }
-}
-
-function fieldsAt(value: Uint8Array): number {
-  const reader = new ByteReader(value)
-  reader.varuint()
-  reader.f64()
-  reader.f64()
-  for (let queue = 0; queue < 2; queue++)
-    for (let left = reader.varuint(); left > 0; left--) {
-      reader.string()
-      reader.f64()
-    }
-  return reader.offset
 }
 
 /** With other fields; `timers: false` forgets its timers and alarms. */
