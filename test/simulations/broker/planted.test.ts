@@ -3,19 +3,18 @@ import t from 'tap'
 import type { KafkaPublisher } from '../../../runtime/adapters/kafka/kafka-publisher.ts'
 import type { Prng } from '../../../runtime/kernel/prng.ts'
 import type { BrokerFault } from '../../../simulations/broker/faults.ts'
-import { plantedModule, type Planted } from '../../support/planted-module.ts'
+import { patchedBuild } from '../../../simulations/patched-build.ts'
 import { makingPublisher, runOwners } from './owners.ts'
 
 const filter = 'runtime/kafka-protocol/read-committed.js'
 const machine = 'runtime/kafka-protocol/transaction-machine.js'
 const publisher = 'runtime/adapters/kafka/kafka-publisher.js'
-const files = [filter, machine, publisher]
-type Change = Planted['changes'][number]
 
 t.setTimeout(180_000)
 
 interface Mistake {
-  readonly changes: readonly Change[]
+  /** File of the build, what stands there, what stands there instead. */
+  readonly changes: readonly (readonly [file: string, find: string, replace: string])[]
   readonly version?: 1 | 2
   readonly faults?: (random: Prng) => BrokerFault
 }
@@ -159,8 +158,10 @@ const mistakes: Readonly<Record<string, Mistake>> = {
 
 for (const [name, { changes, version, faults }] of Object.entries(mistakes))
   void t.test(`caught: ${name}`, { timeout: 60_000 }, async t => {
-    const module = await plantedModule({ files, changes })
-    const make = makingPublisher(module['KafkaPublisher'] as typeof KafkaPublisher)
+    const patched = patchedBuild(changes.map(([file, find, replace]) => ({ file, find, replace })))
+    t.teardown(() => patched.remove())
+    const module = (await patched.load(publisher)) as { readonly KafkaPublisher: typeof KafkaPublisher }
+    const make = makingPublisher(module.KafkaPublisher)
     const most = Number(process.env['SEEDS'] ?? 400)
     for (let seed = 1; seed <= most; seed++) {
       const { wrong } = await runOwners(seed, make, { version, faults })
