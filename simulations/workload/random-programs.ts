@@ -41,6 +41,28 @@ export function programTarget(
   return undefined
 }
 
+/** Where a program runs. */
+interface Place {
+  readonly stage: ActorShape
+  /** Its event time. */
+  readonly at: number
+  readonly depth: number
+  /** It will be undone, so nothing counts. */
+  readonly dry: boolean
+  /** It came through a loop, so its time may be over. */
+  readonly back: boolean
+}
+
+/** Where one op is made. */
+interface Spot extends Place {
+  readonly key: string
+  /** In whose order it stands; '' = in no order. */
+  readonly owner: string
+  readonly id: string
+  /** Takes some of what the program has to give away. */
+  readonly spend: () => number
+}
+
 /** Makes programs; remembers which timers and map entries an owner has, so that what it does to them is legal. */
 export class Programs {
   private readonly random: Prng
@@ -90,12 +112,13 @@ export class Programs {
       return { ...program, ops: this.onceOps(found.stage, program, false) }
     }
     const program = { ...made, key: this.key() }
-    return { ...program, ops: found === undefined ? [] : this.ops(found.stage, program, at, 0, false, false) }
+    if (found === undefined) return { ...program, ops: [] }
+    return { ...program, ops: this.ops(program, { stage: found.stage, at, depth: 0, dry: false, back: false }) }
   }
 
-  /** `dry`: it will be undone, so nothing counts. `back`: it came through a loop, so its time may be over. */
-  ops(stage: ActorShape, program: Omit<Program, 'ops'>, at: number, depth: number, dry: boolean, back: boolean): Op[] {
+  private ops(program: Omit<Program, 'ops'>, place: Place): Op[] {
     const { random } = this
+    const { stage, depth, dry } = place
     const throws = !dry && depth === 0 && stage.onError === 'dead-letter' && random.int(100) < this.options.throws
     const ops: Op[] = []
     let left = program.w
@@ -104,24 +127,17 @@ export class Programs {
       left -= w
       return w
     }
+    const { key, owner } = program
     const count = random.int(depth === 0 ? 4 : 3)
     for (let i = 0; i < count; i++)
-      ops.push(this.op(stage, program, `${program.id}.${i}`, at, depth, dry || throws, back, spend))
+      ops.push(this.op({ ...place, key, owner, id: `${program.id}.${i}`, dry: dry || throws, spend }))
     if (throws) ops.push({ op: 'throw' })
     return ops
   }
 
-  private op(
-    stage: ActorShape,
-    { key, owner }: Omit<Program, 'ops'>,
-    id: string,
-    at: number,
-    depth: number,
-    dry: boolean,
-    back: boolean,
-    spend: () => number
-  ): Op {
+  private op(spot: Spot): Op {
     const { random } = this
+    const { stage, owner, id, dry, back, spend } = spot
     const emit = (): Op => ({ op: 'emit', w: spend(), v: random.int(1000) })
     const mine = owner !== '' && !dry && !back
     switch (random.int(16)) {
@@ -131,21 +147,19 @@ export class Programs {
       case 2:
       case 3:
       case 4:
-        return this.send(stage, key, owner, id, at, depth, dry, back, spend) ?? emit()
+        return this.send(spot) ?? emit()
       case 5:
       case 6:
-        return back ? emit() : (this.next(stage, key, owner, id, at, depth, dry, spend) ?? emit())
+        return back ? emit() : (this.next(spot) ?? emit())
       case 7:
       case 8:
-        return back && !this.shape.lateTimers
-          ? emit()
-          : this.arm(stage, key, mine ? owner : '', id, at, depth, dry, back, spend)
+        return back && !this.shape.lateTimers ? emit() : this.arm(mine ? spot : { ...spot, owner: '' })
       case 9:
-        return (mine ? this.rearm(stage, key, owner, id, at, depth, spend) : undefined) ?? emit()
+        return (mine ? this.rearm(spot) : undefined) ?? emit()
       case 10:
-        return stage.maps ? this.put(stage, key, mine ? owner : '', spend) : emit()
+        return stage.maps ? this.put(mine ? spot : { ...spot, owner: '' }) : emit()
       case 11:
-        return (stage.maps && mine ? this.take(stage, key, owner) : undefined) ?? emit()
+        return (stage.maps && mine ? this.take(spot) : undefined) ?? emit()
       case 12:
         return stage.alarms ? { op: 'alarm', name: `!${id}`, after: 1 + random.int(2000), w: spend() } : emit()
       case 13:
@@ -155,53 +169,28 @@ export class Programs {
     }
   }
 
-  private send(
-    stage: ActorShape,
-    key: string,
-    owner: string,
-    id: string,
-    at: number,
-    depth: number,
-    dry: boolean,
-    back: boolean,
-    spend: () => number
-  ): Op | undefined {
+  private send(spot: Spot): Op | undefined {
+    const { stage, key, owner, back } = spot
     const to = stage.sends[this.random.int(stage.sends.length)]
     if (to === undefined) return undefined
     const target = { stage: this.shape.stages[to] as ActorShape, alone: true }
+    const path = owner && `${owner}>${stage.index}${key}`
     const goesBack = back || this.loops.has(`${stage.index}>${to}`)
-    return {
-      op: 'send',
-      to,
-      item: this.child(target, owner && `${owner}>${stage.index}${key}`, id, at, depth, dry, goesBack, spend)
-    }
+    return { op: 'send', to, item: this.child({ ...spot, owner: path, back: goesBack }, target) }
   }
 
-  private next(
-    stage: ActorShape,
-    key: string,
-    owner: string,
-    id: string,
-    at: number,
-    depth: number,
-    dry: boolean,
-    spend: () => number
-  ): Op | undefined {
+  private next(spot: Spot): Op | undefined {
+    const { stage, key, owner } = spot
     if (stage.next.length === 0) return undefined
     const found = programTarget(this.shape, stage.next)
     const path = owner !== '' && found?.ordered === true ? `${owner}~${stage.index}${key}` : ''
-    return { op: 'next', item: this.child(found, path, id, at, depth, dry, false, spend) }
+    return { op: 'next', item: this.child({ ...spot, owner: path, back: false }, found) }
   }
 
+  /** What the item sent from a spot does at its target; its owner and whether it goes back are the spot's. */
   private child(
-    target: { readonly stage: ActorShape; readonly alone: boolean } | undefined,
-    owner: string,
-    id: string,
-    at: number,
-    depth: number,
-    dry: boolean,
-    back: boolean,
-    spend: () => number
+    { owner, id, at, depth, dry, back, spend }: Spot,
+    target: { readonly stage: ActorShape; readonly alone: boolean } | undefined
   ): Program {
     const made = { id, owner, w: spend(), v: this.random.int(1000) }
     const runs = target !== undefined && depth < deepest && !dry
@@ -210,39 +199,25 @@ export class Programs {
       return { ...program, ops: this.onceOps(target.stage, program, back) }
     }
     const program = { ...made, key: this.key() }
-    return { ...program, ops: runs ? this.ops(target.stage, program, at, depth + 1, dry, back) : [] }
+    return {
+      ...program,
+      ops: runs ? this.ops(program, { stage: target.stage, at, depth: depth + 1, dry, back }) : []
+    }
   }
 
-  private arm(
-    stage: ActorShape,
-    key: string,
-    owner: string,
-    id: string,
-    at: number,
-    depth: number,
-    dry: boolean,
-    back: boolean,
-    spend: () => number
-  ): Op {
+  private arm(spot: Spot): Op {
     const after = this.after()
     const name = `t${this.names++}`
-    if (owner !== '') this.timersOf(stage, key, owner).set(name, at + after)
-    return { op: 'arm', name, after, program: this.later(stage, key, id, at + after, depth, dry, back, spend) }
+    const at = spot.at + after
+    if (spot.owner !== '') this.timersOf(spot).set(name, at)
+    return { op: 'arm', name, after, program: this.later({ ...spot, at }) }
   }
 
-  /** Arms again or cancels a timer that cannot have fired when a program of time `at` comes. */
-  private rearm(
-    stage: ActorShape,
-    key: string,
-    owner: string,
-    id: string,
-    at: number,
-    depth: number,
-    spend: () => number
-  ): Op | undefined {
-    const timers = this.timersOf(stage, key, owner)
-    for (const [name, due] of timers) if (due <= at - 1000) timers.delete(name)
-    const live = [...timers].filter(([, due]) => due > at)
+  /** Arms again or cancels a timer that cannot have fired when a program of the spot's time comes. */
+  private rearm(spot: Spot): Op | undefined {
+    const timers = this.timersOf(spot)
+    for (const [name, due] of timers) if (due <= spot.at - 1000) timers.delete(name)
+    const live = [...timers].filter(([, due]) => due > spot.at)
     const [name] = live[this.random.int(live.length)] ?? []
     if (name === undefined) return undefined
     if (this.random.int(2) === 0) {
@@ -250,35 +225,28 @@ export class Programs {
       return { op: 'cancel', name }
     }
     const after = this.after()
-    timers.set(name, at + after)
-    return { op: 'arm', name, after, program: this.later(stage, key, id, at + after, depth, false, false, spend) }
+    const at = spot.at + after
+    timers.set(name, at)
+    return { op: 'arm', name, after, program: this.later({ ...spot, at }) }
   }
 
   /** What a timer does: its programs have no owner, since they are in no order with those of events. */
-  private later(
-    stage: ActorShape,
-    key: string,
-    id: string,
-    at: number,
-    depth: number,
-    dry: boolean,
-    back: boolean,
-    spend: () => number
-  ): Program {
+  private later({ stage, key, id, at, depth, dry, back, spend }: Spot): Program {
     const program = { id, key, owner: '', w: spend(), v: 0 }
     const runs = depth < deepest && !dry
-    return { ...program, ops: runs ? this.ops(stage, program, at, depth + 1, dry, back) : [] }
+    return { ...program, ops: runs ? this.ops(program, { stage, at, depth: depth + 1, dry, back }) : [] }
   }
 
-  private put(stage: ActorShape, key: string, owner: string, spend: () => number): Op {
+  private put(spot: Spot): Op {
+    const { owner, spend } = spot
     if (owner === '' || this.random.int(2) === 0) return { op: 'put', name: `shared${this.random.int(3)}`, w: spend() }
     const name = `${owner}/${this.random.int(3)}`
-    this.entriesOf(stage, key, owner).add(name)
+    this.entriesOf(spot).add(name)
     return { op: 'put', name, w: spend() }
   }
 
-  private take(stage: ActorShape, key: string, owner: string): Op | undefined {
-    const entries = this.entriesOf(stage, key, owner)
+  private take(spot: Spot): Op | undefined {
+    const entries = this.entriesOf(spot)
     const name = [...entries][this.random.int(entries.size)]
     if (name === undefined) return undefined
     entries.delete(name)
@@ -289,13 +257,15 @@ export class Programs {
   private after(): number {
     return 2 * (1 + this.random.int(60))
   }
-  private timersOf(stage: ActorShape, key: string, owner: string): Map<string, number> {
-    return of(this.timers, `${stage.index}|${key}|${owner}`, () => new Map<string, number>())
+  private timersOf(spot: Spot): Map<string, number> {
+    return of(this.timers, ownerAt(spot), () => new Map<string, number>())
   }
-  private entriesOf(stage: ActorShape, key: string, owner: string): Set<string> {
-    return of(this.entries, `${stage.index}|${key}|${owner}`, () => new Set<string>())
+  private entriesOf(spot: Spot): Set<string> {
+    return of(this.entries, ownerAt(spot), () => new Set<string>())
   }
 }
+
+const ownerAt = ({ stage, key, owner }: Spot): string => `${stage.index}|${key}|${owner}`
 
 function of<V>(map: Map<string, V>, key: string, make: () => V): V {
   let value = map.get(key)
