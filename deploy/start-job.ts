@@ -211,6 +211,7 @@ function bind(
     clock: nodeClock,
     store: () =>
       plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore()),
+    spill: { files: nodeFiles, folder: join(folder, 'spill') },
     reader: node => reader(node, log),
     publishers,
     appenders,

@@ -39,13 +39,29 @@ export const emptyColumns = (): RecordColumns => ({
   paths: []
 })
 
+/** A batch put aside: the shell has its bytes, and the channel its place. */
+export class SpilledBatch {
+  readonly kind = 'spilled'
+  readonly count: number
+  /** Once it was read back. */
+  columns: RecordColumns | undefined
+  asked = false
+
+  constructor(count: number) {
+    this.count = count
+  }
+}
+
 /**
  * What waits in the channels of one loop, as far as this process knows. They never withhold credit (two tasks that wait for each other's room
- * would wait for ever): instead, what leads into the loop is not read while too much waits.
+ * would wait for ever): instead, what leads into the loop is not read while too much waits, and what messages set off in the loop itself
+ * is put aside on the local disk, newest first.
  */
 export class LoopBacklog {
   /** Records that wait in this process. */
   queued = 0
+  /** Those of them that are put aside. */
+  spilled = 0
   /** Bytes sent to other processes and not handled there yet. */
   sentBytes = 0
   /** Beyond this nothing new is let in: more would take memory that nothing bounds. */
@@ -56,6 +72,10 @@ export class LoopBacklog {
   }
   get over(): boolean {
     return this.queued > this.limit || this.sentBytes > sentLimitBytes
+  }
+  /** Too much is in memory. */
+  get heavy(): boolean {
+    return this.queued - this.spilled > this.limit
   }
 }
 
@@ -71,6 +91,8 @@ const sentLimitBytes = 16 * 1024 * 1024
 
 /** Records in one batch: larger batches amortise better but delay control elements behind them. */
 const batchLimit = 1024
+/** Batches read back before their turn comes. */
+const readAhead = 2
 /** Records queued before the producer is held back. */
 const queueLimit = 8 * batchLimit
 
@@ -84,7 +106,7 @@ export interface Outlet {
 
 export class Channel implements Outlet {
   readonly place: ChannelPlace | undefined
-  private readonly queue: ChannelElement[] = []
+  private readonly queue: (ChannelElement | SpilledBatch)[] = []
   private head = 0
   private open: RecordColumns | undefined
   private queued = 0
@@ -133,17 +155,50 @@ export class Channel implements Outlet {
     this.open = undefined
   }
 
+  /** Undefined: nothing is there, or it has to be read back first. */
   peek(): ChannelElement | undefined {
-    return this.queue[this.head]
+    const element = this.queue[this.head]
+    return element?.kind === 'spilled' ? element.columns : element
+  }
+
+  /** Takes the newest whole batch that is not about to be read out of memory. */
+  spill(): { readonly batch: SpilledBatch; readonly columns: RecordColumns } | undefined {
+    for (let at = this.queue.length - 1; at > this.head; at--) {
+      const columns = this.queue[at]
+      if (columns?.kind !== 'records' || columns === this.open) continue
+      const batch = new SpilledBatch(columns.keys.length)
+      this.queue[at] = batch
+      if (this.place !== undefined) this.place.loop.spilled += batch.count
+      return { batch, columns }
+    }
+    return undefined
+  }
+
+  /** The batches that will be read next and are put aside: to be read back now. */
+  wanted(): SpilledBatch[] {
+    const wanted: SpilledBatch[] = []
+    for (const element of this.queue.slice(this.head, this.head + readAhead))
+      if (element.kind === 'spilled' && !element.asked) {
+        element.asked = true
+        wanted.push(element)
+      }
+    return wanted
+  }
+
+  unspill(batch: SpilledBatch, columns: RecordColumns): void {
+    batch.columns = columns
+    if (this.place !== undefined) this.place.loop.spilled -= batch.count
   }
 
   shift(): void {
     const element = this.queue[this.head]
     assert(element !== undefined, 'shift of an empty channel')
     if (element === this.open) this.open = undefined
-    if (element.kind === 'records') {
-      this.queued -= element.keys.length
-      if (this.place !== undefined) this.place.loop.queued -= element.keys.length
+    const records = element.kind === 'spilled' ? element.columns : element
+    assert(records !== undefined, 'shift of a batch that is not in memory')
+    if (records.kind === 'records') {
+      this.queued -= records.keys.length
+      if (this.place !== undefined) this.place.loop.queued -= records.keys.length
     }
     this.head++
     if (this.head > 64 && this.head * 2 > this.queue.length) {

@@ -132,6 +132,27 @@ function writeChannel(w: ByteWriter, { edge, from, to }: ChannelName): void {
   w.varuint(to)
 }
 
+/** A batch by itself, with a checksum. */
+export function encodeBatch({ keys, values, times, origins, offsets, paths }: RecordColumns): Uint8Array {
+  const w = new ByteWriter(1024)
+  w.varuint(keys.length)
+  for (const [i, key] of keys.entries())
+    writeRecord(w, key, values[i], times[i] as number, origins[i] as string, offsets[i] as number, paths[i] as string)
+  w.u32(crc32(w.view()))
+  return w.take()
+}
+
+/** Throws FRAME_MALFORMED. */
+export function decodeBatch(bytes: Uint8Array): RecordColumns {
+  const end = bytes.length - 4
+  if (end < 0 || crc32(bytes.subarray(0, end)) !== new ByteReader(bytes, end).u32())
+    throw malformed('a batch fails its checksum')
+  const r = new ByteReader(bytes, 0, end)
+  const columns = readRecords(r)
+  r.expectEnd()
+  return columns
+}
+
 /** Cuts what arrives into frames. */
 export class FrameReader {
   private waiting = new Uint8Array(0)

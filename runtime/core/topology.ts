@@ -70,6 +70,13 @@ export interface Topology {
   /** Channels to and from tasks of other workers. */
   readonly outgoing: ReadonlyMap<string, OutgoingChannel>
   readonly incoming: ReadonlyMap<string, IncomingChannel>
+  readonly loops: readonly LoopEnds[]
+}
+
+/** What waits in one loop, and where. */
+export interface LoopEnds {
+  readonly backlog: LoopBacklog
+  readonly channels: readonly Channel[]
 }
 
 /** The ends of every channel that this worker has: producers' by edge and task, consumers' by edge and task. */
@@ -78,6 +85,8 @@ interface Ends {
   readonly inlets: Map<string, Channel>
   readonly outgoing: Map<string, OutgoingChannel>
   readonly incoming: Map<string, IncomingChannel>
+  /** By loop. */
+  readonly backlogs: readonly LoopBacklog[]
 }
 
 export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Topology {
@@ -109,15 +118,19 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
     keyed: tasks.filter(task => task instanceof KeyedTask),
     slots,
     outgoing: ends.outgoing,
-    incoming: ends.incoming
+    incoming: ends.incoming,
+    loops: ends.backlogs.map(backlog => ({
+      backlog,
+      channels: [...ends.inlets.values()].filter(({ place }) => place?.loop === backlog)
+    }))
   }
 }
 
 function connect({ graph, assignment, worker, loopLimit }: TopologySettings): Ends {
-  const backlogs = graph.loops.map(stages => ({ stages, loop: new LoopBacklog(loopLimit) }))
-  const ends: Ends = { outlets: new Map(), inlets: new Map(), outgoing: new Map(), incoming: new Map() }
+  const backlogs = graph.loops.map(() => new LoopBacklog(loopLimit))
+  const ends: Ends = { outlets: new Map(), inlets: new Map(), outgoing: new Map(), incoming: new Map(), backlogs }
   for (const edge of graph.edges) {
-    const loop = edge.cycle ? backlogs.find(({ stages }) => stages.includes(edge.to))?.loop : undefined
+    const loop = edge.cycle ? backlogs[graph.loops.findIndex(stages => stages.includes(edge.to))] : undefined
     const place = loop === undefined ? undefined : { loop, back: edge.back }
     for (const [from, source] of assignment.tasks.entries())
       for (const [to, target] of assignment.tasks.entries()) {

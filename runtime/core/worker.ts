@@ -23,12 +23,13 @@ import type { Fetched, OutputRecord } from '../ports/log.ts'
 import type { LedgerEntry, PublishOutcome } from '../ports/publisher.ts'
 import type { Assignment } from './assignment.ts'
 import type { WorkerReport } from './checkpoint-leader.ts'
-import { channelKey, type Frame } from './frames.ts'
+import type { Channel, SpilledBatch } from './channel.ts'
+import { channelKey, decodeBatch, encodeBatch, type Frame } from './frames.ts'
 import { KeyedTask } from './keyed-task.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
 import type { LoadedEntry, TimerPage } from './task-state.ts'
-import { buildTopology, type Task, type Topology, type TopologySettings } from './topology.ts'
+import { buildTopology, type LoopEnds, type Task, type Topology, type TopologySettings } from './topology.ts'
 
 export type Command =
   | { readonly kind: 'fetched'; readonly stage: number; readonly partition: number; readonly result: Fetched }
@@ -50,6 +51,12 @@ export type Command =
     }
   /** The store holds everything up to this epoch. */
   | { readonly kind: 'applied'; readonly epoch: number }
+  | {
+      readonly kind: 'unspilled'
+      readonly channel: Channel
+      readonly batch: SpilledBatch
+      readonly bytes: Uint8Array
+    }
   | { readonly kind: 'appended'; readonly sink: string }
   | { readonly kind: 'initialised'; readonly slot: SlotMachine }
   /** Neither initialised nor read: the sink does not answer. */
@@ -101,11 +108,16 @@ export type Action =
   /** What was written for the epoch is of no use. */
   | { readonly kind: 'forget'; readonly epoch: number }
   | { readonly kind: 'send'; readonly peer: string; readonly frame: Uint8Array }
+  /** To be kept outside of memory until it is asked for. */
+  | { readonly kind: 'spill'; readonly batch: SpilledBatch; readonly bytes: Uint8Array }
+  | { readonly kind: 'unspill'; readonly channel: Channel; readonly batch: SpilledBatch }
   | SlotAction
 
 export interface WorkerSettings extends TopologySettings {
   /** Bytes of changes and outputs that may wait for a checkpoint. */
   readonly pendingLimitBytes: number
+  /** The shell can put batches aside. */
+  readonly spills: boolean
 }
 
 /** A report but for the files of what was written: those the shell knows. */
@@ -262,6 +274,9 @@ export class Worker {
       case 'applied':
         for (const task of this.topology.keyed) task.state.applied(command.epoch)
         break
+      case 'unspilled':
+        command.channel.unspill(command.batch, decodeBatch(command.bytes))
+        break
       case 'initialised':
         this.actions.push(command.slot.initialised())
         break
@@ -343,6 +358,7 @@ export class Worker {
     this.ship()
     this.collect()
     this.exchange()
+    for (const loop of this.topology.loops) this.spill(loop)
     const paused = this.pendingBytes >= this.settings.pendingLimitBytes
     for (const task of this.topology.keyed) task.paused = paused
     for (const source of this.topology.sources) {
@@ -414,6 +430,20 @@ export class Worker {
     for (const channel of this.topology.incoming.values()) {
       const frame = channel.takeCredit()
       if (frame !== undefined) this.actions.push({ kind: 'send', peer: channel.peer, frame })
+    }
+  }
+
+  /** What a loop holds beyond its limit goes out of memory, and comes back before its turn. */
+  private spill({ backlog, channels }: LoopEnds): void {
+    for (const channel of channels) {
+      if (backlog.spilled > 0)
+        for (const batch of channel.wanted()) this.actions.push({ kind: 'unspill', channel, batch })
+      while (this.settings.spills && backlog.heavy) {
+        const spilled = channel.spill()
+        if (spilled === undefined) break
+        reached('worker: a batch of a loop put aside')
+        this.actions.push({ kind: 'spill', batch: spilled.batch, bytes: encodeBatch(spilled.columns) })
+      }
     }
   }
 

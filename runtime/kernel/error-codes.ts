@@ -57,6 +57,10 @@ export const errorCodes = {
     'The connection was closed and the job begins anew from its last checkpoint; see that only workers of this job can connect.',
     true
   ),
+  SPILL_LOST: external(
+    'The job begins anew from its last checkpoint, and nothing is lost; look at the disk under the named folder.',
+    true
+  ),
   PEER_LOST: external(
     'The job begins anew from its last checkpoint; see whether the named worker is up and reachable.',
     true

@@ -21,10 +21,12 @@ import { slotKey } from '../core/topology.ts'
 import { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { Files } from '../ports/files.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher } from '../ports/publisher.ts'
 import type { Head } from './checkpoint-writer.ts'
 import { sha256 } from './sha256.ts'
+import { SpillFolder } from './spill-folder.ts'
 import { recordWrites, storeReader } from './store-keeper.ts'
 import { TaskFiles, type FileSettings, type Probe } from './task-files.ts'
 import { WorkerShell } from './worker-shell.ts'
@@ -43,6 +45,8 @@ export interface Ports {
   readonly onTap?: (handle: string, value: unknown) => void
   /** Makes an empty local store; asked when the plan bounds what stays in memory. */
   readonly store: () => Promise<StateStore>
+  /** Local space for what loops hold beyond memory; absent: they hold it in memory. */
+  readonly spill?: { readonly files: Files; readonly folder: string }
   /** Freeze events, and notice state that changes between handlers. */
   readonly check?: boolean
   /** Stages whose stored state is given up, though the job has no such stage any more. */
@@ -138,6 +142,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     limits,
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
     pendingLimitBytes: pendingLimit(plan, ports),
+    spills: ports.spill !== undefined,
     alignmentLimitMs: ports.limits?.alignmentLimitMs,
     encodeSlice: ports.limits?.encodeSlice,
     loopLimit: ports.limits?.loopLimit,
@@ -155,6 +160,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     appenders,
     unpublished: { epoch: manifest?.epoch ?? 0, hash: head?.hash ?? '', outboxes: manifest?.outboxes ?? [] },
     ...(store === undefined ? {} : { store }),
+    ...(ports.spill === undefined ? {} : { spill: new SpillFolder(ports.spill.files, ports.spill.folder) }),
     ...(ports.limits?.sliceEvents === undefined ? {} : { sliceEvents: ports.limits.sliceEvents }),
     ...(ports.probe === undefined ? {} : { probe: ports.probe }),
     ...(settings.send === undefined ? {} : { send: settings.send })

@@ -17,6 +17,7 @@ import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher } from '../ports/publisher.ts'
 import { decidedChunks, sinkGone } from './decided-chunks.ts'
 import { StoreKeeper } from './store-keeper.ts'
+import type { SpillFolder } from './spill-folder.ts'
 import type { Probe, TaskFiles } from './task-files.ts'
 
 export interface WorkerShellSettings {
@@ -30,6 +31,8 @@ export interface WorkerShellSettings {
   readonly appenders: ReadonlyMap<string, Appender>
   /** Absent: everything stays in memory. */
   readonly store?: StateStore
+  /** Absent: loops keep everything in memory. */
+  readonly spill?: SpillFolder
   readonly probe?: Probe
   /** Events that a task handles before the event loop gets a turn. */
   readonly sliceEvents?: number
@@ -118,7 +121,7 @@ export class WorkerShell {
 
   /** Why the local store lags, undefined when all is well. */
   get trouble(): string | undefined {
-    return this.storeKeeper?.trouble
+    return this.storeKeeper?.trouble ?? this.settings.spill?.trouble
   }
 
   command(command: Command): void {
@@ -151,6 +154,7 @@ export class WorkerShell {
     for (const reader of this.settings.readers.values()) await reader.close()
     for (const producer of this.producers.values()) await producer.close()
     await this.storeKeeper?.close()
+    await this.settings.spill?.close()
   }
 
   /** Ends the generation here. */
@@ -267,6 +271,15 @@ export class WorkerShell {
       case 'send':
         assert(this.settings.send !== undefined, 'a frame without a way to send it')
         return this.settings.send(action.peer, action.frame)
+      case 'spill':
+        return this.effect(async () => {
+          await this.spill().write(action.batch, action.bytes)
+          return undefined
+        })
+      case 'unspill': {
+        const { channel, batch } = action
+        return this.effect(async () => ({ kind: 'unspilled', channel, batch, bytes: await this.spill().read(batch) }))
+      }
       case 'append':
         return this.effect(async () => {
           await appenders.get(action.sink)?.append(action.records)
@@ -318,6 +331,11 @@ export class WorkerShell {
   private keeper(): StoreKeeper {
     assert(this.storeKeeper !== undefined, 'a read of a store that the job does not have')
     return this.storeKeeper
+  }
+
+  private spill(): SpillFolder {
+    assert(this.settings.spill !== undefined, 'a batch put aside without a place for it')
+    return this.settings.spill
   }
 
   private producer(slot: SlotMachine): Producer {

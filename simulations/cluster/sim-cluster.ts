@@ -189,6 +189,7 @@ export class SimCluster {
       appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
       nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
       store: () => Promise.resolve(new LocalStore(process)),
+      spill: { files: process.files, folder: '/spill' },
       check: this.options.check,
       limits,
       sha256: bytes => Promise.resolve(sha256Hex(bytes))

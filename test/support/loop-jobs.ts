@@ -126,6 +126,40 @@ export const tokens = job('tokens', j => {
   return { tokens: source, circle: circle.to('circle-rows', rowsOf<Token>('circle')) }
 })
 
+export interface Splash {
+  readonly depth: number
+  readonly from: string
+  readonly seq: number
+}
+/** Every message becomes two, down to some depth: one event floods the loop. Tells when messages of one sender change places. */
+class Flood extends Actor {
+  seen = 0
+  disorder = ''
+  readonly last = new Map<string, number>()
+  readonly sent = new Map<string, number>()
+  receive(splash: Splash, ctx: Context<number>): void {
+    this.seen++
+    const last = this.last.get(splash.from) ?? -1
+    if (splash.from !== '' && splash.seq !== last + 1) this.disorder ||= `${splash.seq} after ${last} of ${splash.from}`
+    this.last.set(splash.from, splash.seq)
+    if (splash.depth === 0) return ctx.emit(1)
+    for (let i = 0; i < 2; i++) {
+      const key = `f${(this.seen * 5 + i) % 7}`
+      const seq = this.sent.get(key) ?? 0
+      this.sent.set(key, seq + 1)
+      ctx.send(Flood, key, { depth: splash.depth - 1, from: String(ctx.key), seq })
+    }
+  }
+}
+export const floods = job('floods', j => {
+  const source = j.source(
+    'splashes',
+    generator<Splash>({ count: 0 }, () => ({ depth: 0, from: '', seq: 0 }))
+  )
+  const flood = source.keyBy(({ seq }) => `f${seq}`).actor(Flood, { sends: [Flood] })
+  return { splashes: source, flood: flood.to('leaves', rowsOf<number>('leaves')) }
+})
+
 export interface Road {
   readonly from: string
   readonly to: string

@@ -16,6 +16,7 @@ import { deadLettersName, type Task } from '../../runtime/core/topology.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { decodeKey, keyText } from '../../runtime/kernel/keys.ts'
 import type { Prng } from '../../runtime/kernel/prng.ts'
+import type { Files } from '../../runtime/ports/files.ts'
 import type { Ports } from '../../runtime/shell/generation.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
 import { DrivenReader } from '../../simulations/driver/driven-reader.ts'
@@ -27,6 +28,7 @@ export interface LoopSettings {
   readonly parallelism: number
   readonly cacheBytes?: number | undefined
   readonly limits?: Ports['limits']
+  readonly spill?: Files
   /** Says when tasks get a turn and how many events they handle in it: few, so that many are under way. */
   readonly turns?: Prng
   /** Of checkpoints; 0 = one after the other. */
@@ -91,7 +93,7 @@ export class LoopWorld {
     this.publishers.set(deadLettersName, new MemoryPublisher())
   }
 
-  async begin({ parallelism, cacheBytes, limits, intervalMs = 0, turns }: LoopSettings): Promise<void> {
+  async begin({ parallelism, cacheBytes, limits, spill, intervalMs = 0, turns }: LoopSettings): Promise<void> {
     const plan = { ...this.job.plan, parallelism, cacheBytes, intervalMs }
     this.incarnation = await beginIncarnation(plan, {
       clock: this.clock,
@@ -102,6 +104,7 @@ export class LoopWorld {
       publishers: this.publishers,
       appenders: new Map(),
       nonce: () => `n${this.nonces++}`,
+      ...(spill === undefined ? {} : { spill: { files: spill, folder: '/spill' } }),
       ...(limits === undefined ? {} : { limits })
     })
     if (this.incarnation.kind !== 'running') return
