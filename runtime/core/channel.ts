@@ -79,6 +79,15 @@ export class LoopBacklog {
   }
 }
 
+/** What may wait between two tasks. */
+export interface ChannelLimits {
+  /** Records queued before the producer is held back; a slice of its work may overdraw it. */
+  readonly queueRecords: number
+  /** Bytes under way between two workers: more would delay the barriers behind them. A slice of work may overdraw it. */
+  readonly windowBytes: number
+}
+export const usualChannelLimits: ChannelLimits = { queueRecords: 8 * 1024, windowBytes: 256 * 1024 }
+
 /** How a channel stands to a loop; without one it leads out of it, or into it. */
 export interface ChannelPlace {
   readonly loop: LoopBacklog
@@ -93,8 +102,6 @@ const sentLimitBytes = 16 * 1024 * 1024
 const batchLimit = 1024
 /** Batches read back before their turn comes. */
 const readAhead = 2
-/** Records queued before the producer is held back. */
-const queueLimit = 8 * batchLimit
 
 /** The producer's end of a channel. */
 export interface Outlet {
@@ -111,9 +118,11 @@ export class Channel implements Outlet {
   private open: RecordColumns | undefined
   private queued = 0
   private closed = false
+  private readonly limits: ChannelLimits
 
-  constructor(place?: ChannelPlace) {
+  constructor(place?: ChannelPlace, limits: ChannelLimits = usualChannelLimits) {
     this.place = place
+    this.limits = limits
   }
 
   push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
@@ -217,6 +226,6 @@ export class Channel implements Outlet {
   }
 
   get full(): boolean {
-    return this.place === undefined && this.queued >= queueLimit
+    return this.place === undefined && this.queued >= this.limits.queueRecords
   }
 }

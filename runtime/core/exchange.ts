@@ -7,22 +7,28 @@
  *
  * Invariants
  * 1. Frames of a channel are numbered from 0 without a gap; a gap fails the generation.
- * 2. What was sent and not credited stays within the window; one batch may overdraw it. A channel of a loop knows no window.
+ * 2. What was sent and not credited stays within the window; a slice of the producer's work may overdraw it. A channel of a loop knows
+ *    no window.
  * 3. Nothing overtakes: a control element closes the batch before it.
  */
 import { ByteWriter } from '../kernel/bytes.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
 import { reached } from '../kernel/marks.ts'
-import { Channel, type ChannelPlace, type ControlElement, type Outlet } from './channel.ts'
+import {
+  Channel,
+  usualChannelLimits,
+  type ChannelLimits,
+  type ChannelPlace,
+  type ControlElement,
+  type Outlet
+} from './channel.ts'
 import { encodeCredit, encodeElement, writeRecord, type ChannelName, type Frame } from './frames.ts'
 
-/** Bytes under way on one channel: more would delay the barriers behind them. */
-export const windowBytes = 256 * 1024
 /** A frame's worth of records. */
 const batchBytes = 32 * 1024
-/** Credit is returned in pieces of this size, so that it is not one frame per batch. */
-const creditBytes = windowBytes / 8
+/** Credit is returned in pieces of this share of the window, so that it is not one frame per batch. */
+const creditShare = 1 / 8
 
 const nothing: readonly Uint8Array[] = []
 
@@ -37,11 +43,13 @@ export class OutgoingChannel implements Outlet {
   private sequence = 0
   private used = 0
   private closed = false
+  private readonly limits: ChannelLimits
 
-  constructor(name: ChannelName, peer: string, place?: ChannelPlace) {
+  constructor(name: ChannelName, peer: string, place?: ChannelPlace, limits: ChannelLimits = usualChannelLimits) {
     this.name = name
     this.peer = peer
     this.place = place
+    this.limits = limits
   }
 
   push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
@@ -59,7 +67,12 @@ export class OutgoingChannel implements Outlet {
   }
 
   get full(): boolean {
-    return this.place === undefined && this.used >= windowBytes
+    return this.place === undefined && this.used >= this.limits.windowBytes
+  }
+
+  /** Bytes under way that count against the window. */
+  get underWay(): number {
+    return this.place === undefined ? this.used : 0
   }
 
   /** Frames to be sent now. */
@@ -96,9 +109,11 @@ export class IncomingChannel extends Channel {
   private expected = 0
   private readonly sizes: number[] = []
   private handled = 0
+  private readonly creditBytes: number
 
-  constructor(name: ChannelName, peer: string, place?: ChannelPlace) {
-    super(place)
+  constructor(name: ChannelName, peer: string, place?: ChannelPlace, limits: ChannelLimits = usualChannelLimits) {
+    super(place, limits)
+    this.creditBytes = limits.windowBytes * creditShare
     this.name = name
     this.peer = peer
   }
@@ -125,7 +140,7 @@ export class IncomingChannel extends Channel {
 
   /** A frame that returns credit, when enough was handled or nothing is left. */
   takeCredit(): Uint8Array | undefined {
-    if (this.handled === 0 || (this.handled < creditBytes && !this.empty)) return undefined
+    if (this.handled === 0 || (this.handled < this.creditBytes && !this.empty)) return undefined
     const credit = encodeCredit(this.name, this.handled)
     this.handled = 0
     return credit

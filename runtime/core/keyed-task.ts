@@ -81,6 +81,8 @@ export class KeyedTask {
   /** A watermark being carried out: its timers fire a slice at a time, then `done` happens. */
   private advancing: { readonly to: number; readonly done: () => void } | undefined
   private cursor = 0
+  /** Of one turn: more at once would hold up everything else, and fill what comes behind. */
+  private budget = 1
   /** What was restored is handled from here first. */
   private replay = new Channel()
   private step: LoopStep['step'] | undefined
@@ -127,6 +129,7 @@ export class KeyedTask {
   /** Handles up to about `budget` events. Returns false when there is nothing it can do now. */
   work(budget: number): boolean {
     this.state.encodeSome(this.settings.encodeSlice ?? defaultEncodeSlice)
+    this.budget = budget
     const moved = !this.state.reading && !this.settings.outputs.blocked && this.advance(budget)
     this.state.evict()
     return moved || this.state.sealing
@@ -219,7 +222,9 @@ export class KeyedTask {
   fireAlarms(now: number): boolean {
     if (this.settings.outputs.blocked || this.finished || this.final || this.state.reading) return false
     let fired = false
-    for (let due = this.state.popDue('wall', now); due !== undefined; due = this.state.popDue('wall', now)) {
+    for (let left = this.budget; left > 0; left--) {
+      const due = this.state.popDue('wall', now)
+      if (due === undefined) break
       this.handlers.fire('onAlarm', due.keyId, due.name, due.at, now)
       fired = true
     }
@@ -337,7 +342,7 @@ export class KeyedTask {
     if (to <= this.forwarded || (to === Infinity && this.inputs.loop !== undefined)) return done()
     this.forwarded = to
     this.advancing = { to, done }
-    this.fireTimers(Infinity)
+    this.fireTimers(this.budget)
   }
 
   private fireTimers(budget: number): boolean {

@@ -8,7 +8,7 @@ import type { SinkNode } from '../../actors/plan.ts'
 import { assert } from '../kernel/errors.ts'
 import type { SlotName } from '../ports/publisher.ts'
 import type { Assignment } from './assignment.ts'
-import { Channel, LoopBacklog, type Outlet } from './channel.ts'
+import { Channel, LoopBacklog, type ChannelLimits, type Outlet } from './channel.ts'
 import { IncomingChannel, OutgoingChannel } from './exchange.ts'
 import { channelKey, type ChannelName } from './frames.ts'
 import type { DeadLetter } from './handler-runner.ts'
@@ -42,6 +42,7 @@ export interface TopologySettings {
   readonly cacheBytes: number | undefined
   /** Records that may wait in a loop; see `LoopBacklog`. */
   readonly loopLimit?: number | undefined
+  readonly channelLimits?: ChannelLimits | undefined
   /** An alignment that takes longer ends at once, and what is missing is recorded. Default: none does. */
   readonly alignmentLimitMs?: number | undefined
   readonly encodeSlice?: number | undefined
@@ -71,6 +72,8 @@ export interface Topology {
   readonly outgoing: ReadonlyMap<string, OutgoingChannel>
   readonly incoming: ReadonlyMap<string, IncomingChannel>
   readonly loops: readonly LoopEnds[]
+  /** Within this worker, and from others. */
+  readonly inlets: readonly Channel[]
 }
 
 /** What waits in one loop, and where. */
@@ -119,6 +122,7 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
     slots,
     outgoing: ends.outgoing,
     incoming: ends.incoming,
+    inlets: [...ends.inlets.values()],
     loops: ends.backlogs.map(backlog => ({
       backlog,
       channels: [...ends.inlets.values()].filter(({ place }) => place?.loop === backlog)
@@ -126,7 +130,7 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
   }
 }
 
-function connect({ graph, assignment, worker, loopLimit }: TopologySettings): Ends {
+function connect({ graph, assignment, worker, loopLimit, channelLimits }: TopologySettings): Ends {
   const backlogs = graph.loops.map(() => new LoopBacklog(loopLimit))
   const ends: Ends = { outlets: new Map(), inlets: new Map(), outgoing: new Map(), incoming: new Map(), backlogs }
   for (const edge of graph.edges) {
@@ -137,15 +141,15 @@ function connect({ graph, assignment, worker, loopLimit }: TopologySettings): En
         const name: ChannelName = { edge: edge.index, from, to }
         const key = channelKey(name)
         if (source === worker && target === worker) {
-          const channel = new Channel(place)
+          const channel = new Channel(place, channelLimits)
           ends.outlets.set(key, channel)
           ends.inlets.set(key, channel)
         } else if (source === worker) {
-          const channel = new OutgoingChannel(name, target, place)
+          const channel = new OutgoingChannel(name, target, place, channelLimits)
           ends.outlets.set(key, channel)
           ends.outgoing.set(key, channel)
         } else if (target === worker) {
-          const channel = new IncomingChannel(name, source, place)
+          const channel = new IncomingChannel(name, source, place, channelLimits)
           ends.inlets.set(key, channel)
           ends.incoming.set(key, channel)
         }

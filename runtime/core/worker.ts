@@ -29,6 +29,7 @@ import { KeyedTask } from './keyed-task.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
 import type { LoadedEntry, TimerPage } from './task-state.ts'
+import { countsOf, fullnessOf, type Fullness, type WorkerCounts } from './worker-gauges.ts'
 import { buildTopology, type LoopEnds, type Task, type Topology, type TopologySettings } from './topology.ts'
 
 export type Command =
@@ -124,17 +125,6 @@ export interface WorkerSettings extends TopologySettings {
 export type WorkerStatus = Omit<WorkerReport, 'acknowledged'> & {
   /** The newest epoch of which all files are durable. */
   readonly written: number | undefined
-}
-
-export interface WorkerCounts {
-  readonly events: number
-  readonly recordsRead: number
-  readonly late: number
-  readonly deadLetters: number
-  /** In memory. */
-  readonly keys: number
-  readonly lag: number | undefined
-  readonly watermark: number | undefined
 }
 
 export class Worker {
@@ -328,22 +318,11 @@ export class Worker {
   }
 
   get counts(): WorkerCounts {
-    const counts = { events: 0, recordsRead: 0, late: 0, deadLetters: 0, keys: 0 }
-    let lag: number | undefined = 0
-    let watermark = Infinity
-    for (const task of this.topology.keyed) {
-      counts.events += task.events
-      counts.late += task.late
-      counts.deadLetters += task.deadLetters
-      counts.keys += task.state.entries.size
-    }
-    for (const task of this.topology.sources) {
-      counts.recordsRead += task.records
-      counts.deadLetters += task.deadLetters
-      lag = lag === undefined || task.lag === undefined ? undefined : lag + task.lag
-      if (!task.finished) watermark = Math.min(watermark, task.watermark)
-    }
-    return { ...counts, lag, watermark: Number.isFinite(watermark) ? watermark : undefined }
+    return countsOf(this.topology)
+  }
+
+  get fullness(): Fullness {
+    return { ...fullnessOf(this.topology), pendingBytes: this.pendingBytes }
   }
 
   private sourceOf(stage: number, partition: number): SourceTask {

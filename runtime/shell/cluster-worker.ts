@@ -2,6 +2,7 @@
  * One worker process of a cluster: makes itself known, seeks the lease, follows whoever leads, and leads when it is elected. Every worker
  * runs this same loop. It carries out what the machines ask (`Elector`, `Follower`, `ClusterLeader`, `Worker`) and decides nothing.
  */
+import type { Fullness } from '../core/worker-gauges.ts'
 import type { Plan } from '../../actors/plan.ts'
 import { DecisionLog } from '../../checkpoint/decision-log.ts'
 import { readCheckpoint } from '../../checkpoint/recovery.ts'
@@ -113,6 +114,11 @@ export class ClusterWorker {
   /** Handled by actors here, in all generations. */
   get events(): number {
     return this.pastEvents + (this.generation?.worker.counts.events ?? 0)
+  }
+
+  /** Of the generation that runs here. */
+  get fullness(): Fullness | undefined {
+    return this.generation?.worker.fullness
   }
 
   get isOver(): boolean {

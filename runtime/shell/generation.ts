@@ -11,6 +11,7 @@ import { stageRecords } from '../../checkpoint/recovery.ts'
 import type { StateRecord } from '../../checkpoint/state-file.ts'
 import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
+import type { ChannelLimits } from '../core/channel.ts'
 import { taskOfKeyGroup, type Assignment } from '../core/assignment.ts'
 import type { KeyedTask } from '../core/keyed-task.ts'
 import { isRecordedMessage } from '../core/recorded-messages.ts'
@@ -59,6 +60,7 @@ export interface Ports {
     /** Events that a task handles before the event loop gets a turn. */
     readonly sliceEvents?: number
     readonly loopLimit?: number
+    readonly channels?: ChannelLimits
   }
   /** Hashes files; default: by the platform, off the event loop. */
   readonly sha256?: (bytes: Uint8Array) => Promise<string>
@@ -146,6 +148,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     alignmentLimitMs: ports.limits?.alignmentLimitMs,
     encodeSlice: ports.limits?.encodeSlice,
     loopLimit: ports.limits?.loopLimit,
+    channelLimits: ports.limits?.channels,
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
   if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)

@@ -1,12 +1,37 @@
 /** What a simulated run left behind, for the checkers: read from the world, never asked of the code under test. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
 import { readLedgerRecord } from '../broker/ledger-records.ts'
-import type { DecisionEvidence, Publication, RunEvidence } from '../checkers/evidence.ts'
+import type { DecisionEvidence, LimitEvidence, Publication, RunEvidence } from '../checkers/evidence.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { SlotName } from '../../runtime/ports/publisher.ts'
+import type { Scenario } from './scenario.ts'
 import type { SimCluster } from './sim-cluster.ts'
 
-export function gatherEvidence(cluster: SimCluster, calmFromMs = 0): RunEvidence {
+/** Records that one event makes for one channel, at most, and bytes of one, in random jobs. */
+const mostRecords = 16
+const mostBytes = 2_000
+const leastBytes = 40
+
+/** A slice of work may overdraw a queue, and nothing else; where slices have no end worth mentioning, that says nothing. */
+function limitsOf({ fullest }: SimCluster, { channels, slice }: Partial<Scenario>): LimitEvidence[] {
+  if (channels === undefined || slice === undefined) return []
+  const { queueRecords, windowBytes } = channels
+  return [
+    {
+      name: 'a queue between two tasks, in records',
+      // From another worker as many may come as its window lets out.
+      limit: Math.max(queueRecords, windowBytes / leastBytes) + mostRecords * slice,
+      greatest: fullest.queueRecords
+    },
+    {
+      name: 'what is under way to a task of another worker, in bytes',
+      limit: windowBytes + mostRecords * mostBytes * slice,
+      greatest: fullest.windowBytes
+    }
+  ]
+}
+
+export function gatherEvidence(cluster: SimCluster, scenario: Partial<Scenario> = {}): RunEvidence {
   const { storage } = cluster
   return {
     decisions: decisionsOf(cluster),
@@ -16,8 +41,8 @@ export function gatherEvidence(cluster: SimCluster, calmFromMs = 0): RunEvidence
     publications: publicationsOf(cluster),
     loose: cluster.loose,
     fencings: cluster.fencings,
-    limits: [],
-    calmFromMs,
+    limits: limitsOf(cluster, scenario),
+    calmFromMs: scenario.healAtMs ?? 0,
     finished: cluster.ended === 'finished',
     waitingFor: cluster.ended === undefined ? cluster.waitingFor : []
   }

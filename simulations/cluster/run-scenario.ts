@@ -108,6 +108,8 @@ export const timing = {
 }
 /** After the healing: a job that needs longer is stuck. */
 const patienceMs = 180_000
+/** Events of the world between two looks at a worker's queues. */
+const sampledEvery = 32
 /** A world that goes round in circles without time passing. */
 const mostEvents = 3_000_000
 
@@ -139,7 +141,10 @@ export async function runScenario(
   const crashes = cluster.crashes
   try {
     await time.run({
-      until: () => cluster.ended !== undefined || crashes.length > 0 || subject.broken?.() === true,
+      until: () => {
+        if (time.events % sampledEvery === 0) cluster.sample()
+        return cluster.ended !== undefined || crashes.length > 0 || subject.broken?.() === true
+      },
       untilMs: scenario.healAtMs + patienceMs,
       events: mostEvents
     })
@@ -149,7 +154,7 @@ export async function runScenario(
     countMarks(undefined)
   }
   const [simulatedMs, worldEvents, { traceHash }] = [Math.round(time.now()), time.events, time]
-  const evidence = gatherEvidence(cluster, scenario.healAtMs)
+  const evidence = gatherEvidence(cluster, scenario)
   const findings = crashes.length > 0 ? [] : await subject.check(evidence)
   const count = (kind: string): number => evidence.decisions.filter(({ decision }) => decision.kind === kind).length
   return {
@@ -246,6 +251,7 @@ function clusterOf(
       checkpointTimeoutMs: timing.checkpointTimeoutMs,
       ...(scenario.alignmentLimitMs === undefined ? {} : { alignmentLimitMs: scenario.alignmentLimitMs }),
       ...(scenario.loopLimit === undefined ? {} : { loopLimit: scenario.loopLimit }),
+      ...(scenario.channels === undefined ? {} : { channels: scenario.channels }),
       ...(scenario.slice === undefined ? {} : { sliceEvents: scenario.slice, encodeSlice: scenario.slice })
     },
     reader: (node, process) => subject.reader(node, process, pace),

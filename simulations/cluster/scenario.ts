@@ -2,6 +2,7 @@
  * All that a run depends on, as plain data: drawn from a seed, made smaller by the shrinker, written to a file, run again. Swarm: each
  * world draws which faults exist in it, and its limits, shapes and paces.
  */
+import type { ChannelLimits } from '../../runtime/core/channel.ts'
 import { Prng } from '../../runtime/kernel/prng.ts'
 import type { Fault, FaultKind } from '../world/fault.ts'
 import { makeFaultPlan } from '../world/fault-plan.ts'
@@ -28,6 +29,7 @@ export interface Scenario {
   /** A barrier that takes longer to align is not waited for. */
   readonly alignmentLimitMs?: number
   readonly loopLimit?: number
+  readonly channels?: ChannelLimits
   /** Events of a task, and actors encoded for a checkpoint, between two turns of the event loop. */
   readonly slice?: number
   readonly cycles: boolean
@@ -78,12 +80,13 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(small === undefined ? {} : { cacheBytes: small }),
     ...(alignment === undefined ? {} : { alignmentLimitMs: alignment }),
     cycles: options.cycles ?? pick(false, true),
-    ...(random.int(3) === 0 ? { loopLimit: 8 } : {}),
+    ...(random.int(3) === 0 ? { loopLimit: 1 + new Prng(seed).fork('loop').int(4) } : {}),
     ...(random.int(3) === 0 ? { slice: pick(1, 3, 10) } : {}),
     transactionVersion: pick<1 | 2>(1, 2, 2),
     firstProducerEpoch: pick(0, 0, 32_760),
     healAtMs
   }
+  const narrow = new Prng(seed).fork('channels').int(3)
   const { faults } = makeFaultPlan(seed, {
     hosts: hostsOf(workers),
     joiners: joinersOf(joiners),
@@ -101,6 +104,9 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
   const crashes = options.only === undefined && options.without?.includes('crash') !== true
   return {
     ...drawn,
+    // Queues of one, and of a few.
+    ...(narrow === 0 ? { channels: { queueRecords: 1, windowBytes: 1 } } : {}),
+    ...(narrow === 1 ? { channels: { queueRecords: 20, windowBytes: 2_000 } } : {}),
     ...(isOld ? { kafka: 'old' as const } : {}),
     faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults
   }

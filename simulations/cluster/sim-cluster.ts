@@ -6,6 +6,7 @@ import { KafkaPublisher } from '../../runtime/adapters/kafka/kafka-publisher.ts'
 import type { Plan, SinkNode, SourceNode } from '../../actors/plan.ts'
 import type { Job } from '../../actors/stream.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
+import type { Fullness } from '../../runtime/core/worker-gauges.ts'
 import type { ElectorTiming } from '../../runtime/core/elector.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { sha256Hex } from '../../runtime/kernel/checksum.ts'
@@ -54,6 +55,8 @@ export interface FencingNote {
 
 const ledgerTopic = 'ledger'
 
+const fullnessKinds = ['pendingBytes', 'queueRecords', 'windowBytes', 'loopRecords'] as const
+
 export class SimCluster {
   readonly time: WorldTime
   readonly network: SimNetwork
@@ -74,6 +77,14 @@ export class SimCluster {
   readonly notes: { readonly atMs: number; readonly text: string }[] = []
   /** What no worker should ever throw, by worker. */
   readonly crashes: string[] = []
+  /** The most that `sample` saw. */
+  readonly fullest: Record<keyof Fullness, number> = {
+    pendingBytes: 0,
+    queueRecords: 0,
+    windowBytes: 0,
+    loopRecords: 0
+  }
+  private samples = 0
   private readonly options: SimClusterOptions
   /** Where they listen, once they do. */
   private readonly brokers: string[] = []
@@ -152,6 +163,14 @@ export class SimCluster {
   /** Handled by actors of all workers so far. */
   get events(): number {
     return this.pastEvents + [...this.workers.values()].reduce((sum, worker) => sum + worker.events, 0)
+  }
+
+  /** Looks how full the queues of one worker are, the next one each time. */
+  sample(): void {
+    const workers = [...this.workers.values()]
+    const full = workers[this.samples++ % workers.length]?.fullness
+    if (full === undefined) return
+    for (const each of fullnessKinds) this.fullest[each] = Math.max(this.fullest[each], full[each])
   }
 
   private run(host: SimHost, process: SimProcess): void {
