@@ -9,10 +9,15 @@ export type HuntOutcome = Hunted | { readonly error: string }
 
 export function huntIn(folder: string, first: string, seeds: string): Promise<HuntOutcome> {
   return new Promise(resolve =>
-    execFile(process.execPath, ['--single-threaded-gc', hunter, folder, first, seeds], { maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
-      const line = stdout.trim().split('\n').at(-1) ?? ''
-      if (line.startsWith('{')) resolve(JSON.parse(line) as Hunted)
-      else resolve({ error: (stderr || (error?.message ?? 'no answer')).slice(0, 500) })
-    })
+    execFile(
+      process.execPath,
+      ['--single-threaded-gc', hunter, folder, first, seeds],
+      { maxBuffer: 1 << 24 },
+      (error, stdout, stderr) => {
+        const line = stdout.trim().split('\n').at(-1) ?? ''
+        if (line.startsWith('{')) resolve(JSON.parse(line) as Hunted)
+        else resolve({ error: (stderr || (error?.message ?? 'no answer')).slice(0, 500) })
+      }
+    )
   )
 }
