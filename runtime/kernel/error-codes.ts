@@ -65,6 +65,15 @@ export const errorCodes = {
     'The job begins anew from its last checkpoint; see whether the named worker is up and reachable.',
     true
   ),
+  // the control bus
+  BUS_UNREACHABLE: external(
+    'Events flow on and checkpoints wait until it is back; see whether NATS runs and can be reached from here.',
+    true
+  ),
+  BUS_REFUSED: user(
+    'Correct the credentials, or give the job the rights listed in docs/nats.md; JetStream must be on.'
+  ),
+  PACKAGE_MISSING: user('Install the named package next to cairn.'),
   // command line
   USAGE: user('See --help.'),
   JOB_FILE_INVALID: user('Export a job as the default export: export default job(name, build).'),

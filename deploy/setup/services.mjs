@@ -1,0 +1,194 @@
+/**
+ * `npm run services -- install`: gets the real servers that tests talk to, into the project's cache folder, without root.
+ * `npm run services -- status`: what there is. No dependencies: it runs before there are any.
+ */
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { delimiter, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { root } from './prepare.mjs'
+
+const cache = join(root, '.cache', 'services')
+const say = text => process.stderr.write(`${text}\n`)
+
+/** A machine that cannot install a service: `message` says what was tried, `remedy` what a person can do. */
+class CannotInstall extends Error {
+  constructor(message, remedy) {
+    super(message)
+    this.remedy = remedy
+  }
+}
+
+/**
+ * One entry per server. `locate` answers the path of what is to be started, or undefined; `install(folder)` puts it into a new, empty
+ * folder, which becomes `.cache/services/<name>` when it succeeded; `version` shows that it runs.
+ */
+export const services = {
+  'nats-server': {
+    about: 'NATS with JetStream, the control bus of a cluster',
+    variable: 'CAIRN_NATS_SERVER',
+    locate: () => executable('nats-server', ['usr/sbin/nats-server', 'nats-server']),
+    version: path => firstLine(path, ['--version']),
+    install(folder) {
+      if (succeeds('apt-get', ['--version']) && succeeds('dpkg-deb', ['--version'])) fromDebian('nats-server', folder)
+      else if (succeeds('go', ['version'])) fromGo('github.com/nats-io/nats-server/v2@v2.10.29', folder)
+      else
+        throw new CannotInstall(
+          'this machine has neither apt-get with dpkg-deb nor Go',
+          'Put nats-server 2.9 or newer on PATH, or name it in CAIRN_NATS_SERVER.'
+        )
+    }
+  }
+}
+
+/** The path of a service's program or folder; undefined: it is not there. An environment variable beats PATH, PATH the cache. */
+export function locate(name) {
+  const service = services[name]
+  if (service === undefined)
+    throw new Error(`no service is named "${name}"; there are ${Object.keys(services).join(', ')}`)
+  const named = process.env[service.variable]
+  if (named === undefined || named === '') return service.locate(join(cache, name))
+  if (!existsSync(named)) throw new Error(`${service.variable} names "${named}", which does not exist`)
+  return resolve(named)
+}
+
+/** On PATH, in the places where Debian puts servers, or among `cached` of the service's cache folder. */
+function executable(name, cached) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  const candidates = [...folders.map(folder => join(folder, name)), ...cached.map(path => join(cache, name, path))]
+  return candidates.find(path => {
+    try {
+      accessSync(path, constants.X_OK)
+      return statSync(path).isFile()
+    } catch {
+      return false
+    }
+  })
+}
+
+function firstLine(path, args) {
+  const { stdout, stderr, status, error } = spawnSync(path, args, { encoding: 'utf8', timeout: 30_000 })
+  if (status !== 0) throw new Error(`${path} ${args.join(' ')} does not run: ${error?.message ?? stderr.trim()}`)
+  return `${stdout}${stderr}`.trim().split('\n')[0]
+}
+
+const succeeds = (command, args) => spawnSync(command, args, { stdio: 'ignore', timeout: 30_000 }).status === 0
+
+/** Runs a step; its output is shown only when it fails. */
+function step(command, args, options = {}) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', timeout: 900_000, ...options })
+  if (status === 0) return stdout
+  const told = `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n').slice(-15).join('\n')
+  throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? `exit code ${status}`}\n${told}`)
+}
+
+/** Downloads a Debian package and unpacks it; with package lists of its own where the machine has none. */
+function fromDebian(name, folder) {
+  const download = options => step('apt-get', [...options, 'download', name], { cwd: folder })
+  try {
+    say(`  downloading the Debian package ${name} …`)
+    download([])
+  } catch (first) {
+    const lists = join(cache, 'apt')
+    mkdirSync(join(lists, 'lists', 'partial'), { recursive: true })
+    mkdirSync(join(lists, 'archives', 'partial'), { recursive: true })
+    const options = ['-o', `Dir::State::Lists=${join(lists, 'lists')}`, '-o', `Dir::Cache=${lists}`]
+    try {
+      say('  reading the package lists …')
+      step('apt-get', [...options, '-o', 'APT::Sandbox::User=', 'update'])
+      download(options)
+    } catch (second) {
+      throw new CannotInstall(
+        `${first.message}\n${second.message}`,
+        `Install ${name} by hand (apt-get install ${name}), or let apt-get reach a Debian mirror.`
+      )
+    }
+  }
+  const file = readdirSync(folder).find(each => each.endsWith('.deb'))
+  if (file === undefined) throw new Error(`apt-get downloaded no package of ${name}`)
+  say(`  unpacking ${file} …`)
+  step('dpkg-deb', ['-x', file, '.'], { cwd: folder })
+  rmSync(join(folder, file))
+}
+
+/** Builds a program from the Go module proxy. */
+function fromGo(module, folder) {
+  say(`  building ${module}; this takes some minutes …`)
+  try {
+    step('go', ['install', module], { env: { ...process.env, GOBIN: folder, CGO_ENABLED: '0' } })
+  } catch (error) {
+    throw new CannotInstall(
+      error.message,
+      'Let Go reach its module proxy (see GOPROXY), or install the program by hand.'
+    )
+  }
+}
+
+function install(names) {
+  let failed = 0
+  for (const name of names) {
+    try {
+      say(`${name}: ${installOne(name)}`)
+    } catch (error) {
+      failed++
+      say(`${name}: NOT INSTALLED\n  ${error.message.replaceAll('\n', '\n  ')}`)
+      if (error.remedy !== undefined) say(`  What to do: ${error.remedy}`)
+    }
+  }
+  return failed
+}
+
+function installOne(name) {
+  const service = services[name]
+  const there = locate(name)
+  if (there !== undefined) return `there already, ${service.version(there)} (${there})`
+  say(`${name}: ${service.about}`)
+  mkdirSync(cache, { recursive: true })
+  // Made aside, so that a half-installed service is never taken for one.
+  const aside = join(cache, `${name}.${process.pid}`)
+  rmSync(aside, { recursive: true, force: true })
+  mkdirSync(aside)
+  try {
+    service.install(aside)
+    rmSync(join(cache, name), { recursive: true, force: true })
+    renameSync(aside, join(cache, name))
+  } finally {
+    rmSync(aside, { recursive: true, force: true })
+  }
+  const path = locate(name)
+  if (path === undefined) throw new Error('it was installed, but is not where it is expected')
+  return `installed, ${service.version(path)} (${path})`
+}
+
+function status() {
+  let missing = 0
+  for (const [name, { about, version }] of Object.entries(services)) {
+    let found = 'missing: npm run services -- install'
+    try {
+      const path = locate(name)
+      if (path === undefined) missing++
+      else found = `${version(path)} (${path})`
+    } catch (error) {
+      missing++
+      found = error.message
+    }
+    process.stdout.write(`${name}: ${found}\n    ${about}\n`)
+  }
+  return missing
+}
+
+function main([command, ...names]) {
+  const unknown = names.filter(name => services[name] === undefined)
+  if ((command !== 'install' && command !== 'status') || unknown.length > 0) {
+    if (unknown.length > 0) say(`no service is named ${unknown.map(name => `"${name}"`).join(', ')}`)
+    say(
+      `usage: npm run services -- install [${Object.keys(services).join(' | ')}] …\n       npm run services -- status`
+    )
+    return 2
+  }
+  if (command === 'status') return status() === 0 ? 0 : 1
+  return install(names.length > 0 ? names : Object.keys(services)) === 0 ? 0 : 1
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url))
+  process.exitCode = main(process.argv.slice(2))
