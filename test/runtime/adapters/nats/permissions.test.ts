@@ -67,7 +67,7 @@ void t.test('none of them can be left out', real, async t => {
 })
 
 void t.test('a job can neither hear nor disturb another job', real, async t => {
-  const one = /\{\s+user[^]*?\n {4}\}(?=\n)/.exec(configuration)?.[0] ?? ''
+  const one = /\{\s+user:[^]*?\n {4}\}(?=\n)/.exec(configuration)?.[0] ?? ''
   const both = configuration.replace(one, `${one},${one.replaceAll('job', 'other')}`)
   const server = await NatsServer.start(t, { configuration: both })
   const bus = await open(t, { ...quick(server), credentials })
