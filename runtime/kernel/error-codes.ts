@@ -65,6 +65,7 @@ export const errorCodes = {
     'The job begins anew from its last checkpoint; see whether the named worker is up and reachable.',
     true
   ),
+  LISTEN_FAILED: user('Use another port or address for data connections, or end the process that holds it.'),
   // the control bus
   BUS_UNREACHABLE: external(
     'Events flow on and checkpoints wait until it is back; see whether NATS runs and can be reached from here.',
