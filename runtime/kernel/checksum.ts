@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import { crc32 as zlibCrc32 } from 'node:zlib'
 
 export function crc32(bytes: Uint8Array, seed = 0): number {
-  return zlibCrc32(bytes, seed)
+  // An empty array may have no memory behind it, and zlib takes that for the beginning: 0, whatever came before.
+  return bytes.length === 0 ? seed : zlibCrc32(bytes, seed)
 }
 
 export function sha256Hex(bytes: Uint8Array): string {
