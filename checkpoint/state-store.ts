@@ -28,7 +28,8 @@ export interface StateStore {
   scan(from: Uint8Array, to: Uint8Array, limit: number): Promise<readonly StoreEntry[]>
   /**
    * Applies the writes in order, a slice at a time so that the event loop is never held for long; readers may see a part of them.
-   * Applying the same writes again changes nothing. Never concurrent with itself. Throws CodedError STORAGE_FAILED.
+   * What is yielded is the store's only until it asks for the next. Applying the same writes again changes nothing. Never concurrent
+   * with itself. Throws CodedError STORAGE_FAILED.
    */
   apply(writes: Iterable<StoreWrite | StorePrefixDelete> | AsyncIterable<StoreWrite | StorePrefixDelete>): Promise<void>
   /** Deletes everything and gives up what is held. */

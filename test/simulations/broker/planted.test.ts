@@ -3,7 +3,7 @@ import t from 'tap'
 import type { KafkaPublisher } from '../../../runtime/adapters/kafka/kafka-publisher.ts'
 import type { Prng } from '../../../runtime/kernel/prng.ts'
 import type { BrokerFault } from '../../../simulations/broker/faults.ts'
-import { patchedBuild } from '../../../simulations/patched-build.ts'
+import { planted, type Change } from '../../support/planted.ts'
 import { makingPublisher, runOwners } from './owners.ts'
 
 const filter = 'runtime/kafka-protocol/read-committed.js'
@@ -13,8 +13,7 @@ const publisher = 'runtime/adapters/kafka/kafka-publisher.js'
 t.setTimeout(180_000)
 
 interface Mistake {
-  /** File of the build, what stands there, what stands there instead. */
-  readonly changes: readonly (readonly [file: string, find: string, replace: string])[]
+  readonly changes: readonly Change[]
   readonly version?: 1 | 2
   readonly faults?: (random: Prng) => BrokerFault
 }
@@ -158,9 +157,7 @@ const mistakes: Readonly<Record<string, Mistake>> = {
 
 for (const [name, { changes, version, faults }] of Object.entries(mistakes))
   void t.test(`caught: ${name}`, { timeout: 60_000 }, async t => {
-    const patched = patchedBuild(changes.map(([file, find, replace]) => ({ file, find, replace })))
-    t.teardown(() => patched.remove())
-    const module = (await patched.load(publisher)) as { readonly KafkaPublisher: typeof KafkaPublisher }
+    const module = await planted<{ KafkaPublisher: typeof KafkaPublisher }>(t, publisher, changes)
     const make = makingPublisher(module.KafkaPublisher)
     const most = Number(process.env['SEEDS'] ?? 400)
     for (let seed = 1; seed <= most; seed++) {
