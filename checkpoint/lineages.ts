@@ -33,8 +33,9 @@ export async function followLineages(
     const storage = lineages.storage(lineage)
     return { lineage, storage, log: await DecisionLog.open(storage, nonce) }
   }
-  const chain: [OpenLineage, ...OpenLineage[]] = [await open(firstLineage)]
+  // Listed first: another lineage is there only after the first one's log was begun, which may happen at any time.
   const listed = await lineages.list()
+  const chain: [OpenLineage, ...OpenLineage[]] = [await open(firstLineage)]
   if (chain[0].log.head === undefined && listed.some(each => each > firstLineage))
     throw new CodedError('CORRUPT', `lineage ${firstLineage} is missing, though lineage ${listed.at(-1)} is there`)
   for (let ends = chain[0].log.ends; ends !== undefined;) {

@@ -2,7 +2,7 @@
  * One worker: leader and owner of both slots. The decision log, the slot machines, the coordinator and retention are the real code;
  * this is what the shell does between them, in the shell's order:
  *
- *   open log ─► read manifest ─► append "begins" ─► plan deletions ─► slots: initialise, read ledger, publish
+ *   (fork ─►) open log ─► read manifest ─► append "begins" ─► plan deletions ─► slots: initialise, read ledger, publish
  *   trigger(n) ─► a write per task ─► manifest ─► append "completed" ─► retain, delete, prune; slots publish
  *                     └── a failed write, or time out ──► abandon: files go, inputs join the next epoch
  *
@@ -12,14 +12,18 @@ import { Coordinator } from '../../checkpoint/coordinator.ts'
 import { DecisionLog, type Completed } from '../../checkpoint/decision-log.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { filesOf, planRetention, type Retained } from '../../checkpoint/retention.ts'
-import { SlotMachine, type DecidedChunk, type SlotAction } from '../../runtime/core/slot-machine.ts'
+import { SlotMachine, type SlotAction } from '../../runtime/core/slot-machine.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { LedgerEntry, PublishOutcome } from '../../runtime/ports/publisher.ts'
+import { hashOf, stateText, transactionalId } from './forking.ts'
 import { freeze, thaw } from './frozen.ts'
-import { newLocal, type ChunkWithRecords, type Local, type LocalEvent, type Outstanding, type Then } from './local.ts'
+import { asSoonAsItMay, byText, copyOf, newLocal } from './local.ts'
+import type { ChunkWithRecords, Local, LocalEvent, Outstanding, Then } from './local.ts'
 import { runOperation, type Answer, type LogOperation } from './log-operation.ts'
+import { chunksOf, cut, manifestOf } from './outboxes.ts'
 import type { Scope } from './scope.ts'
-import { recordsPerInput, slotCount, type Request, type StoredManifest, type StoredOutbox } from './world.ts'
+import { localSlot, sinkSlot, slotCount } from './world.ts'
+import type { Request, StorageRequest, StoredManifest, StoredOutbox } from './world.ts'
 
 const slotNumbers = Array.from({ length: slotCount }, (_, slot) => slot)
 
@@ -34,23 +38,8 @@ export function mayTrigger(local: Local, scope: Scope): boolean {
   return local.phase === 'running' && local.operation === undefined && new ExploredWorker(local, scope).shouldTrigger()
 }
 
-export function mayTimeOut({ coordinator }: Local): boolean {
-  return (coordinator?.['state'] as { readonly step?: string } | undefined)?.step === 'collecting'
-}
-
-/** Values are never changed, only the lists and the fields that hold them. */
-function copyOf(local: Local): Local {
-  const { operation } = local
-  return {
-    ...local,
-    operation: operation && { ...operation, answers: [...operation.answers] },
-    retained: [...local.retained],
-    producers: [...local.producers],
-    acknowledged: [...local.acknowledged],
-    doomed: [...local.doomed],
-    out: [...local.out]
-  }
-}
+/** What ends a process that will be started again, and is no damage. */
+const passing = new Set(['FENCED', 'LINEAGE_ENDED', 'STORAGE_FAILED', 'SINK_UNREACHABLE'])
 
 class ExploredWorker {
   private readonly local: Local
@@ -76,7 +65,7 @@ class ExploredWorker {
       }
     local.coordinator = this.coordinator && freeze(this.coordinator)
     local.slots = this.slots.map(slot => freeze(slot))
-    local.out.sort((a, b) => compare(JSON.stringify(a), JSON.stringify(b)))
+    local.out.sort(byText)
     return local
   }
 
@@ -84,8 +73,10 @@ class ExploredWorker {
     try {
       switch (event.kind) {
         case 'boot':
+        case 'fork':
           Object.assign(this.local, newLocal(this.local.name, this.local.nonces), { phase: 'opening' })
-          return await this.operate({ kind: 'open' }, 'opened')
+          if (event.kind === 'boot') return await this.open()
+          return await this.operate({ kind: 'fork', restore: `${this.scope.restore}` }, 'opened')
         case 'crash':
           return this.end('off', 'crashed')
         case 'trigger':
@@ -99,7 +90,7 @@ class ExploredWorker {
       }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
-      this.end(error.code === 'FENCED' || error.code === 'STORAGE_FAILED' ? 'off' : 'halted', error.message)
+      this.end(passing.has(error.code) ? 'off' : 'halted', error.message)
     }
   }
 
@@ -108,7 +99,7 @@ class ExploredWorker {
     if (coordinator === undefined) return false
     const changed = local.position < this.scope.inputs || local.position > (local.head?.manifest.position ?? 0)
     return coordinator.shouldTrigger({
-      now: now(coordinator),
+      now: asSoonAsItMay(coordinator),
       changed,
       ending: false,
       recovered: this.slots.every(slot => slot.recovered),
@@ -126,6 +117,12 @@ class ExploredWorker {
     this.local.out.push(about === undefined ? { tag, request } : { tag, request, about })
   }
 
+  /** Of the lineage in which it runs. */
+  private askStorage(tag: Outstanding['tag'], request: StorageRequest, about?: unknown): void {
+    const { lineage } = this.local
+    this.ask(tag, lineage === 1 ? request : { ...request, lineage }, about)
+  }
+
   private nonce(): string {
     return `${this.local.name}${this.local.nonces++}`
   }
@@ -137,17 +134,21 @@ class ExploredWorker {
         return this.operateOn()
       case 'manifest':
         return this.manifestRead(reply)
+      case 'retained':
+        return this.retainedRead(about as string, reply)
       case 'collect':
         return this.collect(reply)
       case 'write':
         return this.written(about as StoredOutbox, reply)
+      case 'state':
+        return this.stateWritten(about as number, reply)
       case 'prepare':
         return this.prepared(reply)
       case 'remove':
         return this.tidy()
       case 'initialise':
         if (reply === null) return this.act(this.slot(request).unreachable())
-        this.local.producers[slotOf(request)] = reply as number
+        this.local.producers[localSlot(request)] = reply as number
         return this.act(this.slot(request).initialised())
       case 'ledger':
         if (reply === null) return this.end('off', 'the sink does not answer')
@@ -168,6 +169,10 @@ class ExploredWorker {
 
   // ---- the decision log
 
+  private open(): Promise<void> {
+    return this.operate({ kind: this.scope.forks > 0 ? 'follow' : 'open' }, 'opened')
+  }
+
   private async operate(operation: LogOperation, then: Then): Promise<void> {
     this.local.operation = { operation, answers: [], then, nonces: this.local.nonces }
     await this.operateOn()
@@ -177,12 +182,14 @@ class ExploredWorker {
     const { local, scope } = this
     if (local.operation === undefined) throw new Error('no operation of the log is under way')
     const { operation, answers, then, nonces } = local.operation
-    const outcome = await runOperation(local.log, operation, answers, { worker: local.name, nonces, kept: scope.kept })
+    const { name: worker, lineage } = local
+    const outcome = await runOperation(local.log, operation, answers, { worker, lineage, nonces, kept: scope.kept })
     local.nonces = Math.max(local.nonces, outcome.nonces)
     if (outcome.kind === 'asks') return this.ask('log', outcome.request)
     local.operation = undefined
     local.log = outcome.log
     if (outcome.kind === 'failed') return this.operationFailed(operation, then, outcome.error)
+    local.lineage = outcome.lineage
     if (outcome.appended?.kind === 'lost') throw new CodedError('FENCED', 'another owner wrote the decision log')
     return this.then(then)
   }
@@ -204,12 +211,12 @@ class ExploredWorker {
       case 'opened': {
         const head = this.logHead()
         if (head === undefined) return this.lead()
-        return this.ask('manifest', { op: 'read', name: head.manifest.name }, head.manifest.name)
+        return this.askStorage('manifest', { op: 'read', name: head.manifest.name }, head.manifest.name)
       }
       case 'leads':
         return local.head === undefined ? this.prepare(0) : this.begin()
       case 'began':
-        if (local.head !== undefined) return this.ask('collect', { op: 'list', folder: '*' })
+        if (local.head !== undefined) return this.readRetained()
         return this.prepare(0)
       case 'started':
         this.retain()
@@ -234,7 +241,7 @@ class ExploredWorker {
       // Whoever leads may have gone on meanwhile and deleted it.
       this.local.missing = name
       this.local.log = undefined
-      return this.operate({ kind: 'open' }, 'opened')
+      return this.open()
     }
     this.local.missing = undefined
     this.local.head = { name, manifest: JSON.parse(text) as StoredManifest }
@@ -260,14 +267,36 @@ class ExploredWorker {
     local.generation = this.nextGeneration()
     const parent = local.head === undefined ? null : { epoch: local.head.manifest.epoch, hash: local.head.name }
     const assignment = { tasks: [local.name], slots: slotNumbers.map(() => 0) }
-    const decision = { kind: 'begins', generation: local.generation, lineage: 1, parent, assignment } as const
+    const decision = {
+      kind: 'begins',
+      generation: local.generation,
+      lineage: local.lineage,
+      parent,
+      assignment
+    } as const
     return this.operate({ kind: 'append', decision }, 'began')
   }
 
+  /** Those before the head, newest first. */
+  private readRetained(): void {
+    const { local, scope } = this
+    if (local.head === undefined || local.log === undefined) return
+    if (local.retained.length === 0) local.retained = [local.head]
+    const kept = thaw(DecisionLog, local.log).completed(scope.retained)
+    const name = kept[local.retained.length]?.manifest.name
+    if (name === undefined) return this.askStorage('collect', { op: 'list', folder: '*' })
+    this.askStorage('retained', { op: 'read', name }, name)
+  }
+
+  private retainedRead(name: string, reply: Answer): void {
+    const text = (reply as { readonly text?: string } | null)?.text
+    if (text === undefined) return this.askStorage('collect', { op: 'list', folder: '*' })
+    this.local.retained.push({ name, manifest: JSON.parse(text) as StoredManifest })
+    this.readRetained()
+  }
+
   private collect(reply: Answer): void {
-    const { head } = this.local
-    if (reply === null || head === undefined) return this.end('off', 'the storage does not answer')
-    this.local.retained = [head]
+    if (reply === null) return this.end('off', 'the storage does not answer')
     const names = reply as readonly string[]
     const manifests = names.filter(name => name.startsWith(objectNames.manifests))
     const files = names.filter(name => !manifests.includes(name))
@@ -285,7 +314,7 @@ class ExploredWorker {
     this.coordinator = new Coordinator({ intervalMs: 0, timeoutMs: 0, pendingLimitBytes: 1, epoch: head })
     this.slots = slotNumbers.map(slot => {
       const floor = manifest?.ledgers.find(each => each.slot === slot)
-      const name = { job: 'j', lineage: 1, sink: 's', stage: 't', slot }
+      const name = { job: 'j', lineage: local.lineage, sink: 's', stage: 'T', slot }
       const options = { head, generation: local.generation, owner: local.name }
       return new SlotMachine(name, { ...options, floor: floor && { epoch: floor.epoch, chunk: floor.chunk } })
     })
@@ -299,14 +328,18 @@ class ExploredWorker {
   private trigger(): void {
     const { local, coordinator } = this
     if (coordinator === undefined) throw new Error('not running')
-    const { epoch } = coordinator.trigger(now(coordinator), slotNumbers, false)
+    const { epoch } = coordinator.trigger(asSoonAsItMay(coordinator), slotNumbers, false)
     if (local.position < this.scope.inputs) local.position++
     local.acknowledged = []
     const from = local.head?.manifest.position ?? 0
     for (const slot of slotNumbers) {
-      const name = objectNames.outbox(epoch, 't', slot, this.nonce())
+      const name = objectNames.outbox(epoch, 'T', slot, this.nonce())
       const chunks = cut(slot, from, local.position, local.generation)
-      this.ask('write', { op: 'create', name, text: JSON.stringify(chunks) }, { file: { name }, slot, epoch, chunks })
+      this.askStorage(
+        'write',
+        { op: 'create', name, text: JSON.stringify(chunks) },
+        { file: { name }, slot, epoch, chunks }
+      )
     }
   }
 
@@ -327,24 +360,30 @@ class ExploredWorker {
     if (acknowledged === 'complete') this.prepare(outbox.epoch)
   }
 
+  /** Where there are forks, checkpoints have a file of state: what is copied must be there. */
   private prepare(epoch: number): void {
+    if (this.scope.forks === 0) return this.writeManifest(epoch)
     const { local } = this
-    const manifest: StoredManifest = {
-      epoch,
-      generation: local.generation,
-      previous: local.head?.name ?? null,
-      position: local.position,
-      stages: [],
-      outboxes: [
-        ...(local.head?.manifest.outboxes ?? []).filter(outbox => !this.isPublished(outbox)),
-        ...local.acknowledged
-      ],
-      ledgers: this.slots.flatMap(({ name, ledger }) =>
-        ledger === undefined ? [] : { slot: name.slot, epoch: ledger.epoch, chunk: ledger.chunk }
-      )
+    local.state = { name: objectNames.base(epoch, 'T', this.nonce()), text: stateText(local.position) }
+    this.askStorage('state', { op: 'create', ...local.state }, epoch)
+  }
+
+  private stateWritten(epoch: number, reply: Answer): void {
+    const { local, coordinator } = this
+    if (reply !== null) {
+      if (coordinator === undefined || coordinator.pending?.epoch === epoch) this.writeManifest(epoch)
+      return
     }
+    if (local.state !== undefined) this.doom([local.state.name])
+    if (coordinator === undefined) return this.end('off', 'the storage does not answer')
+    this.abandon(coordinator.failed(epoch, 'write', ''))
+  }
+
+  private writeManifest(epoch: number): void {
+    const { local } = this
+    const manifest = manifestOf(epoch, local, this.slots)
     local.preparing = { name: objectNames.manifest(epoch, this.nonce()), manifest }
-    this.ask('prepare', { op: 'create', name: local.preparing.name, text: JSON.stringify(manifest) })
+    this.askStorage('prepare', { op: 'create', name: local.preparing.name, text: JSON.stringify(manifest) })
   }
 
   private async prepared(reply: Answer): Promise<void> {
@@ -357,7 +396,8 @@ class ExploredWorker {
       return this.abandon(this.coordinator.failed(epoch, 'manifest', ''))
     }
     this.coordinator?.attempted(epoch)
-    const manifest = { name: preparing.name, hash: preparing.name }
+    const hash = this.scope.forks === 0 ? preparing.name : hashOf(preparing.manifest)
+    const manifest = { name: preparing.name, hash }
     const decision = { kind: 'completed', epoch, generation, manifest, final: false, savepoints: [] } as const
     return this.operate({ kind: 'append', decision }, epoch === 0 ? 'started' : 'decided')
   }
@@ -404,7 +444,7 @@ class ExploredWorker {
   private tidy(): void {
     const { local } = this
     if (local.doomed.length === 0 || local.out.some(each => each.tag === 'remove')) return
-    this.ask('remove', { op: 'remove', names: local.doomed.splice(0).sort() })
+    this.askStorage('remove', { op: 'remove', names: local.doomed.splice(0).sort() })
   }
 
   // ---- the slots
@@ -413,30 +453,25 @@ class ExploredWorker {
     for (const slot of this.slots) slot.decided(epoch, chunksOf(outboxes, slot.name.slot))
   }
 
-  private isPublished(outbox: StoredOutbox): boolean {
-    const ledger = this.slots[outbox.slot]?.ledger
-    if (ledger === undefined) return false
-    return ledger.epoch > outbox.epoch || (ledger.epoch === outbox.epoch && ledger.chunk >= outbox.chunks.length - 1)
-  }
-
   private slot(request: Request): SlotMachine {
-    return this.slots[slotOf(request)] as SlotMachine
+    return this.slots[localSlot(request)] as SlotMachine
   }
 
   private act(action: SlotAction | undefined): void {
     if (action === undefined) return
     const { slot } = action.slot.name
+    const at = sinkSlot(this.local.lineage, slot)
     switch (action.kind) {
       case 'initialise':
-        return this.ask('initialise', { op: 'initialise', slot, id: this.transactionalId(slot) })
+        return this.ask('initialise', { op: 'initialise', slot: at, id: this.transactionalId(slot) })
       case 'read-ledger':
-        return this.ask('ledger', { op: 'ledger', slot })
+        return this.ask('ledger', { op: 'ledger', slot: at })
       case 'publish': {
         const records = (action.chunk as ChunkWithRecords | undefined)?.records ?? []
         const id = this.transactionalId(slot)
         const producer = this.local.producers[slot] ?? 0
         if (this.scope.oldProtocol) return this.renew(slot, { records, entry: action.entry })
-        this.ask('publish', { op: 'publish', slot, id, producer, records, entry: action.entry }, action.entry)
+        this.ask('publish', { op: 'publish', slot: at, id, producer, records, entry: action.entry }, action.entry)
       }
     }
   }
@@ -448,7 +483,7 @@ class ExploredWorker {
   }
 
   private renewed(request: Request, { records, entry }: Transaction, reply: Answer): void {
-    const slot = slotOf(request)
+    const slot = localSlot(request)
     if (typeof reply !== 'number') return this.published(request, entry, reply)
     this.local.producers[slot] = reply
     const owner = { slot, id: this.transactionalId(slot), producer: reply }
@@ -465,7 +500,7 @@ class ExploredWorker {
   }
 
   private transactionalId(slot: number): string {
-    return `${slot}`
+    return transactionalId({ lineage: this.local.lineage, slot })
   }
 
   private published(request: Request, entry: LedgerEntry, reply: Answer): void {
@@ -481,39 +516,4 @@ class ExploredWorker {
 interface Transaction {
   readonly records: readonly string[]
   readonly entry: LedgerEntry
-}
-
-/** As soon as it may be: time is the explorer's to choose. */
-function now(coordinator: Coordinator<number>): number {
-  return Math.max(0, coordinator.nextDeadlineMs(true) ?? 0)
-}
-
-function slotOf(request: Request): number {
-  return 'slot' in request ? request.slot : 0
-}
-
-/** At most two chunks, so that an epoch can be published in half. */
-function cut(slot: number, from: number, to: number, generation: number): string[][] {
-  const records: string[] = []
-  for (let input = from + 1; input <= to; input++)
-    for (let i = 0; i < recordsPerInput(slot); i++) records.push(`${input}${'ab'[i]}g${generation}`)
-  const half = Math.ceil(records.length / recordsPerInput(slot))
-  return [records.slice(0, half), records.slice(half)].filter(chunk => chunk.length > 0)
-}
-
-function chunksOf(outboxes: readonly StoredOutbox[], slot: number): ChunkWithRecords[] {
-  return outboxes
-    .filter(outbox => outbox.slot === slot)
-    .sort((a, b) => a.epoch - b.epoch)
-    .flatMap(({ epoch, file, chunks }) =>
-      chunks.map((records, chunk) => ({ ...chunkAt(epoch, chunk, chunk === chunks.length - 1, file.name), records }))
-    )
-}
-
-function chunkAt(epoch: number, chunk: number, last: boolean, file: string): DecidedChunk {
-  return { epoch, chunk, last, manifestHash: '', file, offset: chunk, length: 1 }
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -8,14 +8,14 @@
  * first, or crash, and the request stays under way: late ones are carried out at any later step or never.
  * Real code runs once for each distinct (worker, event); all else is looking up.
  */
-import { mayTimeOut, mayTrigger, step } from './explored-worker.ts'
+import { mayTrigger, step } from './explored-worker.ts'
 import { Interner, StateTable } from './interner.ts'
-import { newLocal, type Local, type LocalEvent, type Outstanding } from './local.ts'
+import { mayTimeOut, newLocal, type Local, type LocalEvent, type Outstanding } from './local.ts'
 import type { Budget, Scope } from './scope.ts'
 import { storyOf } from './story.ts'
 import {
   emptySink,
-  emptyStorage,
+  emptyStorages,
   executeSink,
   executeStorage,
   isStorageRequest,
@@ -26,11 +26,11 @@ import {
   type Reply,
   type Request,
   type Sink,
-  type Storage
+  type Storages
 } from './world.ts'
 
 export type Action =
-  | { readonly kind: 'boot' | 'crash' | 'trigger' | 'timeout'; readonly worker: number }
+  | { readonly kind: 'boot' | 'fork' | 'crash' | 'trigger' | 'timeout'; readonly worker: number }
   | { readonly kind: 'answer' | 'give-up'; readonly worker: number; readonly index: number }
   | { readonly kind: 'late'; readonly index: number }
   | { readonly kind: 'ledger-lost'; readonly slot: number }
@@ -84,7 +84,7 @@ export async function explore(scope: Scope, mostStates = 12_000_000): Promise<Ex
 class Explorer {
   private readonly scope: Scope
   private readonly mostStates: number
-  private readonly storages = new Interner<Storage>()
+  private readonly storages = new Interner<Storages>()
   private readonly sinks = new Interner<Sink>()
   /** Lists of requests, by their numbers. */
   private readonly lates = new Interner<readonly number[]>()
@@ -102,23 +102,29 @@ class Explorer {
   private readonly spendings = new Map<string, number>()
   private readonly judged = new Map<number, string | undefined>()
   private readonly ends = new Map<string, number>()
-  private readonly plain: Readonly<Record<'boot' | 'crash' | 'trigger' | 'timeout', number>>
+  private readonly plain: Readonly<Record<'boot' | 'fork' | 'crash' | 'trigger' | 'timeout', number>>
   private transitions = 0
 
   constructor(scope: Scope, mostStates: number) {
     this.scope = scope
     this.mostStates = mostStates
-    const event = (kind: 'boot' | 'crash' | 'trigger' | 'timeout'): number => this.events.id({ kind })
-    this.plain = { boot: event('boot'), crash: event('crash'), trigger: event('trigger'), timeout: event('timeout') }
+    const event = (kind: 'boot' | 'fork' | 'crash' | 'trigger' | 'timeout'): number => this.events.id({ kind })
+    this.plain = {
+      boot: event('boot'),
+      fork: event('fork'),
+      crash: event('crash'),
+      trigger: event('trigger'),
+      timeout: event('timeout')
+    }
   }
 
   async run(): Promise<Exploration> {
-    const { boots, crashes, giveUps, timeouts, ledgerLosses, decisionLosses } = this.scope
+    const { boots, crashes, giveUps, timeouts, ledgerLosses, decisionLosses, forks } = this.scope
     const first: Row = [
-      this.storages.id(emptyStorage),
-      this.sinks.id(emptySink),
+      this.storages.id(emptyStorages(1 + forks)),
+      this.sinks.id(emptySink(1 + forks)),
       this.lates.id([]),
-      this.budgets.id({ boots, crashes, giveUps, timeouts, ledgerLosses, decisionLosses }),
+      this.budgets.id({ boots, crashes, giveUps, timeouts, ledgerLosses, decisionLosses, forks }),
       this.locals.id(newLocal('A')),
       this.locals.id(newLocal('B'))
     ]
@@ -202,7 +208,9 @@ class Explorer {
       if (facts.phase === 'halted') continue
       if (facts.phase === 'off') {
         // Which of two equal workers begins makes no difference.
-        if (budget.boots > 0 && (worker === 0 || !this.factsOf(row[4]).fresh)) actions.push({ kind: 'boot', worker })
+        if (worker === 1 && this.factsOf(row[4]).fresh) continue
+        if (budget.boots > 0) actions.push({ kind: 'boot', worker })
+        if (budget.forks > 0 && this.mayFork(row[0])) actions.push({ kind: 'fork', worker })
         continue
       }
       for (let index = 0; index < facts.requests.length; index++) {
@@ -222,6 +230,12 @@ class Explorer {
     return actions
   }
 
+  /** There is something to go back from; else it would be an ordinary start. */
+  private mayFork(storage: number): boolean {
+    const [first] = this.storages.get(storage)
+    return (first?.decided.at(-1)?.epoch ?? 0) > this.scope.restore
+  }
+
   /** A worker meets an event for the first time. */
   private async runReal(local: number, event: number): Promise<void> {
     const key = local * worldIds + event
@@ -237,6 +251,8 @@ class Explorer {
     switch (action.kind) {
       case 'boot':
         return this.moved(row, action.worker, this.plain.boot, this.spend(budget, 'boots'))
+      case 'fork':
+        return this.moved(row, action.worker, this.plain.fork, this.spend(budget, 'forks'))
       case 'trigger':
         return this.moved(row, action.worker, this.plain.trigger, budget)
       case 'timeout':
@@ -364,14 +380,20 @@ class Explorer {
   }
 
   private mayChange(storage: number, sink: number, request: Request): boolean {
-    const { decisions, objects } = this.storages.get(storage)
+    const lineage = 'lineage' in request ? (request.lineage ?? 1) : 1
+    const { decisions = {}, objects = {} } = this.storages.get(storage)[lineage - 1] ?? {}
     switch (request.op) {
       case 'read':
       case 'list':
+      case 'lineages':
       case 'ledger':
         return false
       case 'create':
-        return this.scope.kept > 0 || (decisions[request.name] ?? objects[request.name]) === undefined
+        return (
+          this.scope.forks > 1 ||
+          this.scope.kept > 0 ||
+          (decisions[request.name] ?? objects[request.name]) === undefined
+        )
       case 'remove':
         return request.names.some(name => objects[name] !== undefined || decisions[name] !== undefined)
       case 'initialise':
@@ -388,6 +410,8 @@ class Explorer {
 }
 
 function mayGiveUp({ operation }: Local, { tag, request }: Outstanding): boolean {
-  if (tag === 'log') return operation?.operation.kind === 'append'
+  const kind = operation?.operation.kind
+  if (tag === 'log' && kind !== 'append' && kind !== 'fork') return false
+  if (tag === 'log' && kind === 'append') return true
   return request.op !== 'read' && request.op !== 'list' && request.op !== 'ledger' && request.op !== 'remove'
 }

@@ -30,7 +30,7 @@ const { failover, pruning, ledgerLoss, decisionLoss } = scopes
 export const rules: readonly Rule[] = [
   {
     name: 'P1 one transactional id per slot, for ever',
-    patches: [shell('return `${slot}`;', 'return `${slot}@${this.local.generation}`;')],
+    patches: [shell('return transactionalId({', 'return `${slot}@${this.local.generation}`;\n        ({')],
     scope: calm
   },
   {
@@ -134,7 +134,13 @@ export const rules: readonly Rule[] = [
   },
   {
     name: 'P4 a manifest names every outbox that is not published',
-    patches: [shell('.filter(outbox => !this.isPublished(outbox))', '.filter(() => false)')],
+    patches: [
+      {
+        file: 'simulations/explorer/outboxes.js',
+        find: '.filter(outbox => !isPublished(outbox, slots))',
+        replace: '.filter(() => false)'
+      }
+    ],
     scope: { ...calm, inputs: 2 }
   },
   {

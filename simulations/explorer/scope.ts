@@ -21,10 +21,17 @@ export interface Scope {
   readonly ledgerLosses: number
   /** Newest decisions that the storage forgets (F60). */
   readonly decisionLosses: number
+  /** Starts that go back to `restore`, once something was decided after it. */
+  readonly forks: number
+  /** The checkpoint to which they go back, by its number in the newest lineage. */
+  readonly restore: number
 }
 
 /** What is left of the scope. */
-export type Budget = Pick<Scope, 'boots' | 'crashes' | 'giveUps' | 'timeouts' | 'ledgerLosses' | 'decisionLosses'>
+export type Budget = Pick<
+  Scope,
+  'boots' | 'crashes' | 'giveUps' | 'timeouts' | 'ledgerLosses' | 'decisionLosses' | 'forks'
+>
 
 const calm: Scope = {
   inputs: 2,
@@ -37,8 +44,11 @@ const calm: Scope = {
   retained: 1,
   kept: 0,
   ledgerLosses: 0,
-  decisionLosses: 0
+  decisionLosses: 0,
+  forks: 0,
+  restore: 0
 }
+const fork: Scope = { ...calm, inputs: 1, boots: 1, retained: 2, forks: 1 }
 
 /** Small: a violation is found in them when a rule is missing. */
 export const scopes = {
@@ -46,7 +56,8 @@ export const scopes = {
   pruning: { ...calm, kept: 1 },
   ledgerLoss: { ...calm, ledgerLosses: 1, inputs: 1 },
   decisionLoss: { ...calm, decisionLosses: 1 },
-  oldProtocol: { ...calm, inputs: 1, oldProtocol: true, giveUps: 1 }
+  oldProtocol: { ...calm, inputs: 1, oldProtocol: true, giveUps: 1 },
+  fork
 } as const satisfies Record<string, Scope>
 
 /** Explored to their ends: together less than a minute. */
@@ -58,7 +69,9 @@ export const fullScopes: Readonly<Record<string, Scope>> = {
   'old transactions, a crash': { ...calm, inputs: 1, oldProtocol: true, crashes: 1 },
   'pruning, a crash': { ...calm, inputs: 1, kept: 1, crashes: 1 },
   'a ledger entry expires, a crash': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
-  'the storage forgets a decision, a crash': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 }
+  'the storage forgets a decision, a crash': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 },
+  'a fork from under a running job': fork,
+  'a fork, a crash': { ...fork, boots: 2, crashes: 1 }
 }
 
 /** The same with more at once: minutes. */
@@ -71,5 +84,7 @@ export const deepScopes: Readonly<Record<string, Scope>> = {
   'a lost or late reply, an abandoned epoch': { ...calm, inputs: 1, giveUps: 1, timeouts: 1 },
   'one leader, two lost or late replies': { ...calm, inputs: 1, giveUps: 2, crashes: 1, boots: 1 },
   'two epochs, pruning': { ...calm, kept: 1 },
-  'two epochs, an abandoned one': { ...calm, timeouts: 1 }
+  'two epochs, an abandoned one': { ...calm, timeouts: 1 },
+  'a fork, a lost or late reply': { ...fork, giveUps: 1 },
+  'two forks': { ...fork, forks: 2 }
 }

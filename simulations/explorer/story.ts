@@ -19,6 +19,7 @@ export function storyOf(
     case 'decision-lost':
       return 'fault: the storage forgets its newest decision'
     case 'boot':
+    case 'fork':
     case 'crash':
     case 'trigger':
     case 'timeout':
@@ -35,6 +36,7 @@ export function storyOf(
 
 const actionTexts = {
   boot: 'starts',
+  fork: 'starts, and is to go back',
   crash: 'crashes',
   trigger: 'triggers the next epoch',
   timeout: 'the epoch takes too long'
@@ -43,13 +45,15 @@ const actionTexts = {
 function requestText(request: Request): string {
   switch (request.op) {
     case 'create':
-      return `create ${short(request.name)}${contentText(request)}`
+      return `create ${of(request)}${short(request.name)}${contentText(request)}`
     case 'read':
-      return `read ${short(request.name)}`
+      return `read ${of(request)}${short(request.name)}`
     case 'list':
-      return `list ${request.folder}`
+      return `list ${of(request)}${request.folder}`
     case 'remove':
-      return `remove ${request.names.map(short).join(', ')}`
+      return `remove ${of(request)}${request.names.map(short).join(', ')}`
+    case 'lineages':
+      return 'list the lineages'
     case 'initialise': {
       const renews = request.renews === undefined ? '' : ` if producer ${request.renews} is the newest`
       return `slot ${request.slot}: initialise "${request.id}"${renews}`
@@ -70,11 +74,18 @@ function requestText(request: Request): string {
   }
 }
 
+function of({ lineage }: { readonly lineage?: number }): string {
+  return lineage === undefined ? '' : `lineage ${lineage}/`
+}
+
 function contentText({ name, text }: { readonly name: string; readonly text: string }): string {
   if (!name.startsWith('decisions/')) return ''
-  const { decision } = JSON.parse(text) as { decision: { kind: string; epoch?: number; generation: number } }
+  const { decision } = JSON.parse(text) as {
+    decision: { kind: string; epoch?: number; generation: number; ends?: { into: number } }
+  }
   const epoch = decision.epoch === undefined ? '' : ` epoch ${decision.epoch}`
-  return ` "${decision.kind}${epoch}, generation ${decision.generation}"`
+  const ends = decision.ends === undefined ? '' : `, ends into lineage ${decision.ends.into}`
+  return ` "${decision.kind}${epoch}, generation ${decision.generation}${ends}"`
 }
 
 function short(name: string): string {
