@@ -209,7 +209,8 @@ class Explorer {
       if (facts.phase === 'off') {
         // Which of two equal workers begins makes no difference.
         if (worker === 1 && this.factsOf(row[4]).fresh) continue
-        if (budget.boots > 0) actions.push({ kind: 'boot', worker })
+        const mayBoot = budget.boots === this.scope.boots || !this.isCalm(budget)
+        if (budget.boots > 0 && mayBoot) actions.push({ kind: 'boot', worker })
         if (budget.forks > 0 && this.mayFork(row[0])) actions.push({ kind: 'fork', worker })
         continue
       }
@@ -220,7 +221,7 @@ class Explorer {
       }
       if (facts.mayTrigger) actions.push({ kind: 'trigger', worker })
       if (budget.timeouts > 0 && facts.mayTimeOut) actions.push({ kind: 'timeout', worker })
-      if (budget.crashes > 0) actions.push({ kind: 'crash', worker })
+      if (budget.crashes > 0 && !this.isCalm(budget)) actions.push({ kind: 'crash', worker })
     }
     for (let index = 0; index < this.lates.get(row[2]).length; index++) actions.push({ kind: 'late', index })
     if (budget.ledgerLosses > 0)
@@ -228,6 +229,10 @@ class Explorer {
         if (this.sinks.get(row[1]).slots[slot]?.ledger !== undefined) actions.push({ kind: 'ledger-lost', slot })
     if (budget.decisionLosses > 0) actions.push({ kind: 'decision-lost' })
     return actions
+  }
+
+  private isCalm({ forks }: Budget): boolean {
+    return this.scope.calmUntilFork && forks === this.scope.forks
   }
 
   /** There is something to go back from; else it would be an ordinary start. */

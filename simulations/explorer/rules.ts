@@ -16,6 +16,8 @@ export interface Rule {
 const slot = (find: string, replace: string): Patch => ({ file: 'runtime/core/slot-machine.js', find, replace })
 const log = (find: string, replace: string): Patch => ({ file: 'checkpoint/decision-log.js', find, replace })
 const coordinator = (find: string, replace: string): Patch => ({ file: 'checkpoint/coordinator.js', find, replace })
+const fork = (find: string, replace: string): Patch => ({ file: 'runtime/shell/fork.js', find, replace })
+const lineages = (find: string, replace: string): Patch => ({ file: 'checkpoint/lineages.js', find, replace })
 /** What the shell does, as the explorer does it. */
 const shell = (find: string, replace: string): Patch => ({
   file: 'simulations/explorer/explored-worker.js',
@@ -192,6 +194,97 @@ export const rules: readonly Rule[] = [
     name: 'TV1 a renewal names the producer that it renews',
     patches: [shell(', renews: this.local.producers[slot] ?? 0 }', ' }')],
     scope: { ...scopes.oldProtocol, giveUps: 0 },
+    slow: true
+  },
+  {
+    name: 'P6 the old lineage is sealed before it ends',
+    patches: [fork('await sealSlots(settings, head, generation)', 'void 0')],
+    scope: scopes.fork
+  },
+  {
+    name: 'P6 what seals reads the ledger',
+    patches: [fork('await producer.readLedger()', 'machine.entry(0, 0, true)')],
+    scope: { ...scopes.fork, restore: 0 }
+  },
+  {
+    name: 'P6 the new lineage is whole before the old one ends',
+    patches: [
+      fork(
+        'const made = await prepareLineage(settings, generation + 1);',
+        `const early = { into: newest.lineage + 1, lineage: point.lineage, epoch: point.manifest.epoch };
+    await append(log, { kind: 'leads', worker, generation: generation + 1, ends: early });
+    return await prepareLineage(settings, generation + 1);`
+      )
+    ],
+    scope: scopes.fork
+  },
+  {
+    name: 'P6 slots of its own for each lineage',
+    patches: [sink('return (lineage - 1) * slotCount + slot;', 'return slot;')],
+    scope: scopes.fork
+  },
+  {
+    name: 'P6 generation numbers go on in the new lineage',
+    patches: [fork('await prepareLineage(settings, generation + 1)', 'await prepareLineage(settings, 1)')],
+    scope: scopes.fork
+  },
+  {
+    name: 'P6 whoever forks has won the entry that ends the lineage',
+    patches: [
+      fork("if ((await log.append(decision)).kind === 'lost')", "if ((await log.append(decision)).kind === '')")
+    ],
+    scope: { ...scopes.fork, forks: 2 },
+    slow: true
+  },
+  {
+    // Two stand for it: a start follows the logs, and a log that has ended takes nothing.
+    name: 'P6 nobody leads a lineage that has ended',
+    patches: [
+      lineages('return chain.at(-1) ?? chain[0];', 'return chain[0];'),
+      log('if (this.ends !== undefined)', 'if (false)')
+    ],
+    scope: { ...scopes.fork, boots: 2 }
+  },
+  {
+    name: 'P6 a lineage to which no log leads counts for nothing',
+    patches: [
+      lineages(
+        'for (let ends = chain[0].log.ends; ends !== undefined;) {',
+        'for (let ends = listed.at(-1) > 1 ? { into: listed.at(-1) } : undefined; ends !== undefined;) {'
+      )
+    ],
+    scope: { ...scopes.fork, boots: 2, crashes: 1 },
+    slow: true
+  },
+  {
+    name: 'P6 what is cleared away is not the new lineage',
+    patches: [fork('lineage >= made)', 'lineage > made)')],
+    scope: scopes.fork
+  },
+  {
+    name: 'R14 the new lineage publishes nothing of the old one',
+    patches: [fork('outboxes: [],', 'outboxes: point.manifest.outboxes,')],
+    scope: { ...scopes.fork, inputs: 2, restore: 1 },
+    slow: true
+  },
+  {
+    name: 'R14 the new lineage expects no ledger entry of the old one',
+    patches: [fork('ledgers: []', 'ledgers: point.manifest.ledgers')],
+    scope: { ...scopes.fork, inputs: 2, restore: 1 },
+    slow: true
+  },
+  {
+    name: 'S14 the new lineage has files of its own',
+    patches: [fork('copies.push(await copyFile(point, file, files, stage.name))', 'copies.push(file)')],
+    scope: scopes.fork
+  },
+  {
+    name: "S3 a lineage that another fork prepares is not taken for one's own",
+    patches: [
+      fork('if (log.entries.length > 0)', 'if (false)'),
+      fork('Math.max(newest.lineage, ...(await lineages.list()))', 'newest.lineage')
+    ],
+    scope: { ...scopes.fork, forks: 2, crashes: 1 },
     slow: true
   },
   {

@@ -25,6 +25,8 @@ export interface Scope {
   readonly forks: number
   /** The checkpoint to which they go back, by its number in the newest lineage. */
   readonly restore: number
+  /** Until the first fork one worker runs and does not crash: what else may happen then, other scopes explore. */
+  readonly calmUntilFork: boolean
 }
 
 /** What is left of the scope. */
@@ -46,9 +48,10 @@ const calm: Scope = {
   ledgerLosses: 0,
   decisionLosses: 0,
   forks: 0,
-  restore: 0
+  restore: 0,
+  calmUntilFork: false
 }
-const fork: Scope = { ...calm, inputs: 1, boots: 1, retained: 2, forks: 1 }
+const fork: Scope = { ...calm, inputs: 1, boots: 1, retained: 2, forks: 1, calmUntilFork: true }
 
 /** Small: a violation is found in them when a rule is missing. */
 export const scopes = {
@@ -71,7 +74,8 @@ export const fullScopes: Readonly<Record<string, Scope>> = {
   'a ledger entry expires, a crash': { ...calm, inputs: 1, ledgerLosses: 1, crashes: 1 },
   'the storage forgets a decision, a crash': { ...calm, inputs: 1, decisionLosses: 1, crashes: 1 },
   'a fork from under a running job': fork,
-  'a fork, a crash': { ...fork, boots: 2, crashes: 1 }
+  'a fork, a crash': { ...fork, boots: 2, crashes: 1 },
+  'a fork, a lost or late reply': { ...fork, giveUps: 1 }
 }
 
 /** The same with more at once: minutes. */
@@ -85,6 +89,7 @@ export const deepScopes: Readonly<Record<string, Scope>> = {
   'one leader, two lost or late replies': { ...calm, inputs: 1, giveUps: 2, crashes: 1, boots: 1 },
   'two epochs, pruning': { ...calm, kept: 1 },
   'two epochs, an abandoned one': { ...calm, timeouts: 1 },
-  'a fork, a lost or late reply': { ...fork, giveUps: 1 },
-  'two forks': { ...fork, forks: 2 }
+  'two forks': { ...fork, forks: 2 },
+  'two leaders, one forks, a crash': { ...fork, boots: 2, crashes: 1, calmUntilFork: false },
+  'two leaders, one forks, two epochs': { ...fork, boots: 2, inputs: 2, restore: 1 }
 }

@@ -15,7 +15,8 @@ const smallest: Readonly<Record<string, Scope>> = {
   'whose decision log is pruned': { ...once, kept: 1 },
   'of which one abandons an epoch': { ...once, timeouts: 1 },
   'whose ledger may lose an entry': { ...once, ledgerLosses: 1 },
-  'whose storage may forget a decision': { ...once, decisionLosses: 1 }
+  'whose storage may forget a decision': { ...once, decisionLosses: 1 },
+  'of which one forks, with lost or late replies': { ...scopes.fork, giveUps: 1 }
 }
 
 for (const [which, scope] of Object.entries(smallest))
