@@ -6,6 +6,7 @@
  * 1. Frames pass only between workers of the same generation: an older hello is refused, a newer one waits until this worker has entered
  *    that generation, and entering a generation closes the connections of the one before first.
  * 2. A connection that breaks, or carries malformed bytes, is never mended: the generation ends.
+ * 3. Who has not said who it is costs little: few connections, few bytes, a short time; then it is closed, and nothing else happens.
  */
 import { encodeHello, FrameReader, type Frame } from '../core/frames.ts'
 import { CodedError } from '../kernel/errors.ts'
@@ -19,6 +20,8 @@ export interface ConnectionSettings {
   readonly worker: string
   readonly transport: Transport
   readonly clock: Clock
+  /** Told why a connection that somebody made was closed, for a log. */
+  readonly refused?: (reason: string) => void
 }
 
 interface Entered {
@@ -42,18 +45,30 @@ interface Early {
   readonly generation: number
   readonly stream: ByteStream
   readonly frames: Frame[]
+  /** Of what waits. */
+  sizeBytes: number
   closed: string | undefined
   /** Set once it belongs to a generation. */
   take: ((frames: readonly Frame[]) => void) | undefined
 }
 
 const retryMs = 200
-/** More would let strangers fill the memory with connections that never say who they are. */
+/** More would let somebody who knows the names fill the memory with connections of generations that never come. */
 const earlyLimit = 256
+/** All together. Peers that are ahead send no more than their credit; more would be somebody else's. */
+const earlyLimitBytes = 256 * 1024 * 1024
+/** Longer ones would let strangers hold connections that cost nothing to make. A worker says who it is with its first bytes. */
+const introduceWithinMs = 5_000
+/** A hello holds four names. */
+const helloLimitBytes = 4_096
+/** Connections that have not said who they are: beyond this the oldest goes, as a worker needs but a moment. */
+const strangerLimit = 128
 
 export class Connections {
   private readonly settings: ConnectionSettings
   private readonly early = new Set<Early>()
+  /** Oldest first, with what ends the wait for them. */
+  private readonly strangers = new Map<ByteStream, () => void>()
   private entered: Entered | undefined
   private listener: { readonly address: string; close(): Promise<void> } | undefined
   private closed = false
@@ -110,6 +125,7 @@ export class Connections {
     this.closed = true
     this.leave()
     for (const { stream } of this.early) stream.close()
+    for (const stream of [...this.strangers.keys()]) this.turnAway(stream, 'this worker ends')
     await this.listener?.close()
   }
 
@@ -140,45 +156,96 @@ export class Connections {
   }
 
   private accept(stream: ByteStream): void {
+    if (this.closed) return stream.close()
     const reader = new FrameReader()
+    let received = 0
     let early: Early | undefined
+    this.await(stream)
     stream.onData(bytes => {
       try {
+        if (early === undefined && !this.strangers.has(stream)) return
         const frames = reader.push(bytes)
+        received += bytes.length
         if (early === undefined && frames.length > 0) early = this.introduce(stream, frames.shift() as Frame)
+        else if (early === undefined && received > helloLimitBytes)
+          this.turnAway(stream, `it did not say who it is in ${received} bytes`)
         if (early === undefined) return
         if (early.take !== undefined) early.take(frames)
-        else for (const frame of frames) early.frames.push(frame)
+        else this.hold(early, frames, bytes.length)
       } catch (error) {
         this.reject(stream, early, error)
       }
     })
     stream.onClose(reason => {
-      if (early !== undefined) early.closed = reason
-      if (early === undefined || !this.early.delete(early)) return
+      this.known(stream)
+      if (early === undefined) return
+      early.closed = reason
+      this.early.delete(early)
     })
+  }
+
+  /** Until it says who it is. */
+  private await(stream: ByteStream): void {
+    const [oldest] = this.strangers.keys()
+    if (oldest !== undefined && this.strangers.size >= strangerLimit)
+      this.turnAway(oldest, `${strangerLimit} others wait, too`)
+    const cancel = this.settings.clock.after(introduceWithinMs, () =>
+      this.turnAway(stream, `it did not say who it is within ${introduceWithinMs} ms`)
+    )
+    this.strangers.set(stream, cancel)
+  }
+
+  private known(stream: ByteStream): void {
+    this.strangers.get(stream)?.()
+    this.strangers.delete(stream)
+  }
+
+  private turnAway(stream: ByteStream, reason: string): void {
+    this.known(stream)
+    stream.close()
+    this.settings.refused?.(reason)
   }
 
   /** The first frame says who it is. Undefined: the connection was refused. */
   private introduce(stream: ByteStream, hello: Frame): Early | undefined {
+    this.known(stream)
     const { job, lineage, worker } = this.settings
     const known = hello.kind === 'hello' && hello.job === job && hello.lineage === lineage && hello.to === worker
-    if (!known || this.early.size >= earlyLimit) {
-      stream.close()
+    if (!known) {
+      const sought = hello.kind === 'hello' ? `it seeks worker "${hello.to}" of job "${hello.job}"` : 'it says no hello'
+      this.turnAway(stream, sought)
       return undefined
     }
     const { from, generation } = hello
-    const early: Early = { from, generation, stream, frames: [], closed: undefined, take: undefined }
+    const early: Early = { from, generation, stream, frames: [], sizeBytes: 0, closed: undefined, take: undefined }
     const current = this.entered?.generation ?? 0
     if (generation < current) {
       reached('connections: an older generation refused')
       stream.close()
       return undefined
     }
+    if (generation === current && this.entered !== undefined) {
+      this.adopt(early)
+      return early
+    }
+    if (this.early.size >= earlyLimit) {
+      this.turnAway(stream, `${earlyLimit} connections of newer generations wait`)
+      return undefined
+    }
+    reached('connections: a newer generation waits')
     this.early.add(early)
-    if (generation === current && this.entered !== undefined) this.adopt(early)
-    else reached('connections: a newer generation waits')
     return early
+  }
+
+  private hold(early: Early, frames: readonly Frame[], sizeBytes: number): void {
+    for (const frame of frames) early.frames.push(frame)
+    early.sizeBytes += sizeBytes
+    let total = 0
+    for (const each of this.early) total += each.sizeBytes
+    if (total <= earlyLimitBytes || !this.early.has(early)) return
+    early.frames.length = 0
+    this.refuse(early)
+    this.settings.refused?.(`${total} bytes of newer generations wait`)
   }
 
   private adopt(early: Early): void {
@@ -214,7 +281,7 @@ export class Connections {
 
   private reject(stream: ByteStream, early: Early | undefined, error: unknown): void {
     reached('connections: malformed bytes')
-    stream.close()
+    this.turnAway(stream, messageOf(error))
     if (early?.take !== undefined && this.entered?.peers.has(early.from)) this.fail(this.entered, error)
     if (early !== undefined) this.early.delete(early)
   }
@@ -228,7 +295,10 @@ export class Connections {
   private fail(entered: Entered, error: unknown): void {
     if (!entered.open) return
     entered.open = false
-    const message = error instanceof Error ? error.message : String(error)
-    entered.failed(error instanceof CodedError ? error : new CodedError('FRAME_MALFORMED', message, { cause: error }))
+    entered.failed(
+      error instanceof CodedError ? error : new CodedError('FRAME_MALFORMED', messageOf(error), { cause: error })
+    )
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
