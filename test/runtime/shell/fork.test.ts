@@ -1,166 +1,13 @@
 /** Forks on a disk that forgets: a crash at every file operation, two forks at once, and what was decided before the old lineage ends. */
 import t from 'tap'
-import { Actor, files, generator, job, json, type Context } from '../../../actors/index.ts'
-import { DirectoryLineages } from '../../../checkpoint/adapters/directory-lineages.ts'
-import { MemoryStore } from '../../../checkpoint/adapters/memory-store.ts'
-import { followLineages, newestLineage, type OpenLineage } from '../../../checkpoint/lineages.ts'
+import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../../../checkpoint/lineages.ts'
 import { readHead } from '../../../checkpoint/recovery.ts'
-import { findRestorePoint } from '../../../checkpoint/restore-point.ts'
-import { FilesPublisher } from '../../../runtime/adapters/files-publisher.ts'
-import { buildStageGraph } from '../../../runtime/core/stage-graph.ts'
-import { Prng } from '../../../runtime/kernel/prng.ts'
-import type { Fetched, LogReader } from '../../../runtime/ports/log.ts'
-import { forkLineage, isHead } from '../../../runtime/shell/fork.ts'
-import type { Ports } from '../../../runtime/shell/generation.ts'
 import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
-import type { Probe } from '../../../runtime/shell/task-files.ts'
-import { ForgetfulFiles, type Fault } from '../../../simulations/forgetful-files.ts'
-import { VirtualClock } from '../../../simulations/virtual-clock.ts'
+import { planted, type Change } from '../../support/planted.ts'
+import { counted, forkFaults, forkWithFaults, lived, livedHastily, Machine, plan } from './fork-machine.ts'
+import type { ForkCode } from './fork-machine.ts'
 
 t.setTimeout(120_000)
-
-class Count extends Actor {
-  count = 0
-  receive(_event: { readonly n: number }, ctx: Context<string>): void {
-    ctx.emit(`${ctx.key} ${++this.count}`)
-  }
-}
-
-const built = job('counted', j => ({
-  out: j
-    .source(
-      'numbers',
-      generator<{ readonly n: number }>({ count: 1 }, n => ({ n }))
-    )
-    .keyBy(event => String(event.n % 3))
-    .actor(Count)
-    .to('out', files('/out', json<string>()))
-}))
-const plan = { ...built.plan, parallelism: 1, intervalMs: 1 }
-
-/** As many numbers as `limit` says; the input never ends. */
-class Numbers implements LogReader {
-  private readonly limit: number
-  constructor(limit: number) {
-    this.limit = limit
-  }
-  partitions(): Promise<readonly { readonly name: string }[]> {
-    return Promise.resolve([{ name: '0' }])
-  }
-  start(): Promise<number> {
-    return Promise.resolve(0)
-  }
-  fetch(_partition: number, position: number): Promise<Fetched> {
-    if (position >= this.limit) return new Promise(() => undefined)
-    const batch = {
-      count: this.limit - position,
-      sizeBytes: 1,
-      offset: (i: number) => position + i,
-      timestamp: () => NaN,
-      key: () => undefined,
-      value: () => undefined,
-      valueObject: (i: number) => ({ n: position + i })
-    }
-    return Promise.resolve({ kind: 'records', next: this.limit, end: this.limit, batch })
-  }
-  close(): Promise<void> {
-    return Promise.resolve()
-  }
-}
-
-class Machine {
-  files = new ForgetfulFiles()
-  private nonces = 0
-
-  readonly nonce = (): string => `n${this.nonces++}`
-
-  get lineages(): DirectoryLineages {
-    return new DirectoryLineages(this.files, '/job')
-  }
-
-  newest(): Promise<OpenLineage> {
-    return newestLineage(this.lineages, this.nonce)
-  }
-
-  ports({ lineage, storage }: OpenLineage, limit: number, probe?: Probe): Ports {
-    return {
-      clock: new VirtualClock(0),
-      storage,
-      lineage,
-      store: () => Promise.resolve(new MemoryStore()),
-      reader: () => new Numbers(limit),
-      publishers: new Map([['out', new FilesPublisher(this.files, '/out')]]),
-      appenders: new Map(),
-      nonce: this.nonce,
-      ...(probe === undefined ? {} : { probe })
-    }
-  }
-
-  /** Handles the first `limit` numbers, takes a savepoint and goes; `killed`: as soon as it is decided, with nothing published of it. */
-  async run(limit: number, savepoint: string, killed = false): Promise<void> {
-    const dead = new Promise<never>(() => undefined)
-    const ports = this.ports(await this.newest(), limit, point => (killed && point === 'publish' ? dead : undefined))
-    const begun = await beginIncarnation(plan, ports)
-    if (begun.kind === 'finished') throw new Error('an endless input has ended')
-    const { shell, worker } = begun
-    shell.start()
-    const clock = ports.clock as VirtualClock
-    const turn = async (): Promise<void> => {
-      await new Promise(resolve => setImmediate(resolve))
-      clock.step(clock.now() + 1)
-    }
-    const { head } = await readHead(ports.storage, 'counted', this.nonce)
-    const from = head?.manifest.sources[0]?.partitions[0]?.position ?? 0
-    for (let turns = 0; worker.counts.recordsRead < limit - from; turns++) {
-      if (turns > 5000) throw new Error(`it read ${worker.counts.recordsRead} of ${limit - from}`)
-      await turn()
-    }
-    let done = false
-    const saved = shell.savepoint(savepoint).then(() => (done = true))
-    while (!done) await turn()
-    await saved
-    for (let turns = 0; turns < 50; turns++) await turn()
-    if (killed) this.files = this.files.restart()
-    else await shell.stop()
-  }
-
-  async fork(text: string): Promise<OpenLineage> {
-    const chain = await followLineages(this.lineages, this.nonce)
-    const newest = chain.at(-1) ?? chain[0]
-    const point = await findRestorePoint(chain, 'counted', text)
-    const { head } = await readHead(newest.storage, 'counted', this.nonce)
-    if (isHead(point, newest, head?.manifest)) return newest
-    const ports = this.ports(newest, 0)
-    return forkLineage({ graph: buildStageGraph(plan), ports, lineages: this.lineages, newest, point })
-  }
-
-  /** Lines of a lineage, in order of their keys and then of what they count. */
-  async lines(lineage: number): Promise<string[]> {
-    const lines: string[] = []
-    for (const name of await this.files.list('/out'))
-      if (name.startsWith(`00${lineage}.`) && name.endsWith('.ndjson'))
-        lines.push(...new TextDecoder().decode(await this.files.read(`/out/${name}`)).split('\n'))
-    return lines
-      .filter(line => line !== '')
-      .map(line => JSON.parse(line) as string)
-      .sort((a, b) => Number(a[0]) - Number(b[0]) || Number(a.slice(2)) - Number(b.slice(2)))
-  }
-}
-
-/** What numbers `from` up to `to` give. */
-function counted(from: number, to: number): string[] {
-  const lines: string[] = []
-  for (let n = from; n < to; n++) lines.push(`${n % 3} ${Math.floor(n / 3) + 1}`)
-  return lines.sort((a, b) => Number(a[0]) - Number(b[0]) || Number(a.slice(2)) - Number(b.slice(2)))
-}
-
-/** Savepoint `a` at 30, then on to 60, of which what came last is decided and not published. */
-async function lived(): Promise<Machine> {
-  const machine = new Machine()
-  await machine.run(30, 'a')
-  await machine.run(60, 'b', true)
-  return machine
-}
 
 void t.test(
   'what the old lineage decided is published before it ends; the new one counts on from the savepoint',
@@ -184,6 +31,14 @@ void t.test(
     t.same(await machine.lines(2), counted(30, 75))
   }
 )
+
+void t.test('what was to be published when the savepoint was taken is left to the old lineage', async t => {
+  const machine = await livedHastily()
+  const { lineage } = await machine.fork('a')
+  await machine.run(75, 'c')
+  t.same(await machine.lines(1), counted(0, 60))
+  t.same(await machine.lines(lineage), counted(30, 75))
+})
 
 void t.test('nobody leads a lineage that has ended', async t => {
   const machine = await lived()
@@ -225,69 +80,103 @@ void t.test('two forks at once: one wins, the other is told', async t => {
   t.ok(told.length > 1, `${told.length} were told`)
 })
 
-async function settledOr<T>(
-  work: Promise<T>,
-  files: ForgetfulFiles
-): Promise<T | 'down' | { readonly failed: unknown }> {
-  let result: T | 'down' | { readonly failed: unknown } = 'down'
-  let over = false
-  work.then(
-    value => ((result = value), (over = true)),
-    (error: unknown) => ((result = { failed: error }), (over = true))
-  )
-  while (!over && !files.down) await new Promise(resolve => setImmediate(resolve))
-  return result
-}
-
-/** Goes on after whatever happened: in either lineage everything decided is published once, and a second attempt completes the fork. */
-async function check(machine: Machine, random: Prng): Promise<string[]> {
-  const wrong: string[] = []
-  const same = (what: string, got: readonly string[], expected: readonly string[]): void => {
-    if (got.join('|') !== expected.join('|')) wrong.push(`${what}: ${got.join('|')} instead of ${expected.join('|')}`)
-  }
-  const { lineage } = await machine.newest()
-  if (random.int(2) === 0) {
-    // It is used before anybody forks it again.
-    await machine.run(75, 'c')
-    same(`lineage ${lineage}, used`, await machine.lines(lineage), counted(lineage === 1 ? 0 : 30, 75))
-    if (lineage > 1) same('lineage 1', await machine.lines(1), counted(0, 60))
-  }
-  const before = await machine.lines(lineage)
-  const forked = await machine.fork('a')
-  await machine.run(90, 'd')
-  same(`lineage ${forked.lineage}, forked`, await machine.lines(forked.lineage), counted(30, 90))
-  if (forked.lineage !== lineage && lineage !== 1) same('the one before', await machine.lines(lineage), before)
-  return wrong
-}
-
-const properties: Record<string, (operation: number, at: number) => Fault | undefined> = {
-  'the process is gone': (operation, at) => (operation >= at ? { kind: 'halt' } : undefined),
-  'an operation is refused': (operation, at) => (operation === at ? { kind: 'refuse', code: 'EIO' } : undefined),
-  'an operation happens and is said to have failed': (operation, at) =>
-    operation === at ? { kind: 'deny', code: 'EIO' } : undefined
-}
-
-for (const [what, faultAt] of Object.entries(properties))
+for (const [what, faultAt] of Object.entries(forkFaults))
   void t.test(`${what}, at each operation of a fork: it is not there, or whole`, async t => {
-    const seen = new Set<number>()
-    for (let at = 0; ; at++) {
-      const machine = await lived()
-      const random = new Prng(`${what}/${at}`)
-      const { files } = machine
-      const first = files.operations + 1
-      let reachedFault = false
-      files.fault = () => {
-        const fault = faultAt(files.operations - first, at)
-        reachedFault ||= fault !== undefined
-        return fault
+    const { seen, wrong } = await forkWithFaults(faultAt, what)
+    t.same(wrong, [])
+    t.same(seen, [1, 2], 'before and after the entry that ends the old lineage')
+  })
+
+void t.test('a start that is slow to look does not take a fork meanwhile for damage', async t => {
+  const machine = new Machine()
+  const { lineages } = machine
+  let forked: Promise<OpenLineage> | undefined
+  /** The job is run for the first time, and forked. */
+  const meanwhile = async (): Promise<OpenLineage> => {
+    await machine.run(30, 'a')
+    await machine.run(60, 'b')
+    return machine.fork('a')
+  }
+  const slow: Lineages = {
+    list: () => lineages.list(),
+    storage: lineage => {
+      const real = lineages.storage(lineage)
+      const read = async (name: string): Promise<Uint8Array | undefined> => {
+        const bytes = await real.read(name)
+        if (bytes === undefined) await (forked ??= meanwhile())
+        return bytes
       }
-      await settledOr(machine.fork('a'), files)
-      files.fault = undefined
-      if (!reachedFault) break
-      machine.files = random.int(2) === 0 ? files.restart() : files.crash(random)
-      seen.add((await machine.newest()).lineage)
-      const wrong = await check(machine, random)
-      if (wrong.length > 0) return t.fail(`operation ${at}`, { wrong })
+      return Object.assign(Object.create(real) as typeof real, { read })
     }
-    t.same([...seen].sort(), [1, 2], 'before and after the entry that ends the old lineage')
+  }
+  const { lineage, log } = await newestLineage(slow, machine.nonce)
+  t.equal(lineage, 1, 'where the job stood when it looked')
+  t.equal((await machine.newest()).lineage, 2)
+  t.match(await log.append({ kind: 'leads', worker: 'late', generation: 1 }), { kind: 'lost' })
+})
+
+const fork = 'runtime/shell/fork.js'
+const found = 'checkpoint/lineages.js'
+const mistakes: Readonly<Record<string, readonly Change[]>> = {
+  'what was decided is not published before the lineage ends': [
+    [fork, 'await sealSlots(settings, head, generation)', 'void 0']
+  ],
+  'the old lineage ends before the new one is there': [
+    [
+      fork,
+      'const made = await prepareLineage(settings, generation + 1);',
+      `const early = { into: newest.lineage + 1, lineage: point.lineage, epoch: point.manifest.epoch };
+       await append(log, { kind: 'leads', worker, generation: generation + 1, ends: early });
+       return await prepareLineage(settings, generation + 1);`
+    ]
+  ],
+  'the new lineage names the files of the old one': [
+    [fork, 'copies.push(await copyFile(point, file, files, stage.name))', 'copies.push(file)']
+  ],
+  'the new lineage inherits what is to be published': [[fork, 'outboxes: [],', 'outboxes: point.manifest.outboxes,']],
+  'the new lineage inherits what is published': [[fork, 'ledgers: []', 'ledgers: point.manifest.ledgers']],
+  'whoever has lost the lineage forks it all the same': [
+    [fork, "if ((await log.append(decision)).kind === 'lost')", "if ((await log.append(decision)).kind === '')"]
+  ],
+  'what is cleared away is the new lineage too': [[fork, 'lineage >= made)', 'lineage > made)']],
+  'the newest lineage is the one with the highest number': [
+    [
+      found,
+      'for (let ends = chain[0].log.ends; ends !== undefined;) {',
+      'for (let ends = listed.at(-1) > 1 ? { into: listed.at(-1) } : undefined; ends !== undefined;) {'
+    ]
+  ]
+}
+
+/** The tests above, in short. */
+async function noticed(code: ForkCode): Promise<string | undefined> {
+  try {
+    for (const machine of [await lived(code), await livedHastily(code)]) {
+      const { lineage } = await machine.fork('a')
+      await machine.run(75, 'c')
+      const [old, made] = [await machine.lines(1), await machine.lines(lineage)]
+      if (old.join() !== counted(0, 60).join()) return `the old lineage shows ${old.join()}`
+      if (made.join() !== counted(30, 75).join()) return `the new lineage shows ${made.join()}`
+    }
+    const late = await lived(code)
+    const both = await Promise.allSettled([late.fork('a'), late.fork('a')])
+    const won = both.flatMap(each => (each.status === 'fulfilled' ? [each.value.lineage] : []))
+    if (new Set(won).size !== 1) return `lineages ${won.join()} won`
+    const { wrong } = await forkWithFaults(
+      (operation, at) => (operation >= at ? { kind: 'halt' } : undefined),
+      'mistake',
+      code
+    )
+    return wrong.length > 0 ? wrong.join(', ') : undefined
+  } catch (error) {
+    return String(error)
+  }
+}
+
+for (const [name, changes] of Object.entries(mistakes))
+  void t.test(`a mistake is noticed: ${name}`, async t => {
+    const { forkLineage } = await planted<ForkCode>(t, fork, changes)
+    const { followLineages, newestLineage } = await planted<ForkCode>(t, found, changes)
+    const what = await noticed({ forkLineage, followLineages, newestLineage })
+    t.ok(what, what ?? 'not noticed')
   })
