@@ -186,6 +186,6 @@ const mistakes: Readonly<Record<string, readonly [find: string, replace: string]
 for (const [name, change] of Object.entries(mistakes))
   void t.test(`random histories notice that ${name}`, async t => {
     const file = 'checkpoint/coordinator.js'
-    const module = await planted<{ Coordinator: typeof Coordinator }>(t, file, [[file, ...change]])
+    const module = await planted(t, [[file, ...change]])<{ Coordinator: typeof Coordinator }>(file)
     t.throws(() => checkHistories(module.Coordinator), /Property failed/)
   })

@@ -151,7 +151,7 @@ const mistakes: Readonly<Record<string, readonly [find: string, replace: string]
 for (const [name, change] of Object.entries(mistakes))
   void t.test(`a naive sorted map shows when ${name}`, async t => {
     const file = 'checkpoint/adapters/memory-store.js'
-    const module = await planted<{ MemoryStore: typeof MemoryStore }>(t, file, [[file, ...change]])
+    const module = await planted(t, [[file, ...change]])<{ MemoryStore: typeof MemoryStore }>(file)
     await t.rejects(
       checkAnswers(() => Promise.resolve(new module.MemoryStore()), 2000),
       /Property failed/

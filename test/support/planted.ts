@@ -4,13 +4,12 @@ import { patchedBuild } from '../../simulations/patched-build.ts'
 /** File of the build, what stands there, what stands there instead. */
 export type Change = readonly [file: string, find: string, replace: string]
 
-/** A module of a build with these changes, for as long as the test runs. `Module` is what the module would be without them. */
-export async function planted<Module>(
+/** Of a build with these changes, for as long as the test runs. `Module` is what the module would be without them. */
+export function planted(
   t: { teardown(callback: () => void): void },
-  file: string,
   changes: readonly Change[]
-): Promise<Module> {
+): <Module>(file: string) => Promise<Module> {
   const patched = patchedBuild(changes.map(([file, find, replace]) => ({ file, find, replace })))
   t.teardown(() => patched.remove())
-  return (await patched.load(file)) as Module
+  return async <Module>(file: string) => (await patched.load(file)) as Module
 }

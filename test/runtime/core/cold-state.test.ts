@@ -3,6 +3,7 @@ import t from 'tap'
 import { Actor, files, generator, job, json, type Context } from '../../../actors/index.ts'
 import { drive } from '../../../simulations/driver/index.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
+import { planted, type Change } from '../../support/planted.ts'
 
 interface Event {
   readonly key: string
@@ -57,10 +58,11 @@ function build() {
 
 async function run(
   seed: string,
-  options: { parallelism: number; cacheBytes?: number; crash: boolean }
+  options: { parallelism: number; cacheBytes?: number; crash: boolean },
+  driven: typeof drive = drive
 ): Promise<Map<string, string[]>> {
   const { crash, ...drives } = options
-  const driver = await drive(restless(), drives)
+  const driver = await driven(restless(), drives)
   const random = new Prng(seed)
   const below = (n: number): number => Math.floor(random.next() * n)
   let at = 0
@@ -98,4 +100,27 @@ for (const parallelism of [1, 3])
       const crashed = await run(`seed ${seed}`, { parallelism, cacheBytes: 1, crash: true })
       t.same(crashed, expected, `seed ${seed}, with crashes`)
     }
+  })
+
+const mistakes: Readonly<Record<string, Change>> = {
+  'it leaves memory before the store has it': [
+    'runtime/core/task-state.js',
+    'if (entry.dirtySequence > this.appliedSequence || entry.busy',
+    'if (entry.busy'
+  ],
+  'its timers do not come back with it': ['runtime/core/entry.js', 'queue.arm(entry, name, at);', ''],
+  'it is forgotten in memory only': [
+    'runtime/core/task-state.js',
+    'sealed.writer.add(entry.keyGroup, recordKey(entry.keyBytes), undefined);',
+    ''
+  ]
+}
+
+for (const [name, change] of Object.entries(mistakes))
+  void t.test(`an actor's output is another when ${name}`, async t => {
+    const module = await planted(t, [change])<{ drive: typeof drive }>('simulations/driver/index.js')
+    const expected = await run('seed 0', { parallelism: 1, crash: false }, module.drive)
+    t.ok(expected.size > 100, 'nothing is wrong where all stay')
+    const cold = await run('seed 0', { parallelism: 1, cacheBytes: 1, crash: false }, module.drive)
+    t.notSame(cold, expected)
   })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Actor, durableMap, files, generator, job, json, type Context } from '../../../actors/index.ts'
 import { drive } from '../../../simulations/driver/index.ts'
+import { planted } from '../../support/planted.ts'
 
 type Op =
   | { readonly op: 'set'; readonly k: string | number; readonly v: number }
@@ -63,13 +64,19 @@ class Model {
   }
 }
 
-const books = () =>
-  job('books', j => {
+interface Build {
+  readonly drive: typeof drive
+  readonly job: typeof job
+  readonly Book: typeof Book
+}
+
+const books = (build: Build) =>
+  build.job('books', j => {
     const events = j.source(
       'events',
       generator<Event>({ count: 1 }, () => ({ key: '', ops: [], end: 'commit' }))
     )
-    const stage = events.keyBy(event => event.key).actor(Book, { onError: 'dead-letter' })
+    const stage = events.keyBy(event => event.key).actor(build.Book, { onError: 'dead-letter' })
     return { events, out: stage.to('out', files('unused', json<string>())) }
   })
 
@@ -109,9 +116,10 @@ const event: fc.Arbitrary<Event> = fc.record({
 async function play(
   rounds: readonly (readonly Event[])[],
   options: { parallelism: number; cacheBytes?: number },
-  crash: boolean
+  crash: boolean,
+  build: Build
 ): Promise<void> {
-  const driver = await drive(books(), options)
+  const driver = await build.drive(books(build), options)
   const model = new Model()
   for (const round of rounds) {
     const expected = round.flatMap(each => model.handle(each) ?? [])
@@ -126,23 +134,61 @@ async function play(
   }
 }
 
+/** Throws when a durable map holds what a plain one would not. */
+async function checkMaps(
+  cacheBytes: number | undefined,
+  build: Build = { drive, job, Book },
+  runs: { numRuns: number; endOnFailure?: true } = { numRuns: 120 }
+): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(event, { maxLength: 12 }), { minLength: 1, maxLength: 5 }),
+      fc.constantFrom(1, 3),
+      fc.boolean(),
+      (rounds, parallelism, crash) =>
+        play(rounds, { parallelism, ...(cacheBytes === undefined ? {} : { cacheBytes }) }, crash, build)
+    ),
+    runs
+  )
+}
+
 for (const cacheBytes of [undefined, 1])
   void t.test(
     `durable maps hold what plain maps would, ${cacheBytes === undefined ? 'in memory' : 'from a store'}`,
     async t => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(fc.array(event, { maxLength: 12 }), { minLength: 1, maxLength: 5 }),
-          fc.constantFrom(1, 3),
-          fc.boolean(),
-          (rounds, parallelism, crash) =>
-            play(rounds, { parallelism, ...(cacheBytes === undefined ? {} : { cacheBytes }) }, crash)
-        ),
-        { numRuns: 120 }
-      )
+      await checkMaps(cacheBytes)
       t.pass('equal')
     }
   )
+
+const mistakes: Readonly<Record<string, readonly [find: string, replace: string]>> = {
+  'a handler that throws leaves its writes for the next': [
+    'for (const backend of this.backends.get(entry) ?? []) backend.journal.clear();',
+    ''
+  ],
+  'an actor that is forgotten leaves its entries in the store': ['cleared: true, values', 'cleared: false, values'],
+  'a deletion in a layer is taken for silence': [
+    'field?.values.has(key) === true',
+    'field?.values.get(key) !== undefined'
+  ]
+}
+
+for (const [name, change] of Object.entries(mistakes))
+  void t.test(`plain maps show when ${name}`, async t => {
+    const load = planted(t, [['runtime/core/map-state.js', ...change]])
+    const actors = await load<{ job: typeof job; durableMap: typeof durableMap }>('actors/index.js')
+    class PlantedBook extends Book {
+      override lines = actors.durableMap<string | number, { n: number }>()
+      override other = actors.durableMap<string, number>()
+    }
+    const { drive } = await load<Pick<Build, 'drive'>>('simulations/driver/index.js')
+    await t.rejects(
+      checkMaps(1, { drive, job: actors.job, Book: PlantedBook }, { numRuns: 1000, endOnFailure: true }),
+      {
+        cause: { message: /^came out/ }
+      }
+    )
+  })
 
 void t.test('an entry of a map with a time to live is gone when its time is over', async t => {
   class Cache extends Actor {

@@ -157,7 +157,7 @@ const mistakes: Readonly<Record<string, Mistake>> = {
 
 for (const [name, { changes, version, faults }] of Object.entries(mistakes))
   void t.test(`caught: ${name}`, { timeout: 60_000 }, async t => {
-    const module = await planted<{ KafkaPublisher: typeof KafkaPublisher }>(t, publisher, changes)
+    const module = await planted(t, changes)<{ KafkaPublisher: typeof KafkaPublisher }>(publisher)
     const make = makingPublisher(module.KafkaPublisher)
     const most = Number(process.env['SEEDS'] ?? 400)
     for (let seed = 1; seed <= most; seed++) {
