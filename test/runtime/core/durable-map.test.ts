@@ -167,9 +167,9 @@ const mistakes: Readonly<Record<string, readonly [find: string, replace: string]
     ''
   ],
   'an actor that is forgotten leaves its entries in the store': ['cleared: true, values', 'cleared: false, values'],
-  'a deletion in a layer is taken for silence': [
-    'field?.values.has(key) === true',
-    'field?.values.get(key) !== undefined'
+  'what is not in the store yet is not listed': [
+    'else if (last === undefined || key <= last) found.set(key, value);',
+    ''
   ]
 }
 

@@ -175,8 +175,9 @@ async function noticed(code: ForkCode): Promise<string | undefined> {
 
 for (const [name, changes] of Object.entries(mistakes))
   void t.test(`a mistake is noticed: ${name}`, async t => {
-    const { forkLineage } = await planted<ForkCode>(t, fork, changes)
-    const { followLineages, newestLineage } = await planted<ForkCode>(t, found, changes)
+    const load = planted(t, changes)
+    const { forkLineage } = await load<ForkCode>(fork)
+    const { followLineages, newestLineage } = await load<ForkCode>(found)
     const what = await noticed({ forkLineage, followLineages, newestLineage })
     t.ok(what, what ?? 'not noticed')
   })
