@@ -163,9 +163,14 @@ void t.test('what differs between runs without faults is not held against a run 
       return { out: one.union(two).keyBy(({ n }) => 'k' + n % 3).actor(Last).to('out', topic('out', { value: json<object>() })) }
     })`
   )
-  const result = await runSeed(job, 2, small)
-  t.equal(result.outcome, 'passed', JSON.stringify(result.findings))
-  t.match(result.notes?.[0], /^sink "out" is not compared: runs without faults differ there too/)
+  // Where a run comes out as the first one without faults did, there is nothing to tell.
+  const notes: string[] = []
+  for (let seed = 1; seed <= 4; seed++) {
+    const result = await runSeed(job, seed, small)
+    t.equal(result.outcome, 'passed', JSON.stringify(result.findings))
+    notes.push(...(result.notes ?? []))
+  }
+  t.match(notes[0], /^sink "out" is not compared: runs without faults differ there too/)
 })
 
 void t.test('events come from files as they are, from the job file, or it is said how to give them', async t => {
