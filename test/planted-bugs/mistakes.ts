@@ -216,13 +216,17 @@ export const mistakes: readonly Mistake[] = [
     name: 'frames of an older generation are accepted, and frames are not counted',
     changes: [
       [exchange, 'if (sequence !== this.expected) {', 'if (false) {'],
-      [connections, 'if (generation < current) {', 'if (false) {'],
+      [connections, 'for (const { stream } of entered.links.values()) stream?.close();', ''],
       [
         connections,
-        'if (generation === current && this.entered !== undefined)',
-        'if (generation <= current && this.entered !== undefined)'
+        'early.take = frames => this.deliver(entered, from, frames);',
+        'early.take = frames => this.deliver(this.entered ?? entered, from, frames);'
       ],
-      [clusterWorker, 'const old = this.drop(); this.connections.leave();', 'const old = this.drop();']
+      [
+        connections,
+        'this.deliver(entered, peer, reader.push(bytes))',
+        'this.deliver(this.entered ?? entered, peer, reader.push(bytes))'
+      ]
     ]
   },
   {
