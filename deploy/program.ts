@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { clusterCommand } from './commands/cluster.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
@@ -10,6 +11,7 @@ import { savepointCommand } from './commands/savepoint.ts'
 import { simulateCommand } from './commands/simulate.ts'
 import { stateCommand } from './commands/state.ts'
 import { statusCommand, stopCommand } from './commands/status.ts'
+import { workerCommand } from './commands/worker.ts'
 
 /** Every command. */
 export function cairnProgram(): Command {
@@ -28,7 +30,9 @@ export function cairnProgram(): Command {
     checkpointCommand(),
     deadLettersCommand(),
     savepointCommand(),
-    logCommand()
+    logCommand(),
+    workerCommand(),
+    clusterCommand()
   ])
     program.addCommand(command)
   strict(program)

@@ -190,7 +190,8 @@ function sinksOf(plan: Plan): [string, SinkSpec][] {
   return letters ? [...sinks, [deadLettersName, plan.deadLetters]] : sinks
 }
 
-function bind(
+/** The outside world of a job in this process. `folder`: local to it. Throws OPTION_INVALID. */
+export function bind(
   plan: Plan,
   folder: string,
   log: EmbeddedLog | undefined,

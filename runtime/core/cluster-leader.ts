@@ -158,6 +158,10 @@ export class ClusterLeader {
     return Math.min(this.announceAt, now + heartbeatMs, checkpoint, begin > now ? begin : Infinity)
   }
 
+  get term(): number {
+    return this.settings.term
+  }
+
   /** What the job waits for, for people. */
   get waitingFor(): string[] {
     const waiting: string[] = []
@@ -220,6 +224,7 @@ export class ClusterLeader {
       this.previous = this.running?.assignment
       this.running = undefined
       this.notBefore = now
+      this.dirty = true
       return
     }
     this.phase = how
@@ -250,7 +255,7 @@ export class ClusterLeader {
     }
     if (running.stopping !== undefined) return
     if (this.draining) running.stopping = 'drain'
-    else if (this.wantsOther(now)) running.stopping = 'reassign'
+    else if (this.wantsOther(now) || this.nobodyStays(now)) running.stopping = 'reassign'
     if (running.stopping !== undefined) this.checkpoint({ kind: 'drain' }, now, actions)
   }
 
@@ -275,6 +280,12 @@ export class ClusterLeader {
     return (staying.length > 0 ? staying : alive).sort((a, b) => (a.worker < b.worker ? -1 : 1))
   }
 
+  /** Every worker that may get tasks wants to go: they take a last checkpoint with them. */
+  private nobodyStays(now: number): boolean {
+    const able = this.able(now)
+    return able.length > 0 && able.every(({ leaving }) => leaving)
+  }
+
   private assignment(able: readonly Report[]): Assignment {
     const { slots, tasksPerWorker } = this.settings
     const workers = able.map(report => report.worker)
@@ -297,6 +308,7 @@ export class ClusterLeader {
     if (now < this.earliestBegin()) return
     const able = this.able(now)
     if (able.length === 0) return
+    if (this.nobodyStays(now)) return reached('cluster leader: nobody stays')
     this.beginning = this.assignment(able)
     actions.push({ kind: 'begin', assignment: this.beginning })
   }

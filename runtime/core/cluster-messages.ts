@@ -46,9 +46,16 @@ export interface Directive {
   readonly decided: { readonly epoch: number; readonly hash: string; readonly loops: readonly LoopStep[] } | null
 }
 
-export const subjects = { reports: 'reports', directives: 'directives' } as const
+/** From a person, repeated until the reports show that it was obeyed. It names what it was meant for, so that an old one does nothing. */
+export type Command =
+  /** Give away what it runs, then end. */
+  | { readonly kind: 'leave'; readonly worker: string }
+  /** End the job behind a last checkpoint. Of the leader of that term. */
+  | { readonly kind: 'drain'; readonly term: number }
 
-export function encodeMessage(message: Report | Directive): Uint8Array {
+export const subjects = { reports: 'reports', directives: 'directives', commands: 'commands' } as const
+
+export function encodeMessage(message: Report | Directive | Command): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message))
 }
 
@@ -66,6 +73,14 @@ export function decodeDirective(bytes: Uint8Array): Directive | undefined {
   return isNumber(message?.term) && isNumber(message.sequence) && isNumber(message.generation)
     ? (message as Directive)
     : undefined
+}
+
+/** Undefined for whatever is no command. */
+export function decodeCommand(bytes: Uint8Array): Command | undefined {
+  const message = parse(bytes) as Partial<{ kind: string; worker: string; term: number }> | undefined
+  if (message?.kind === 'leave' && typeof message.worker === 'string') return message as Command
+  if (message?.kind === 'drain' && isNumber(message.term)) return message as Command
+  return undefined
 }
 
 function parse(bytes: Uint8Array): unknown {

@@ -7,7 +7,14 @@ import type { Plan } from '../../actors/plan.ts'
 import { DecisionLog } from '../../checkpoint/decision-log.ts'
 import { readCheckpoint } from '../../checkpoint/recovery.ts'
 import { workersOf } from '../core/assignment.ts'
-import { decodeDirective, decodeReport, encodeMessage, subjects, type Report } from '../core/cluster-messages.ts'
+import {
+  decodeCommand,
+  decodeDirective,
+  decodeReport,
+  encodeMessage,
+  subjects,
+  type Report
+} from '../core/cluster-messages.ts'
 import type { ClusterTiming } from '../core/cluster-leader.ts'
 import { Elector, type ElectorAction, type ElectorTiming } from '../core/elector.ts'
 import { Follower, type FollowerAction } from '../core/follower.ts'
@@ -89,16 +96,29 @@ export class ClusterWorker {
         const report = decodeReport(bytes)
         if (report === undefined) reached('cluster worker: a message that is no report')
         else this.leadership.heard(report)
+      }),
+      bus.subscribe(`${plan.job}.${subjects.commands}`, bytes => {
+        const command = decodeCommand(bytes)
+        if (command?.kind === 'leave' && command.worker === this.id) this.leave()
+        if (command?.kind === 'drain' && command.term === this.leadership?.term) this.drain()
       })
     )
     this.tick()
   }
 
-  /** Gives away what it runs, then ends. */
+  /** Gives away what it runs, then ends. Where nobody stays, who comes later goes on from the last checkpoint. */
   leave(): void {
     this.leaving = true
     if (this.state === 'idle') void this.stop()
     else this.report()
+  }
+
+  get leads(): boolean {
+    return this.leadership !== undefined
+  }
+
+  get phase(): Report['state'] {
+    return this.state
   }
 
   /** Ends the job behind a last checkpoint, if this worker leads. */
@@ -288,6 +308,10 @@ export class ClusterWorker {
     if (directive === undefined) return reached('cluster worker: a message that is no directive')
     const { term } = this.follower
     this.follow(this.follower.heard(directive))
+    if (this.leaving && !this.finishing && directive.generation === 0) {
+      reached('cluster worker: it leaves while no generation runs')
+      return void this.stop()
+    }
     // A new leader knows nobody yet.
     if (this.follower.term > term) this.report()
   }

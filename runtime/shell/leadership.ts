@@ -59,6 +59,11 @@ export class Leadership {
     this.command({ kind: 'drain' })
   }
 
+  /** Number of the decision by which it leads; undefined until that stands. */
+  get term(): number | undefined {
+    return this.leader?.term
+  }
+
   async resign(): Promise<void> {
     this.over = true
     this.cancelTick?.()

@@ -1,0 +1,117 @@
+/** The composition root of a worker process: binds a job to real files, NATS and TCP, and joins the job's cluster. */
+import { createHash, randomBytes } from 'node:crypto'
+import type { Job } from '../../actors/stream.ts'
+import type { Plan } from '../../actors/plan.ts'
+import { followLineages } from '../../checkpoint/lineages.ts'
+import { tcpTransport, type TcpOptions } from '../../runtime/adapters/tcp-transport.ts'
+import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
+import type { ElectorTiming } from '../../runtime/core/elector.ts'
+import { CodedError } from '../../runtime/kernel/errors.ts'
+import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
+import { lockFolder, makeJobFolder } from '../job-lock.ts'
+import { bind } from '../start-job.ts'
+import { connectCluster, type ConnectionFlags } from './connection.ts'
+
+export interface WorkerOptions {
+  readonly connection: ConnectionFlags
+  /** Stays the same when the process is started again. */
+  readonly name: string
+  /** Absolute; this worker's own, on a local disk. */
+  readonly local: string
+  readonly tcp: TcpOptions
+  readonly timing: ClusterTiming & ElectorTiming
+  readonly tasks?: number
+  readonly intervalMs?: number
+  readonly store?: 'memory' | 'level'
+  readonly cacheBytes?: number
+  readonly dropState?: readonly string[]
+  /** Told of what goes wrong outside and is tried again. */
+  readonly troubled: (error: CodedError) => void
+}
+
+export interface StartedWorker {
+  readonly worker: ClusterWorker
+  /** How the job ended here. Everything is closed then. */
+  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
+  readonly connected: () => boolean
+}
+
+const nonce = (): string => randomBytes(8).toString('hex')
+
+/** Throws OPTION_INVALID, LOCKED, BUS_UNREACHABLE and what else may be wrong with what is named. */
+export async function startWorker(job: Job<unknown>, code: string, options: WorkerOptions): Promise<StartedWorker> {
+  const plan: Plan = {
+    ...job.plan,
+    parallelism: options.tasks ?? job.plan.parallelism,
+    intervalMs: options.intervalMs ?? job.plan.intervalMs,
+    store: options.store ?? job.plan.store,
+    cacheBytes: options.cacheBytes ?? job.plan.cacheBytes
+  }
+  refuseLocal(plan)
+  await makeJobFolder(options.local)
+  const unlock = await lockFolder(options.local)
+  try {
+    const { folder, lineages, bus } = await connectCluster(
+      plan.job,
+      options.connection,
+      options.timing.leaseMs,
+      true,
+      options.troubled
+    )
+    try {
+      const newest = (await followLineages(lineages, nonce)).at(-1)
+      if (newest === undefined) throw new CodedError('NOT_FOUND', `"${folder}" holds no lineage`)
+      const { lineage, storage } = newest
+      const worker = new ClusterWorker({
+        plan,
+        planHash: planHash(plan, code),
+        name: options.name,
+        ports: {
+          ...bind(plan, options.local, undefined, undefined),
+          lineage,
+          storage,
+          dropState: options.dropState ?? []
+        },
+        bus,
+        transport: tcpTransport(options.tcp),
+        timing: options.timing
+      })
+      const ended = worker.ended.finally(async () => {
+        await bus.close()
+        await unlock()
+      })
+      ended.catch(() => undefined)
+      await worker.start()
+      return { worker, ended, connected: () => bus.connected }
+    } catch (error) {
+      await bus.close()
+      throw error
+    }
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+/** Workers with another code, or other settings that change what the job does, must not work together. */
+function planHash({ parallelism, intervalMs, slots, keyGroups }: Plan, code: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([parallelism, intervalMs, slots, keyGroups]))
+    .update(code)
+    .digest('hex')
+    .slice(0, 32)
+}
+
+/** What lives in one process cannot be shared by several. */
+function refuseLocal(plan: Plan): void {
+  const wrong = plan.nodes.flatMap(node => {
+    if (node.kind === 'source' && node.source.connector === 'log') return [`source "${node.name}"`]
+    if (node.kind === 'sink' && node.sink.connector === 'log') return [`sink "${node.name}"`]
+    return []
+  })
+  if (wrong.length === 0) return
+  throw new CodedError(
+    'OPTION_INVALID',
+    `${wrong.join(', ')}: the embedded log belongs to one process; a cluster needs files that all workers see, or Kafka`
+  )
+}

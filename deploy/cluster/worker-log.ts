@@ -1,0 +1,44 @@
+/** What a worker says: lines for people on a terminal, one JSON object a line elsewhere. */
+import type { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
+
+type Level = 'info' | 'warn'
+
+/** Between two looks at the worker. */
+const watchMs = 200
+
+export class WorkerLog {
+  private readonly name: string
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  say(level: Level, message: string, more: Readonly<Record<string, unknown>> = {}): void {
+    const time = new Date().toISOString()
+    const line = process.stderr.isTTY
+      ? `${time} ${level} ${this.name}: ${message}`
+      : JSON.stringify({ time, level, worker: this.name, message, ...more })
+    process.stderr.write(`${line}\n`)
+  }
+
+  /** Tells each change of what it does. Returns what ends it. */
+  watch(worker: ClusterWorker, connected: () => boolean): () => void {
+    let before = { doing: '', leads: false, connected: true, failure: undefined as string | undefined }
+    const look = (): void => {
+      const { phase, generationNumber, leads, failure } = worker
+      const now = { doing: `${phase} in generation ${generationNumber}`, leads, connected: connected(), failure }
+      if (now.doing !== before.doing) this.say('info', now.doing, { state: phase, generation: generationNumber })
+      if (now.leads !== before.leads) this.say('info', now.leads ? 'leads' : 'leads no more')
+      if (now.connected !== before.connected)
+        this.say(
+          now.connected ? 'info' : 'warn',
+          now.connected ? 'NATS is back' : 'NATS is away; events flow, checkpoints wait'
+        )
+      if (now.failure !== undefined && now.failure !== before.failure) this.say('warn', now.failure)
+      before = now
+    }
+    look()
+    const timer = setInterval(look, watchMs)
+    return () => clearInterval(timer)
+  }
+}
