@@ -308,6 +308,7 @@ export class ClusterWorker {
     if (directive === undefined) return reached('cluster worker: a message that is no directive')
     const { term } = this.follower
     this.follow(this.follower.heard(directive))
+    this.leadership?.outdated(directive.term)
     if (this.leaving && !this.finishing && directive.generation === 0) {
       reached('cluster worker: it leaves while no generation runs')
       return void this.stop()

@@ -64,6 +64,13 @@ export class Leadership {
     return this.leader?.term
   }
 
+  /** Somebody leads by that decision. A leader that has nothing to decide any more would not find out by itself. */
+  outdated(term: number): void {
+    if (this.leader === undefined || term <= this.leader.term) return
+    reached('leadership: a newer leader was heard')
+    this.end(new CodedError('FENCED', `decision ${term} made another worker the leader`))
+  }
+
   async resign(): Promise<void> {
     this.over = true
     this.cancelTick?.()

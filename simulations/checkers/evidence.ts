@@ -38,6 +38,9 @@ export interface Fencing {
   readonly generation: number
   /** How many publications had been committed, in all sinks, when it happened. */
   readonly after: number
+  /** When it was asked for and when the answer came, as numbers that grow over all of them: in between it happened. */
+  readonly asked: number
+  readonly answered: number
   readonly atMs: number
 }
 

@@ -3,7 +3,7 @@
  * was decided. What a manifest takes for published was published before it was written.
  */
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
-import { few, slotText, type RunEvidence, type Publication, type Violation } from './evidence.ts'
+import { few, slotText, type Fencing, type RunEvidence, type Publication, type Violation } from './evidence.ts'
 
 export class LedgerOrder implements CheckpointVisitor {
   private readonly evidence: RunEvidence
@@ -61,24 +61,26 @@ export class LedgerOrder implements CheckpointVisitor {
   }
 }
 
-/** Fenced means silent (S8): once a newer generation has initialised a slot, nothing of an older one is committed there. */
+/**
+ * Fenced means silent (S8): once a newer generation has initialised a slot, nothing of an older one is committed there, unless that one has
+ * initialised the slot again: a zombie that does so has read the ledger since, and publishes what was decided.
+ */
 export function fencedSilent({ publications, fencings }: RunEvidence): Violation[] {
   const found: Violation[] = []
-  const fencedBy = new Map<string, { readonly after: number; readonly generation: number }[]>()
-  for (const { slot, after, generation } of fencings) {
-    const name = slotText(slot)
-    const list = fencedBy.get(name) ?? []
-    fencedBy.set(name, list)
-    list.push({ after, generation })
+  const bySlot = new Map<string, Fencing[]>()
+  for (const fencing of fencings) {
+    const name = slotText(fencing.slot)
+    const list = bySlot.get(name) ?? []
+    bySlot.set(name, list)
+    list.push(fencing)
   }
   publications.forEach(({ slot, entry, atMs }, i) => {
-    const newest = Math.max(
-      0,
-      ...(fencedBy.get(slotText(slot)) ?? []).filter(({ after }) => after <= i).map(({ generation }) => generation)
-    )
-    if (entry.generation < newest)
+    const before = (bySlot.get(slotText(slot)) ?? []).filter(({ after }) => after <= i)
+    const own = before.findLast(({ generation }) => generation === entry.generation)?.answered ?? 0
+    const by = before.find(({ generation, asked }) => generation > entry.generation && asked > own)
+    if (by !== undefined)
       found.push(
-        `${slotText(slot)}: generation ${entry.generation} published epoch ${entry.epoch} at ${atMs} ms, after generation ${newest} had fenced it`
+        `${slotText(slot)}: generation ${entry.generation} published epoch ${entry.epoch} at ${atMs} ms, after generation ${by.generation} had fenced it`
       )
   })
   return few(found)

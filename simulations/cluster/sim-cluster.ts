@@ -50,6 +50,8 @@ export interface FencingNote {
   readonly generation: number
   /** Committed transactions at that moment. */
   readonly after: number
+  readonly asked: number
+  readonly answered: number
   readonly atMs: number
 }
 
@@ -89,6 +91,7 @@ export class SimCluster {
   /** Where they listen, once they do. */
   private readonly brokers: string[] = []
   private pastEvents = 0
+  private initialisations = 0
   private readonly sinks: readonly { readonly name: string; readonly partitions: number }[]
 
   constructor(options: SimClusterOptions) {
@@ -221,10 +224,12 @@ export class SimCluster {
       describe: () => publisher.describe(),
       close: () => publisher.close(),
       initialise: async slot => {
+        const asked = ++this.initialisations
         const producer = await publisher.initialise(slot)
+        const answered = ++this.initialisations
         const after = this.broker.coordinator.commits.length
         const generation = this.workers.get(process.host.name)?.generationNumber ?? 0
-        this.fencings.push({ slot, generation, after, atMs: this.time.now() })
+        this.fencings.push({ slot, generation, after, asked, answered, atMs: this.time.now() })
         return producer
       }
     }

@@ -13,14 +13,19 @@ t.setTimeout(300_000)
 
 const keys = 50
 
-/** Balances by account, each transfer sent on to another account: two exchanges. */
+/**
+ * Balances by account, each transfer sent on to another account: two exchanges. While there is a file `hold` it is so slow that it does not
+ * end before the test is done with it.
+ */
 const jobText = `
+import { existsSync } from 'node:fs'
 import { Actor, job, lines, json, files } from 'cairn'
 
 class Account extends Actor {
   static actorName = 'Account'
   balance = 0
-  receive(transfer, ctx) {
+  async receive(transfer, ctx) {
+    if (existsSync('hold')) await new Promise(resolve => setTimeout(resolve, 20))
     this.balance -= transfer.amount
     ctx.send(Inbox, 'a' + transfer.to, transfer)
     ctx.emit({ id: transfer.id, from: ctx.key, balance: this.balance })
@@ -66,6 +71,7 @@ function place(t: Test, nats: NatsServer, count: number): ClusterPlace & { reado
     writeFileSync(join(folder, `in${file}.ndjson`), own.map(each => `${JSON.stringify(each)}\n`).join(''))
   }
   writeFileSync(join(folder, 'transfers.mjs'), jobText)
+  writeFileSync(join(folder, 'hold'), '')
   return { folder, job: 'transfers.mjs', nats: `nats://127.0.0.1:${nats.port}`, transfers }
 }
 
@@ -140,6 +146,8 @@ void t.test('workers are killed, drained, stopped and started again', needs('nat
   leader.kill()
   await leader.exited
   const last = [start('w4'), ...[w1, again].filter(worker => worker !== leader)]
+  await progress(at)
+  rmSync(join(at.folder, 'hold'))
   for (const worker of last) t.equal(await worker.exited, 0, worker.text)
   right(t, at)
 })
@@ -149,12 +157,13 @@ void t.test(
   needs('nats-server'),
   async t => {
     const nats = await NatsServer.start(t)
-    const at = place(t, nats, 120_000)
+    const at = place(t, nats, 240_000)
     const first = ['w1', 'w2'].map(name => new WorkerProcess(t, at, name))
     await Promise.all(first.map(worker => worker.runs()))
     await progress(at)
     for (const worker of first) worker.kill('SIGTERM')
     for (const worker of first) t.equal(await worker.exited, 0, worker.text)
+    rmSync(join(at.folder, 'hold'))
     const second = ['w1', 'w2'].map(name => new WorkerProcess(t, at, name))
     for (const worker of second) t.equal(await worker.exited, 0, worker.text)
     right(t, at)

@@ -10,6 +10,40 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '200763',
+    symptom:
+      'a leader that had finished never found out that another had been made the leader for a moment, and nobody followed it'
+  },
+  {
+    seed: '200584',
+    scenario: {
+      seed: '200584',
+      workers: 3,
+      joiners: 0,
+      records: 102,
+      inputMs: 10000,
+      batch: 1,
+      tasksPerWorker: 1,
+      intervalMs: 3333,
+      pendingLimitBytes: 100000,
+      cycles: false,
+      transactionVersion: 1,
+      firstProducerEpoch: 0,
+      healAtMs: 20000,
+      kafka: 'old',
+      faults: [
+        { kind: 'bus-cut', atMs: 5552, forMs: 14448, host: 'w2', direction: 'both' },
+        {
+          kind: 'broker-late-request',
+          atMs: 8676,
+          forMs: 6060,
+          fault: { kind: 'late-request', rate: 0.198, delayMs: 601 }
+        }
+      ]
+    },
+    symptom: 'a zombie that had initialised its slots again was taken for one that is not fenced'
+  },
+  {
     seed: '55',
     scenario: {
       seed: '55',

@@ -96,7 +96,15 @@ class World {
     const owner = (this.owners.get(name) ?? 0) + 1
     this.owners.set(name, owner)
     const { generation } = this
-    this.fencings.push({ slot, generation, after: this.publications.length, atMs: this.now() })
+    const order = this.fencings.length
+    this.fencings.push({
+      slot,
+      generation,
+      after: this.publications.length,
+      asked: 2 * order + 1,
+      answered: 2 * order + 2,
+      atMs: this.now()
+    })
     return {
       readLedger: () => Promise.resolve(this.ledger.get(name)?.entry),
       publish: (records, entry): Promise<PublishOutcome> => {
