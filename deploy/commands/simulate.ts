@@ -10,7 +10,7 @@ import { faultKinds } from '../../simulations/world/atlas.ts'
 import type { FaultKind } from '../../simulations/world/fault.ts'
 import { stderrScreen } from '../progress.ts'
 import { wholeNumber } from '../output.ts'
-import { allMarks } from '../simulate/all-marks.ts'
+import { allMarks, isMark, untaken } from '../simulate/all-marks.ts'
 import { failureLines, resultLine, scenarioLines, Totals } from '../simulate/report.ts'
 import { openUserJob } from '../simulate/open-user-job.ts'
 import { SeedPool } from '../simulate/seed-pool.ts'
@@ -203,8 +203,11 @@ async function tell(scenario: Scenario, result: RunResult, { flags, pool, say, a
 function sayMarks({ marks }: Totals, say: Session['say']): void {
   for (const [mark, count] of [...marks].sort(([a], [b]) => (a < b ? -1 : 1)))
     say(`${String(count).padStart(9)}  ${mark}`)
-  const never = allMarks().filter(mark => !marks.has(mark))
-  say(never.length === 0 ? 'every branch was taken' : `never taken:\n  ${never.join('\n  ')}`)
+  const counted = [...marks.keys()]
+  const never = allMarks().filter(mark => !counted.some(each => isMark(mark, each)))
+  const line = (mark: string): string =>
+    `  ${mark}: ${untaken.get(mark) ?? 'no reason is known; more seeds may take it'}`
+  say(never.length === 0 ? 'every branch was taken' : `never taken:\n${never.map(line).join('\n')}`)
 }
 
 function optionsOf({ flags, services }: Session): ScenarioOptions {

@@ -152,6 +152,15 @@ void t.test(
   }
 )
 
+void t.test('a connection of an older generation is closed, and its frames are not looked at', async t => {
+  const world = await lab(t)
+  const late = new Stranger(world)
+  late.socket.write(Buffer.concat([encodeHello({ ...hello, generation: 6 }), credit]))
+  await until('it is closed', () => late.closed)
+  t.same(world.frames, [])
+  await stillWorks(t, world)
+})
+
 void t.test('a thousand connections that say nothing keep nobody out', async t => {
   const world = await lab(t)
   const strangers: Stranger[] = []
