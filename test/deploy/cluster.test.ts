@@ -13,19 +13,26 @@ t.setTimeout(300_000)
 
 const keys = 50
 
+const perSource = 100_000
+
 /**
- * Balances by account, each transfer sent on to another account: two exchanges. While there is a file `hold` it is so slow that it does not
- * end before the test is done with it.
+ * Balances by account, each transfer sent on to another account: two exchanges. While there is a file `hold`, each transfer takes a millisecond
+ * to read, so that the job does not end before the test is done with it.
  */
 const jobText = `
 import { existsSync } from 'node:fs'
-import { Actor, job, lines, json, files } from 'cairn'
+import { Actor, files, generator, job, json } from 'cairn'
+
+const pause = new Int32Array(new SharedArrayBuffer(4))
+const transfer = (n, source) => {
+  if (existsSync('hold')) Atomics.wait(pause, 0, 0, 1)
+  return { id: source + '-' + n, from: (n * 7 + source) % ${keys}, to: (n * 13 + source) % ${keys}, amount: 1 + (n % 100) }
+}
 
 class Account extends Actor {
   static actorName = 'Account'
   balance = 0
-  async receive(transfer, ctx) {
-    if (existsSync('hold')) await new Promise(resolve => setTimeout(resolve, 20))
+  receive(transfer, ctx) {
     this.balance -= transfer.amount
     ctx.send(Inbox, 'a' + transfer.to, transfer)
     ctx.emit({ id: transfer.id, from: ctx.key, balance: this.balance })
@@ -40,7 +47,7 @@ class Inbox extends Actor {
   }
 }
 export default job('transfers', j => {
-  const transfers = j.source('transfers', lines(['in0.ndjson', 'in1.ndjson', 'in2.ndjson'], json()))
+  const transfers = j.source('transfers', generator({ count: ${perSource}, partitions: 3 }, transfer))
   const sent = transfers.keyBy(each => 'a' + each.from).actor(Account, { sends: [Inbox] })
   return {
     sent: sent.to('sent', files('out/sent', json())),
@@ -56,24 +63,23 @@ interface Transfer {
   readonly amount: number
 }
 
-function place(t: Test, nats: NatsServer, count: number): ClusterPlace & { readonly transfers: Transfer[] } {
+function place(t: Test, nats: NatsServer): ClusterPlace {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-cluster-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
-  const transfers: Transfer[] = []
-  for (const file of [0, 1, 2]) {
-    const own = Array.from({ length: count / 3 }, (_, n) => ({
-      id: `${file}-${n}`,
-      from: (n * 7 + file) % keys,
-      to: (n * 13 + file) % keys,
-      amount: 1 + (n % 100)
-    }))
-    transfers.push(...own)
-    writeFileSync(join(folder, `in${file}.ndjson`), own.map(each => `${JSON.stringify(each)}\n`).join(''))
-  }
   writeFileSync(join(folder, 'transfers.mjs'), jobText)
   writeFileSync(join(folder, 'hold'), '')
-  return { folder, job: 'transfers.mjs', nats: `nats://127.0.0.1:${nats.port}`, transfers }
+  return { folder, job: 'transfers.mjs', nats: `nats://127.0.0.1:${nats.port}` }
 }
+
+/** What the job makes up, counted by hand. */
+const transfers = [0, 1, 2].flatMap(source =>
+  Array.from({ length: perSource }, (_, n): Transfer => ({
+    id: `${source}-${n}`,
+    from: (n * 7 + source) % keys,
+    to: (n * 13 + source) % keys,
+    amount: 1 + (n % 100)
+  }))
+)
 
 const rows = (folder: string): Record<string, unknown>[] =>
   readdirSync(folder)
@@ -83,15 +89,20 @@ const rows = (folder: string): Record<string, unknown>[] =>
     .filter(line => line !== '')
     .map(line => JSON.parse(line) as Record<string, unknown>)
 
-function right(
-  t: Test,
-  { folder, transfers }: { readonly folder: string; readonly transfers: readonly Transfer[] }
-): void {
+function right(t: Test, { folder }: ClusterPlace): void {
   const sent = rows(join(folder, 'out/sent'))
   const received = rows(join(folder, 'out/received'))
-  const ids = transfers.map(({ id }) => id).sort()
-  t.same(sent.map(({ id }) => id).sort(), ids, 'every transfer was sent once')
-  t.same(received.map(({ id }) => id).sort(), ids, 'and received once')
+  const ids = transfers
+    .map(({ id }) => id)
+    .sort()
+    .join()
+  const idsOf = (list: readonly Record<string, unknown>[]): string =>
+    list
+      .map(({ id }) => id)
+      .sort()
+      .join()
+  t.ok(idsOf(sent) === ids, `every transfer was sent once (${sent.length})`)
+  t.ok(idsOf(received) === ids, `and received once (${received.length})`)
   const balances = new Map<unknown, number>()
   for (const { from, balance } of sent) balances.set(from, Math.min(balances.get(from) ?? 0, Number(balance)))
   const expected = new Map<unknown, number>()
@@ -122,7 +133,7 @@ async function progress({ folder }: ClusterPlace): Promise<void> {
 
 void t.test('workers are killed, drained, stopped and started again', needs('nats-server'), async t => {
   const nats = await NatsServer.start(t)
-  const at = place(t, nats, 240_000)
+  const at = place(t, nats)
   const flags = ['--lost-after', '2s']
   const start = (name: string): WorkerProcess => new WorkerProcess(t, at, name, ...flags)
   const [w1, w2, w3] = [start('w1'), start('w2'), start('w3')]
@@ -145,9 +156,19 @@ void t.test('workers are killed, drained, stopped and started again', needs('nat
   const leader = [w1, again].find(({ said }) => said.some(({ message }) => message === 'leads')) ?? w1
   leader.kill()
   await leader.exited
-  const last = [start('w4'), ...[w1, again].filter(worker => worker !== leader)]
+  const left = leader === w1 ? again : w1
+  const w4 = start('w4')
+  await w4.runs()
   await progress(at)
+
+  // One after the other gives way to a new one.
   rmSync(join(at.folder, 'hold'))
+  const last = [start('w5')]
+  await last[0]?.runs()
+  for (const old of [left, w4]) {
+    old.kill('SIGTERM')
+    t.equal(await old.exited, 0, old.text)
+  }
   for (const worker of last) t.equal(await worker.exited, 0, worker.text)
   right(t, at)
 })
@@ -157,7 +178,7 @@ void t.test(
   needs('nats-server'),
   async t => {
     const nats = await NatsServer.start(t)
-    const at = place(t, nats, 240_000)
+    const at = place(t, nats)
     const first = ['w1', 'w2'].map(name => new WorkerProcess(t, at, name))
     await Promise.all(first.map(worker => worker.runs()))
     await progress(at)
@@ -172,7 +193,7 @@ void t.test(
 
 void t.test('what is wrong is said at once, and nothing is made', needs('nats-server'), async t => {
   const nats = await NatsServer.start(t)
-  const at = place(t, nats, 3)
+  const at = place(t, nats)
   const fails = (...args: string[]): Promise<string> =>
     cairn(at, ...args).then(
       said => `it does not fail, and says ${said}`,
