@@ -58,6 +58,7 @@ function drainCommand(): Command {
   return withConnection(new Command('drain'))
     .description('End a job on all workers behind a last checkpoint; workers started again go on from there.')
     .argument('<job>', jobArgument)
+    .addHelpText('after', '\nExample:\n  cairn cluster drain orders --nats nats://nats:4222 --storage /mnt/checkpoints')
     .action((name: string, flags: ConnectionFlags) =>
       withLook(name, flags, async (job, look, publish) => {
         const directive = await look.until(({ directive }) => directive, 3 * usualTiming.lostAfterMs)
