@@ -1,6 +1,7 @@
 /** Answers what a job is asked: the running process for what is live, stored files for the rest. */
 import { defineActor } from '../actors/definition.ts'
 import type { Plan } from '../actors/plan.ts'
+import type { Lineages } from '../checkpoint/lineages.ts'
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CodedError, unreachable } from '../runtime/kernel/errors.ts'
 import { ControlClient } from './control-client.ts'
@@ -33,7 +34,8 @@ type WithLog = <T>(make: boolean, work: (log: EmbeddedLog) => Promise<T>) => Pro
 
 /** Asks the process that runs the job, or reads what it has stored. Throws NOT_RUNNING where only a running job could answer. */
 export async function askJob<K extends Kind>(job: JobReference, request: Request<K>): Promise<ControlResults[K]> {
-  const client = await ControlClient.open(job.folder)
+  const { folder } = job
+  const client = folder === undefined ? undefined : await ControlClient.open(folder)
   if (client !== undefined)
     try {
       return await client.ask<K>(request)
@@ -45,19 +47,29 @@ export async function askJob<K extends Kind>(job: JobReference, request: Request
       client.close()
     }
   if (isStored(request))
-    return (await answerStored(job, request, (make, work) =>
-      withStoredLog(job.folder, make, work)
+    return (await answerStored(job, request, async (make, work) =>
+      folder === undefined ? undefined : withStoredLog(folder, make, work)
     )) as ControlResults[K]
-  throw new CodedError('NOT_RUNNING', `job "${job.name}" is not running`)
+  throw notRunning(job)
+}
+
+/** Nobody answers for the job. */
+export function notRunning({ name, folder }: JobReference, more = ''): CodedError {
+  return folder === undefined
+    ? new CodedError('NOT_RUNNING', `job "${name}" has its checkpoints on S3: only a cluster can run it${more}`, {
+        remedy: `See \`cairn cluster status ${name}\` and \`cairn cluster drain ${name}\`.`
+      })
+    : new CodedError('NOT_RUNNING', `job "${name}" is not running${more}`)
 }
 
 /** What the control socket of `running` answers. */
 export function answersOf(
   running: RunningJob,
   plan: Plan,
-  folder: string
+  folder: string,
+  lineages: Lineages
 ): (request: ControlRequest) => Promise<unknown> {
-  const reference: JobReference = { name: plan.job, folder, plan }
+  const reference: JobReference = { name: plan.job, folder, lineages, plan }
   const stages = plan.nodes.flatMap(node =>
     node.kind === 'actor' ? [{ stage: node.name, definition: defineActor(node.actor, node.name) }] : []
   )
@@ -78,7 +90,7 @@ export function answersOf(
         if (fields === undefined || found.every(({ definition }) => definition.durableMaps.length === 0))
           return stateAnswer(fields, null)
         // Durable maps are shown as of the newest checkpoint: they need not be in memory.
-        const stored = await new StoredJob(plan.job, folder).state(stage, key)
+        const stored = await new StoredJob(plan.job, lineages).state(stage, key)
         return stateAnswer({ ...stored.fields, ...fields }, null)
       }
       case 'checkpoint-create':
@@ -101,11 +113,11 @@ function isStored(request: ControlRequest): request is Request<StoredKind> {
 }
 
 async function answerStored(
-  { name, folder, plan }: JobReference,
+  { name, lineages, plan }: JobReference,
   request: Request<StoredKind>,
   withLog: WithLog
 ): Promise<ControlResults[StoredKind]> {
-  const job = new StoredJob(name, folder)
+  const job = new StoredJob(name, lineages)
   switch (request.kind) {
     case 'state': {
       const { fields, epoch } = await job.state(request.stage, request.key)

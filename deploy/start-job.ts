@@ -29,6 +29,7 @@ import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
 import { lockFolder, makeJobFolder } from './job-lock.ts'
 import { openLineage } from './open-lineage.ts'
+import { localStorage } from './storage-place.ts'
 
 export type Started =
   | {
@@ -53,7 +54,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     store: options.store ?? job.plan.store,
     cacheBytes: options.cacheBytes ?? job.plan.cacheBytes ?? (options.store === 'level' ? defaultCacheBytes : undefined)
   }
-  const folder = resolve(options.storage, plan.job)
+  const folder = resolve(localStorage(options.storage), plan.job)
   await makeJobFolder(folder)
   const unlock = await lockFolder(folder)
   let log: EmbeddedLog | undefined
@@ -121,7 +122,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       savepoint: name => shell.savepoint(name),
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
-    closeControl = await openControl(folder, answersOf(running, plan, folder))
+    closeControl = await openControl(folder, answersOf(running, plan, folder, lineages))
     shell.start()
     return { kind: 'running', job: running, wasFinal: begun.wasFinal, restored }
   } catch (error) {

@@ -2,8 +2,6 @@
 import { randomBytes } from 'node:crypto'
 import type { StoredActorSchema } from '../actors/definition-types.ts'
 import { decodeValue } from '../actors/state-codec.ts'
-import { DirectoryLineages } from '../checkpoint/adapters/directory-lineages.ts'
-import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import type { Completed } from '../checkpoint/decision-log.ts'
 import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../checkpoint/lineages.ts'
 import { decodeManifest, type FileRef, type Manifest } from '../checkpoint/manifest.ts'
@@ -54,9 +52,9 @@ export class StoredJob {
   readonly job: string
   private readonly lineages: Lineages
 
-  constructor(job: string, folder: string) {
+  constructor(job: string, lineages: Lineages) {
     this.job = job
-    this.lineages = new DirectoryLineages(nodeFiles, folder)
+    this.lineages = lineages
   }
 
   private newest(): Promise<OpenLineage> {

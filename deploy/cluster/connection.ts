@@ -1,18 +1,16 @@
 /** What every process of a cluster, and whoever looks at one, must know to find it: NATS, storage, the job's key. */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
-import { DirectoryLineages } from '../../checkpoint/adapters/directory-lineages.ts'
-import { nodeFiles } from '../../checkpoint/adapters/node-files.ts'
 import { jobKey } from '../../checkpoint/job-key.ts'
-import { firstLineage } from '../../checkpoint/lineages.ts'
+import { firstLineage, type Lineages } from '../../checkpoint/lineages.ts'
 import { connectNats, type NatsBus } from '../../runtime/adapters/nats/nats-bus.ts'
 import type { NatsCredentials, NatsOptions, NatsTls } from '../../runtime/adapters/nats/nats-options.ts'
 import { SignedBus } from '../../runtime/adapters/signed-bus.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { ControlBus } from '../../runtime/ports/control-bus.ts'
 import { withStorage } from '../job-reference.ts'
+import { openStorage } from '../storage-place.ts'
 
 export interface ConnectionFlags {
   readonly storage: string
@@ -102,9 +100,7 @@ export function natsOptions(
 }
 
 export interface ClusterConnection {
-  /** Absolute: `<storage>/<job>`. */
-  readonly folder: string
-  readonly lineages: DirectoryLineages
+  readonly lineages: Lineages
   /** Hears and is heard by those who know the job's key. */
   readonly bus: ControlBus
   readonly nats: NatsBus
@@ -122,10 +118,11 @@ export async function connectCluster(
   joins: boolean,
   troubled?: (error: CodedError) => void
 ): Promise<ClusterConnection> {
-  const folder = resolve(flags.storage, job)
-  const lineages = new DirectoryLineages(nodeFiles, folder)
+  const place = await openStorage(flags.storage)
+  const lineages = place.lineages(job)
   const options = natsOptions(job, flags, leaseTtlMs, troubled)
+  if (joins) await place.verify(job)
   const key = await jobKey(lineages.storage(firstLineage), joins ? count => randomBytes(count) : undefined)
   const nats = await connectNats(options)
-  return { folder, lineages, nats, bus: new SignedBus(nats, key) }
+  return { lineages, nats, bus: new SignedBus(nats, key) }
 }

@@ -51,7 +51,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
   await makeJobFolder(options.local)
   const unlock = await lockFolder(options.local)
   try {
-    const { folder, lineages, bus } = await connectCluster(
+    const { lineages, bus } = await connectCluster(
       plan.job,
       options.connection,
       options.timing.leaseMs,
@@ -60,7 +60,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
     )
     try {
       const newest = (await followLineages(lineages, nonce)).at(-1)
-      if (newest === undefined) throw new CodedError('NOT_FOUND', `"${folder}" holds no lineage`)
+      if (newest === undefined) throw new CodedError('NOT_FOUND', `job "${plan.job}" has no lineage`)
       const { lineage, storage } = newest
       const worker = new ClusterWorker({
         plan,

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { ControlClient } from '../control-client.ts'
 import { pageLimit } from '../control-protocol.ts'
-import { askJob } from '../job-answers.ts'
+import { askJob, notRunning } from '../job-answers.ts'
 import { findJob, jobArgument, withStorage, type JobReference } from '../job-reference.ts'
 import { cell, printRows, wholeNumber, withOutput, type OutputFormat } from '../output.ts'
 import type { AppendRequest, NewRecord, ReadAnswer, ReadRecord } from '../topic-desk.ts'
@@ -161,9 +161,8 @@ async function show(topic: string, flags: TailFlags, ask: Ask, from?: readonly n
 const followWaitMs = 5000
 
 async function follow(job: JobReference, topic: string, flags: TailFlags): Promise<void> {
-  const client = await ControlClient.open(job.folder)
-  if (client === undefined)
-    throw new CodedError('NOT_RUNNING', `job "${job.name}" is not running, so nothing can be followed`)
+  const client = job.folder === undefined ? undefined : await ControlClient.open(job.folder)
+  if (client === undefined) throw notRunning(job, ', so nothing can be followed')
   const interrupted = (): void => client.close()
   process.once('SIGINT', interrupted)
   process.stdout.once('error', interrupted)

@@ -1,7 +1,6 @@
 import { Command } from 'commander'
-import { CodedError } from '../../runtime/kernel/errors.ts'
 import { ControlClient } from '../control-client.ts'
-import { askJob } from '../job-answers.ts'
+import { askJob, notRunning } from '../job-answers.ts'
 import { findJob, jobArgument, withStorage } from '../job-reference.ts'
 import { printOne, withOutput, type OutputFormat } from '../output.ts'
 
@@ -35,8 +34,8 @@ export function stopCommand(): Command {
     .addHelpText('after', '\nExamples:\n  cairn stop orders\n  cairn stop orders --now')
     .action(async (name: string, flags: { readonly storage: string; readonly now?: boolean }) => {
       const job = await findJob(name, flags.storage)
-      const client = await ControlClient.open(job.folder)
-      if (client === undefined) throw new CodedError('NOT_RUNNING', `job "${job.name}" is not running`)
+      const client = job.folder === undefined ? undefined : await ControlClient.open(job.folder)
+      if (client === undefined) throw notRunning(job)
       await client.ask<'stop' | 'drain'>({ kind: flags.now === true ? 'stop' : 'drain' })
       await client.closed
       process.stderr.write(`job "${job.name}" has ended\n`)

@@ -38,6 +38,21 @@ export const services = {
           'Put nats-server 2.9 or newer on PATH, or name it in CAIRN_NATS_SERVER.'
         )
     }
+  },
+  // Of the servers that can be built from module proxies the smallest one whose conditional writes hold under concurrency.
+  versitygw: {
+    about: 'an S3-compatible server, for checkpoints in a bucket',
+    variable: 'CAIRN_S3_SERVER',
+    locate: () => executable('versitygw', ['versitygw']),
+    version: path => `versitygw (${firstLine(path, ['--version'])})`,
+    install(folder) {
+      if (!succeeds('go', ['version']))
+        throw new CannotInstall(
+          'this machine has no Go to build it with',
+          'Put versitygw 1.8 or newer on PATH, or name it in CAIRN_S3_SERVER.'
+        )
+      fromGo('github.com/versity/versitygw/cmd/versitygw@v1.8.0', folder)
+    }
   }
 }
 

@@ -43,6 +43,9 @@ export const errorCodes = {
     'Free space or correct the rights of the named path; the job resumes from its last checkpoint.',
     true
   ),
+  STORAGE_REFUSED: user(
+    'Correct bucket, endpoint or credentials as the message says; docs/storage.md lists what is asked of a server.'
+  ),
   // inputs and outputs
   INPUT_MISSING: user('Create the named input or correct its path.'),
   INPUT_REGRESSED: external(

@@ -3,6 +3,8 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DirectoryLineages } from '../../checkpoint/adapters/directory-lineages.ts'
+import { nodeFiles } from '../../checkpoint/adapters/node-files.ts'
 import type { ActorClass } from '../../actors/actor.ts'
 import type { ValueCodec } from '../../actors/connectors.ts'
 import type { Job } from '../../actors/stream.ts'
@@ -27,7 +29,7 @@ export class ProcessDriver {
   private readonly job: Job<unknown>
   private readonly wanted: Wanted
   private readonly folder = mkdtempSync(join(tmpdir(), 'cairn-drive-'))
-  private readonly reference: JobReference
+  private readonly reference: JobReference & { readonly folder: string }
   private readonly pushed = new Map<string, { waiting: string[]; appended: number }>()
   private readonly outputs = new Map<string, { read: number; values: unknown[]; codec: ValueCodec }>()
   private readonly ended = new Set<string>()
@@ -35,7 +37,9 @@ export class ProcessDriver {
   constructor(job: Job<unknown>, wanted: Wanted) {
     this.job = job
     this.wanted = wanted
-    this.reference = { name: job.name, folder: join(this.folder, job.name), plan: undefined }
+    const folder = join(this.folder, job.name)
+    const lineages = new DirectoryLineages(nodeFiles, folder)
+    this.reference = { name: job.name, folder, lineages, plan: undefined }
     process.on('exit', () => rmSync(this.folder, { recursive: true, force: true }))
     const found = new URL('found-job.js', import.meta.url).href
     writeFileSync(

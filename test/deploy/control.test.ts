@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { DirectoryLineages } from '../../checkpoint/adapters/directory-lineages.ts'
+import { nodeFiles } from '../../checkpoint/adapters/node-files.ts'
 import { Actor, durableMap, files, generator, job, json, type Context } from '../../actors/index.ts'
 import type { Job } from '../../actors/stream.ts'
 import type { Key } from '../../actors/actor.ts'
@@ -52,13 +54,21 @@ function counting(folder: string, count: number): Job<unknown> {
   }))
 }
 
-async function started(t: Test, count: number): Promise<{ running: RunningJob; reference: JobReference }> {
+function referenceTo(name: string, storage: string): JobReference & { readonly folder: string } {
+  const folder = join(storage, name)
+  return { name, folder, lineages: new DirectoryLineages(nodeFiles, folder), plan: undefined }
+}
+
+async function started(
+  t: Test,
+  count: number
+): Promise<{ running: RunningJob; reference: ReturnType<typeof referenceTo> }> {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-control-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const built = counting(folder, count)
   const begun = await startJob(built, { storage: folder, fresh: false, intervalMs: 20 })
   if (begun.kind !== 'running') throw new Error('it had finished')
-  return { running: begun.job, reference: { name: 'control', folder: join(folder, 'control'), plan: undefined } }
+  return { running: begun.job, reference: referenceTo('control', folder) }
 }
 
 void t.test('a running job answers from memory, and after its end storage gives the same answer', async t => {
@@ -175,7 +185,7 @@ void t.test('durable maps are shown with their first entries, of this key only',
   }))
   const begun = await startJob(shop, { storage: folder, fresh: false })
   if (begun.kind === 'running') await begun.job.ended
-  const reference = { name: 'shop', folder: join(folder, 'shop'), plan: undefined }
+  const reference = referenceTo('shop', folder)
   for (const key of ['a', 'a\u0000']) {
     const { fields } = await askJob<'state'>(reference, { kind: 'state', stage: 'Basket', key })
     t.equal(fields?.['last'], 'i149')

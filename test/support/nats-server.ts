@@ -24,7 +24,7 @@ process.on('exit', () => {
  * Below the ports that the system gives to outgoing connections: a client that tries to reconnect to one of those may at last
  * connect to itself, and then the server cannot come back.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000)
     const probe = createServer()

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { DirectoryLineages } from '../../../checkpoint/adapters/directory-lineages.ts'
 import { DirectoryStorage } from '../../../checkpoint/adapters/directory-storage.ts'
 import { nodeFiles } from '../../../checkpoint/adapters/node-files.ts'
 import { StoredJob } from '../../../deploy/stored-job.ts'
@@ -116,7 +117,7 @@ void t.test('people who look at the state of a stored job see actors, not messag
   await world.turns(100)
   await world.drain()
   t.equal((await numbersIn(world)).length, 6)
-  const job = new StoredJob('tokens', folder)
+  const job = new StoredJob('tokens', new DirectoryLineages(nodeFiles, folder))
   const { fields } = await job.state('Circle', 'c1')
   t.same(Object.keys(fields ?? {}), ['passed'])
   t.equal((await job.state('Circle', 'never')).fields, undefined)
