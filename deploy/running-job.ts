@@ -1,5 +1,6 @@
 /** What the command line sees of a job that runs in this process. `startJob` in `start-job.ts` makes one. */
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
+import type { GenerationGauges } from '../runtime/core/worker-gauges.ts'
 
 export interface StartOptions {
   /** Folder that holds everything of all jobs. The job's own folder is `<storage>/<job>`. */
@@ -45,6 +46,7 @@ export interface JobStatus {
 
 export interface RunningJob {
   status(): JobStatus
+  gauges(): GenerationGauges
   /** Open for as long as the job runs; undefined when nothing of the job uses a topic. */
   readonly log: EmbeddedLog | undefined
   /** Stop intake, finish what was read, take a last checkpoint, publish it, close. No final watermark. */

@@ -107,6 +107,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     })
     const running: RunningJob = {
       status,
+      gauges: () => shell.gauges,
       log,
       ended,
       async drain() {
@@ -211,6 +212,7 @@ export function bind(
       throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
   return {
     clock: nodeClock,
+    measure: () => performance.now(),
     store: () =>
       plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore()),
     spill: { files: nodeFiles, folder: join(folder, 'spill') },

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { Command } from 'commander'
 import type { Job } from '../../actors/stream.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
@@ -5,6 +6,10 @@ import { isCodedError, type CodedError } from '../../runtime/kernel/errors.ts'
 import type { Probe } from '../../runtime/shell/task-files.ts'
 import { onInterrupts } from '../interrupts.ts'
 import { loadJob } from '../load-job.ts'
+import type { HealthServer } from '../metrics/health-server.ts'
+import { JobMeters } from '../metrics/job-meters.ts'
+import type { Observed } from '../metrics/observed.ts'
+import { metricsOption, serveMetrics } from '../metrics/serve-metrics.ts'
 import { Progress, stderrScreen } from '../progress.ts'
 import { startOptions, withRunFlags, writesToStdout, type RunFlags } from '../run-flags.ts'
 import type { RunningJob } from '../running-job.ts'
@@ -16,6 +21,7 @@ export function runCommand(): Command {
     .argument('<job>', 'a TypeScript or JavaScript file that exports a job as its default')
     .option('--restore <savepoint>', 'go back to a savepoint, or to the number of a checkpoint that is still kept')
     .option('--fork', 'with --restore: go back although the job has gone on since; see below')
+    .addOption(metricsOption())
     .addHelpText(
       'after',
       `
@@ -30,22 +36,30 @@ for one start: left out, the next one goes on in the newest lineage.
 
 Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.`
     )
-    .action(async (path: string, flags: RunFlags) => new RunSession(await loadJob(path), flags).run())
+    .action(async (path: string, flags: SessionFlags) => new RunSession(await loadJob(path), flags).run())
 }
 
 /** Between two attempts to begin anew after a full disk or the like; it doubles up to the second one. */
 const [firstRetryMs, lastRetryMs] = [1000, 30_000]
 
+interface SessionFlags extends RunFlags {
+  readonly metrics?: string
+}
+
 class RunSession {
   private readonly job: Job<unknown>
-  private readonly flags: RunFlags
+  private readonly flags: SessionFlags
+  private readonly meters = new JobMeters()
+  private generations = 0
+  private failures = 0
+  private trouble: string | undefined
   private readonly probe = killProbe(process.env['CAIRN_TEST_KILL_AT'])
   private running: RunningJob | undefined
   private progress: Progress | undefined
   private interrupted = false
   private wake: (() => void) | undefined
 
-  constructor(job: Job<unknown>, flags: RunFlags) {
+  constructor(job: Job<unknown>, flags: SessionFlags) {
     this.job = job
     this.flags = flags
   }
@@ -57,7 +71,10 @@ class RunSession {
       this.running?.drain().catch(() => undefined)
       this.wake?.()
     })
+    let health: HealthServer | undefined
     try {
+      health = await serveMetrics(this.flags.metrics, this.meters, () => this.observe())
+      if (health !== undefined) this.say(`metrics at ${health.url}/metrics`)
       let started = await startJob(this.job, startOptions(this.flags), this.probe)
       for (;;) {
         const failure = await this.follow(started)
@@ -66,6 +83,7 @@ class RunSession {
       }
     } finally {
       release()
+      await health?.close()
     }
   }
 
@@ -78,6 +96,8 @@ class RunSession {
       return undefined
     }
     const running = (this.running = started.job)
+    this.generations++
+    this.trouble = undefined
     this.progress = new Progress(stderrScreen(writesToStdout(plan)), () => running.status())
     // The interrupt may have come while it began.
     if (this.interrupted) running.drain().catch(() => undefined)
@@ -89,11 +109,14 @@ class RunSession {
           ? finishedText(name, running.status().checkpoint?.epoch)
           : `job "${name}" ${how}; started again, it goes on from here`
     } catch (error) {
+      this.failures++
+      this.trouble = error instanceof Error ? error.message : String(error)
       if (isCodedError(error) && error.retriable && !this.interrupted) return error
       throw error
     } finally {
       this.progress.close()
       this.progress = undefined
+      this.meters.ended(running.gauges())
       this.running = undefined
     }
     this.say(ending)
@@ -120,6 +143,24 @@ class RunSession {
         if (!isCodedError(error) || !error.retriable) throw error
         last = error
       }
+    }
+  }
+
+  private observe(): Observed {
+    const { running } = this
+    const phase = running?.status().phase
+    return {
+      job: this.job.name,
+      worker: hostname(),
+      state: running !== undefined ? 'running' : this.failures > 0 ? 'failed' : 'starting',
+      leaving: this.interrupted || phase === 'draining',
+      generation: running?.status().generation ?? 0,
+      generations: this.generations,
+      failures: this.failures,
+      leads: true,
+      connected: undefined,
+      gauges: running?.gauges(),
+      trouble: this.trouble
     }
   }
 

@@ -7,11 +7,14 @@ import { CodedError } from '../../runtime/kernel/errors.ts'
 import { encodeMessage, subjects } from '../../runtime/core/cluster-messages.ts'
 import { connectCluster, fileOf, withConnection, type ConnectionFlags } from '../cluster/connection.ts'
 import { listen, type Seen } from '../cluster/look.ts'
-import { startWorker } from '../cluster/start-worker.ts'
+import { addressOf } from '../address.ts'
+import { startWorker, type StartedWorker, type WorkerOptions } from '../cluster/start-worker.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import { WorkerLog } from '../cluster/worker-log.ts'
 import { onInterrupts } from '../interrupts.ts'
 import { findJob, jobArgument } from '../job-reference.ts'
+import { JobMeters } from '../metrics/job-meters.ts'
+import { metricsOption, observeWorker, serveMetrics } from '../metrics/serve-metrics.ts'
 import { compileJob, evaluateJob } from '../load-job.ts'
 import { wholeNumber } from '../output.ts'
 
@@ -29,6 +32,7 @@ interface StartFlags extends ConnectionFlags {
   readonly cache?: number
   readonly dropState?: readonly string[]
   readonly lostAfter: number
+  readonly metrics?: string
 }
 
 export function workerCommand(): Command {
@@ -101,6 +105,7 @@ function startCommand(): Command {
         .default(usualTiming.lostAfterMs, '5s')
         .argParser(duration('--lost-after'))
     )
+    .addOption(metricsOption())
     .addHelpText(
       'after',
       `
@@ -114,12 +119,6 @@ others behind a checkpoint, then it ends. A second one ends it at once; nothing 
 Exit codes: 0 the job has finished, or the worker was told to go; 1 it failed; 2 usage; 130 stopped by a second interrupt.`
     )
     .action(start)
-}
-
-function listenOf(text: string): { readonly host: string; readonly port: number } {
-  const match = /^(.*):(\d{1,5})$/.exec(text)
-  if (match === null) throw new CodedError('OPTION_INVALID', `--listen "${text}" is not of the form host:port`)
-  return { host: (match[1] as string).replace(/^\[|\]$/g, ''), port: Number(match[2]) }
 }
 
 function tlsOf({ tlsCa, tlsCert, tlsKey }: StartFlags): { ca: string; certificate: string; key: string } | undefined {
@@ -138,12 +137,26 @@ async function start(path: string, flags: StartFlags): Promise<void> {
   const job = await evaluateJob(path, code)
   const tls = tlsOf(flags)
   const log = new WorkerLog(flags.name)
-  const { worker, ended, connected } = await startWorker(job, code, {
+  const meters = new JobMeters()
+  let started: StartedWorker | undefined
+  const health = await serveMetrics(flags.metrics, meters, () => observeWorker(job.name, flags.name, started))
+  if (health !== undefined) log.say('info', `metrics at ${health.url}/metrics`, { url: health.url })
+  try {
+    started = await startWorker(job, code, workerOptions(flags, tls, log))
+    started.worker.onDrop = ({ shell }) => meters.ended(shell.gauges)
+    await follow(job.name, started, log)
+  } finally {
+    await health?.close()
+  }
+}
+
+function workerOptions(flags: StartFlags, tls: ReturnType<typeof tlsOf>, log: WorkerLog): WorkerOptions {
+  return {
     connection: flags,
     name: flags.name,
     local: resolve(flags.local ?? `.cairn-local/${flags.name}`),
     tcp: {
-      ...listenOf(flags.listen),
+      ...addressOf('--listen', flags.listen),
       ...(flags.advertise === undefined ? {} : { advertise: flags.advertise }),
       ...(tls === undefined ? {} : { tls })
     },
@@ -154,7 +167,10 @@ async function start(path: string, flags: StartFlags): Promise<void> {
     ...(flags.store === undefined ? {} : { store: flags.store }),
     ...(flags.cache === undefined ? {} : { cacheBytes: flags.cache }),
     ...(flags.dropState === undefined ? {} : { dropState: flags.dropState })
-  })
+  }
+}
+
+async function follow(job: string, { worker, ended, connected }: StartedWorker, log: WorkerLog): Promise<void> {
   const release = onInterrupts(() => {
     log.say('info', 'leaving; interrupt again to stop at once')
     worker.leave()
@@ -162,7 +178,7 @@ async function start(path: string, flags: StartFlags): Promise<void> {
   const unwatch = log.watch(worker, connected)
   try {
     const how = await ended
-    log.say('info', how === 'stopped' ? 'left the job' : `job "${job.name}" has ${how}`)
+    log.say('info', how === 'stopped' ? 'left the job' : `job "${job}" has ${how}`)
   } finally {
     unwatch()
     release()

@@ -42,6 +42,8 @@ export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings {
   readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
   /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
   readonly page: (task: KeyedTask, clock: 'event' | 'wall', after: Uint8Array | undefined, upTo: number) => void
+  /** A clock that goes on while handlers run; where nobody measures, one that stands. */
+  readonly measure: () => number
 }
 
 /** A task as it was when it sealed the epoch. */
@@ -69,9 +71,11 @@ export class KeyedTask {
   readonly state: TaskState
   events = 0
   late = 0
+  /** Spent on events, timers and alarms, what they make the worker do included. */
+  handlerMs = 0
   finished = false
+  readonly inputs: TaskInputs
   private readonly handlers: HandlerRunner
-  private readonly inputs: TaskInputs
   /** Of the epoch in flight; its outbox is given back when it is abandoned. */
   private sealed: Sealed | undefined
   private forwarded = -Infinity
@@ -130,7 +134,9 @@ export class KeyedTask {
   work(budget: number): boolean {
     this.state.encodeSome(this.settings.encodeSlice ?? defaultEncodeSlice)
     this.budget = budget
+    const began = this.settings.measure()
     const moved = !this.state.reading && !this.settings.outputs.blocked && this.advance(budget)
+    this.handlerMs += this.settings.measure() - began
     this.state.evict()
     return moved || this.state.sealing
   }
@@ -147,6 +153,7 @@ export class KeyedTask {
       // A loop that is closed has no barrier of its own any more.
       if (this.step !== undefined) this.takeStep()
       else if (epoch !== undefined) {
+        if (this.inputs.aligner.aligning === epoch) this.inputs.aligned(this.settings.elapsed())
         this.inputs.aligner.force(epoch)
         this.seal(epoch)
       }
@@ -240,6 +247,16 @@ export class KeyedTask {
     return this.handlers.deadLetters
   }
 
+  /** Handlers whose promise is pending. */
+  get inFlight(): number {
+    return this.handlers.inFlight
+  }
+
+  /** What it has passed on. */
+  get watermark(): number {
+    return this.forwarded
+  }
+
   nextAlarmAt(): number | undefined {
     return this.finished || this.final ? undefined : this.state.nextAlarmAt()
   }
@@ -321,8 +338,10 @@ export class KeyedTask {
     }
     this.forwardIdle()
     const aligned = this.inputs.aligner.ended(index)
-    if (aligned !== undefined) this.seal(aligned)
-    else this.whenRecorded()
+    if (aligned !== undefined) {
+      this.inputs.aligned(this.settings.elapsed())
+      this.seal(aligned)
+    } else this.whenRecorded()
     if (!this.inputs.aligner.allEnded) return
     this.finished = true
     this.settings.outputs.broadcast({ kind: 'end' })

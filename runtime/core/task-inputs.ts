@@ -27,6 +27,9 @@ export class TaskInputs {
   readonly loop: LoopBacklog | undefined
   /** Too much waits for a checkpoint: a loop would go on making more. */
   paused = false
+  /** Barriers that were waited for on every channel, and how long all of them together. */
+  alignments = 0
+  alignmentMs = 0
   private readonly alignmentLimitMs: number
   /** Something leads into the loop here; its other tasks get their barriers from those where it does. */
   private readonly hasWayIn: boolean
@@ -52,6 +55,16 @@ export class TaskInputs {
     channels.forEach(({ place }, index) => {
       if (place?.back === true) this.watermarks.ended(index)
     })
+  }
+
+  /** Records that wait, loops apart: in the fullest channel, and in all of them. */
+  get waiting(): { readonly fullest: number; readonly records: number } {
+    let [fullest, records] = [0, 0]
+    for (const { place, waiting } of this.channels) {
+      records += waiting
+      if (place === undefined) fullest = Math.max(fullest, waiting)
+    }
+    return { fullest, records }
   }
 
   get empty(): boolean {
@@ -161,9 +174,16 @@ export class TaskInputs {
   barrier(index: number, epoch: number, elapsedMs: number): ReturnType<Aligner['barrier']> {
     const first = this.aligner.aligning !== epoch
     const outcome = this.aligner.barrier(index, epoch)
-    if (outcome === 'held' && first) this.aligningSince = elapsedMs
+    if (first && outcome !== 'obsolete') this.aligningSince = elapsedMs
+    if (outcome === 'aligned') this.aligned(elapsedMs)
     if (outcome === 'obsolete') reached('task inputs: a barrier of an epoch given up')
     return outcome
+  }
+
+  /** The wait that began with the first barrier is over. */
+  aligned(elapsedMs: number): void {
+    this.alignments++
+    this.alignmentMs += elapsedMs - this.aligningSince
   }
 
   /** The epoch to be sealed though not every barrier has come: alignment takes too long, or only a loop could bring it. */

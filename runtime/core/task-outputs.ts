@@ -63,6 +63,8 @@ export class TaskOutputs {
   loose = new Map<string, OutputRecord[]>()
   /** Something was emitted to an exactly-once sink since the last barrier. */
   outboxUsed = false
+  /** Records given to sinks and to other stages. */
+  emitted = 0
   private readonly settings: OutputSettings
   private readonly pushes = new Map<string, Push>()
 
@@ -141,6 +143,7 @@ export class TaskOutputs {
     const limit = limits.maxRecordBytes
     if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, limit))
       throw tooLarge(sink, text.encode(encoded).length, limit)
+    this.emitted++
     this.outboxUsed = true
   }
 
@@ -158,11 +161,13 @@ export class TaskOutputs {
       else if (output.kind === 'tap') this.settings.onTap?.(output.handle, output.value)
       else {
         const { channel, key, value, time, origin, offset, path } = output
+        this.emitted++
         channel.push(key, value, time, origin, offset, path)
       }
   }
 
   private deliver(sink: SinkNode, slot: number, record: OutputRecord): void {
+    this.emitted++
     if (sink.delivery === 'exactly-once') {
       this.outbox.append(sink.name, slot, record.partition, record.timestamp, record.key, record.value)
       this.outboxUsed = true
@@ -197,8 +202,10 @@ export class TaskOutputs {
   ): void {
     const channels = this.settings.channels.get(edge) as readonly Outlet[]
     const channel = (channels.length === 1 ? channels[0] : channels[this.taskOf(key)]) as Outlet
-    if (this.staged === undefined) channel.push(key, value, time, origin, offset, path)
-    else this.staged.push({ kind: 'exchange', channel, key, value, time, origin, offset, path })
+    if (this.staged === undefined) {
+      this.emitted++
+      channel.push(key, value, time, origin, offset, path)
+    } else this.staged.push({ kind: 'exchange', channel, key, value, time, origin, offset, path })
   }
 
   private taskOf(key: Key): number {

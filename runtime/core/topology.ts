@@ -54,7 +54,7 @@ export interface TopologySettings {
 }
 
 /** What tasks ask of the worker. */
-export type TaskHooks = Pick<KeyedTaskSettings, 'now' | 'elapsed' | 'awaitHandler' | 'load' | 'page'>
+export type TaskHooks = Pick<KeyedTaskSettings, 'now' | 'elapsed' | 'awaitHandler' | 'load' | 'page' | 'measure'>
 
 export const deadLettersName = 'dead-letters'
 export const slotKey = (slot: Pick<SlotName, 'sink' | 'stage' | 'slot'>): string =>

@@ -23,13 +23,21 @@ import type { Fetched, OutputRecord } from '../ports/log.ts'
 import type { LedgerEntry, PublishOutcome } from '../ports/publisher.ts'
 import type { Assignment } from './assignment.ts'
 import type { WorkerReport } from './checkpoint-leader.ts'
-import type { Channel, SpilledBatch } from './channel.ts'
+import { usualChannelLimits, type Channel, type SpilledBatch } from './channel.ts'
 import { channelKey, decodeBatch, encodeBatch, type Frame } from './frames.ts'
 import { KeyedTask } from './keyed-task.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
 import type { LoadedEntry, TimerPage } from './task-state.ts'
-import { countsOf, fullnessOf, type Fullness, type WorkerCounts } from './worker-gauges.ts'
+import { TaskTimes } from './task-times.ts'
+import {
+  countsOf,
+  fullnessOf,
+  stageGaugesOf,
+  type Fullness,
+  type StageGauges,
+  type WorkerCounts
+} from './worker-gauges.ts'
 import { buildTopology, type LoopEnds, type Task, type Topology, type TopologySettings } from './topology.ts'
 
 export type Command =
@@ -119,6 +127,8 @@ export interface WorkerSettings extends TopologySettings {
   readonly pendingLimitBytes: number
   /** The shell can put batches aside. */
   readonly spills: boolean
+  /** A clock that goes on while the machine works, in ms: for what is counted only. Absent: nothing is measured. */
+  readonly measure?: () => number
 }
 
 /** A report but for the files of what was written: those the shell knows. */
@@ -145,12 +155,18 @@ export class Worker {
   private newestDecided: number
   private newestWritten: number | undefined
   private declinedEpoch: WorkerStatus['declined']
+  private readonly measure: () => number
+  private readonly times: readonly TaskTimes[]
+  /** Epochs that were begun here and given up. */
+  abandonedEpochs = 0
 
   constructor(settings: WorkerSettings) {
     this.settings = settings
     this.triggered = settings.epoch
     this.newestDecided = settings.epoch
+    this.measure = settings.measure ?? (() => 0)
     this.topology = buildTopology(settings, {
+      measure: this.measure,
       now: () => this.moment.wallMs,
       elapsed: () => this.moment.elapsedMs,
       awaitHandler: (promise, settled) => {
@@ -161,6 +177,7 @@ export class Worker {
       load: (task, keys) => this.actions.push({ kind: 'load', task, keys }),
       page: (task, clock, after, upTo) => this.actions.push({ kind: 'page', task, clock, after, upTo })
     })
+    this.times = this.tasks.map(() => new TaskTimes())
     for (const slot of this.slots.values()) this.pushSlot(slot.next())
   }
 
@@ -296,9 +313,12 @@ export class Worker {
     this.moment = moment
     const nowMs = moment.wallMs
     let busy = false
-    for (const task of this.tasks) {
+    for (const [index, task] of this.tasks.entries()) {
+      const began = this.measure()
       if (task instanceof KeyedTask && (task.nextAlarmAt() ?? Infinity) <= nowMs) busy = task.fireAlarms(nowMs) || busy
-      if (task.work(budget)) busy = true
+      const worked = task.work(budget)
+      if (worked) busy = true
+      this.timed(index, task, worked ? this.measure() - began : undefined)
     }
     return { busy, actions: this.after() }
   }
@@ -319,6 +339,24 @@ export class Worker {
 
   get counts(): WorkerCounts {
     return countsOf(this.topology)
+  }
+
+  private timed(index: number, task: Task, batchMs: number | undefined): void {
+    const times = this.times[index] as TaskTimes
+    if (batchMs !== undefined) times.batches.add(batchMs)
+    const paused = !(task instanceof KeyedTask) && task.paused && !task.finished
+    times.look(this.moment.elapsedMs, task.settings.outputs.blocked, paused)
+  }
+
+  /** One of each stage. @param elapsedMs now */
+  stageGauges(elapsedMs: number): StageGauges[] {
+    return stageGaugesOf(this.topology, this.times, elapsedMs)
+  }
+
+  /** Beyond these a task waits. */
+  get limits(): { readonly pendingBytes: number; readonly queueRecords: number } {
+    const { pendingLimitBytes, channelLimits = usualChannelLimits } = this.settings
+    return { pendingBytes: pendingLimitBytes, queueRecords: channelLimits.queueRecords }
   }
 
   get fullness(): Fullness {
@@ -458,6 +496,7 @@ export class Worker {
     const { inFlight } = this
     if (inFlight === undefined || inFlight.epoch > epoch) return
     reached('worker: an epoch abandoned')
+    this.abandonedEpochs++
     this.inFlight = undefined
     this.snapshots.length = 0
     for (const task of this.tasks) task.abandon(inFlight.epoch)

@@ -51,6 +51,12 @@ export class ClusterWorker {
   generation: Generation | undefined
   /** Why the last generation ended here. */
   failure: string | undefined
+  /** Generations that failed here. */
+  failures = 0
+  /** Generations that this worker has run. */
+  generations = 0
+  /** Called with each generation that is over here, before it is let go. */
+  onDrop: (generation: Generation) => void = () => undefined
   private readonly settings: ClusterSettings
   private readonly graph: StageGraph
   private readonly elector: Elector
@@ -115,6 +121,10 @@ export class ClusterWorker {
 
   get leads(): boolean {
     return this.leadership !== undefined
+  }
+
+  get isLeaving(): boolean {
+    return this.leaving
   }
 
   get phase(): Report['state'] {
@@ -398,6 +408,7 @@ export class ClusterWorker {
         .map(peer => [peer, addresses[peer] ?? ''])
     )
     this.generation = opened
+    this.generations++
     this.state = 'running'
     shell.onStep = () => {
       if (this.generation === opened) this.stepped()
@@ -419,6 +430,7 @@ export class ClusterWorker {
   /** Lets go of what runs; the caller stops it. */
   private drop(): Generation | undefined {
     const { generation } = this
+    if (generation !== undefined) this.onDrop(generation)
     this.pastEvents = this.events
     this.generation = undefined
     return generation
@@ -429,6 +441,7 @@ export class ClusterWorker {
     const generation = this.drop()
     this.connections.leave()
     this.state = 'failed'
+    this.failures++
     this.failure = error instanceof Error ? error.message : String(error)
     void generation?.shell.stop()
     this.report()

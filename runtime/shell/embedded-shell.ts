@@ -1,6 +1,7 @@
 /** A cluster of one: the leader and the only worker of a job in one process, joined by calls. */
 import type { CheckpointLeader } from '../core/checkpoint-leader.ts'
 import type { Worker } from '../core/worker.ts'
+import type { GenerationGauges } from '../core/worker-gauges.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CheckpointWriter } from './checkpoint-writer.ts'
@@ -91,6 +92,9 @@ export class EmbeddedShell {
 
   get lastCheckpoint(): LeaderShell['lastCheckpoint'] {
     return this.leaderShell.lastCheckpoint
+  }
+  get gauges(): GenerationGauges {
+    return this.settings.shell.gauges
   }
   get published(): ReadonlyMap<string, number> {
     return this.settings.shell.published

@@ -43,6 +43,8 @@ export interface Ports {
   readonly appenders: ReadonlyMap<string, Appender>
   readonly nonce: () => string
   readonly probe?: Probe
+  /** A clock for what is counted only; absent: nothing is measured. */
+  readonly measure?: () => number
   readonly onTap?: (handle: string, value: unknown) => void
   /** Makes an empty local store; asked when the plan bounds what stays in memory. */
   readonly store: () => Promise<StateStore>
@@ -149,6 +151,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     encodeSlice: ports.limits?.encodeSlice,
     loopLimit: ports.limits?.loopLimit,
     channelLimits: ports.limits?.channels,
+    ...(ports.measure === undefined ? {} : { measure: ports.measure }),
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
   })
   if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)

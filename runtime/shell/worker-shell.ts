@@ -11,6 +11,8 @@ import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import type { WorkerReport } from '../core/checkpoint-leader.ts'
+import { checkpointBucketsMs, Durations } from '../core/task-times.ts'
+import type { CheckpointGauges, GenerationGauges } from '../core/worker-gauges.ts'
 import type { Action, Command, Moment, TaskSnapshot, Worker, WorkerStatus } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
@@ -18,7 +20,7 @@ import type { Producer, Publisher } from '../ports/publisher.ts'
 import { decidedChunks, sinkGone } from './decided-chunks.ts'
 import { StoreKeeper } from './store-keeper.ts'
 import type { SpillFolder } from './spill-folder.ts'
-import type { Probe, TaskFiles } from './task-files.ts'
+import type { Probe, TaskFiles, Written } from './task-files.ts'
 
 export interface WorkerShellSettings {
   readonly worker: Worker
@@ -65,6 +67,11 @@ export class WorkerShell {
   private cancelTimer: (() => void) | undefined
   private pending = 0
   private waiters: (() => void)[] = []
+  /** The newest barrier that was asked for here. */
+  private barrier = { epoch: 0, at: 0 }
+  private completed = 0
+  private readonly durations = new Durations(checkpointBucketsMs)
+  private lastCheckpoint: CheckpointGauges['last']
 
   constructor(settings: WorkerShellSettings) {
     this.settings = settings
@@ -111,12 +118,48 @@ export class WorkerShell {
   decided(epoch: number, manifestHash: string, loops: readonly LoopStep[]): void {
     if (this.over || epoch <= this.settings.worker.status.decided) return
     const written = this.settings.files.take(epoch)
+    this.count(epoch, written)
     this.storeKeeper?.decided(
       epoch,
       written.map(({ snapshot }) => snapshot)
     )
     const outboxes = written.flatMap(({ acknowledgement }) => acknowledgement.outbox ?? [])
     this.command({ kind: 'decided', epoch, chunks: this.chunksOf(outboxes, manifestHash), loops })
+  }
+
+  private count(epoch: number, written: readonly Written[]): void {
+    const { clock } = this.settings
+    // Asked for before this worker could hear of it: the time is not known.
+    const durationMs = this.barrier.epoch === epoch ? clock.elapsed() - this.barrier.at : 0
+    let bytes = 0
+    for (const { acknowledgement } of written)
+      bytes += (acknowledgement.state?.sizeBytes ?? 0) + (acknowledgement.outbox?.file.sizeBytes ?? 0)
+    this.completed++
+    this.durations.add(durationMs)
+    this.lastCheckpoint = { epoch, atMs: clock.now(), durationMs, bytes }
+  }
+
+  /** For people; reads what is counted, and changes nothing. */
+  get gauges(): GenerationGauges {
+    const { worker, clock } = this.settings
+    const { pendingBytes, queueRecords } = worker.limits
+    const durations = new Durations(checkpointBucketsMs)
+    durations.absorb(this.durations)
+    return {
+      stages: worker.stageGauges(clock.elapsed()),
+      checkpoints: {
+        completed: this.completed,
+        abandoned: worker.abandonedEpochs,
+        durations,
+        last: this.lastCheckpoint
+      },
+      fullness: worker.fullness,
+      pendingLimitBytes: pendingBytes,
+      queueLimitRecords: queueRecords,
+      changed: worker.changed,
+      unpublishedEpochs: worker.status.unpublished,
+      published: new Map(this.published)
+    }
   }
 
   /** Why the local store lags, undefined when all is well. */
@@ -126,6 +169,8 @@ export class WorkerShell {
 
   command(command: Command): void {
     if (this.over) return
+    if (command.kind === 'trigger' && command.epoch > this.barrier.epoch)
+      this.barrier = { epoch: command.epoch, at: this.settings.clock.elapsed() }
     this.guard(() => this.perform(this.settings.worker.step(command, this.moment())))
     this.schedule()
     this.onStep()
