@@ -95,7 +95,10 @@ export interface SourceOptions<T> {
   readonly idleAfter?: Duration
   /** What a record that cannot be decoded does. Default `fail`. */
   readonly onError?: 'fail' | 'dead-letter'
-  /** Event time (by record timestamps) let through per second of wall clock, for replays. Default: no limit. */
+  /**
+   * Event time let through per second of wall clock, for replays: by record timestamps, by `time` where records have none.
+   * Default: no limit.
+   */
   readonly pace?: Duration
 }
 export interface JobBuilder {

@@ -27,6 +27,8 @@ export interface WorkerOptions {
   readonly dropState?: readonly string[]
   /** Told of what goes wrong outside and is tried again. */
   readonly troubled: (error: CodedError) => void
+  /** Told why a data connection that somebody made was closed. */
+  readonly refused: (reason: string) => void
 }
 
 export interface StartedWorker {
@@ -74,7 +76,8 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
         },
         bus,
         transport: tcpTransport(options.tcp),
-        timing: options.timing
+        timing: options.timing,
+        refused: options.refused
       })
       const ended = worker.ended.finally(async () => {
         await bus.close()

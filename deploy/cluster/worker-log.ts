@@ -5,12 +5,31 @@ type Level = 'info' | 'warn'
 
 /** Between two looks at the worker. */
 const watchMs = 200
+/** Whoever reaches the port can be refused as often as he likes; more lines than one in so long would let him fill the disk. */
+const refusalsMs = 10_000
 
 export class WorkerLog {
   private readonly name: string
+  private readonly elapsed: () => number
+  private refusedAt = -Infinity
+  private unsaid = 0
 
-  constructor(name: string) {
+  constructor(name: string, elapsed = (): number => performance.now()) {
     this.name = name
+    this.elapsed = elapsed
+  }
+
+  /** A data connection was closed because of what it said, or did not. */
+  refused(reason: string): void {
+    const now = this.elapsed()
+    if (now - this.refusedAt < refusalsMs) {
+      this.unsaid++
+      return
+    }
+    const others = this.unsaid === 0 ? {} : { others: this.unsaid }
+    this.refusedAt = now
+    this.unsaid = 0
+    this.say('warn', `a data connection was refused: ${reason}`, others)
   }
 
   say(level: Level, message: string, more: Readonly<Record<string, unknown>> = {}): void {

@@ -162,6 +162,7 @@ function workerOptions(flags: StartFlags, tls: ReturnType<typeof tlsOf>, log: Wo
     },
     timing: { ...usualTiming, lostAfterMs: flags.lostAfter },
     troubled: error => log.say('warn', `${error.code}: ${error.message}`),
+    refused: reason => log.refused(reason),
     ...(flags.tasks === undefined ? {} : { tasks: flags.tasks }),
     ...(flags.interval === undefined ? {} : { intervalMs: flags.interval }),
     ...(flags.store === undefined ? {} : { store: flags.store }),

@@ -50,6 +50,8 @@ class Partition {
   next: number
   fetching = false
   end: number | undefined
+  /** Read to learn its time, before it is let through. */
+  opened: { readonly index: number; readonly value: unknown; readonly time: number } | undefined
   readonly watermark: PartitionWatermark
 
   constructor(progress: PartitionProgress, stage: SourceStage) {
@@ -133,6 +135,7 @@ export class SourceTask {
         this.minimum.setIdle(index, false)
         partition.batch = result.batch
         partition.index = 0
+        partition.opened = undefined
         partition.next = result.next
         partition.end = result.end
         return
@@ -238,7 +241,8 @@ export class SourceTask {
     for (const partition of this.partitions) {
       if (partition.finished) continue
       const idleAt = partition.watermark.nextDeadlineMs()
-      const pacedAt = partition.batch === undefined ? undefined : this.due(partition.batch.timestamp(partition.index))
+      const { batch, index } = partition
+      const pacedAt = batch === undefined ? undefined : this.due(partition, batch, index)
       if (idleAt !== undefined) delay = Math.min(delay, idleAt - this.settings.elapsed())
       if (pacedAt !== undefined) delay = Math.min(delay, pacedAt - this.settings.now())
     }
@@ -268,7 +272,7 @@ export class SourceTask {
     let i = from
     for (; i < end; i++) {
       const timestamp = batch.timestamp(i)
-      const due = node.paceMsPerSecond === undefined ? undefined : this.due(timestamp)
+      const due = node.paceMsPerSecond === undefined ? undefined : this.due(partition, batch, i)
       if (due !== undefined && due > this.settings.now()) break
       this.record(partition, index, batch, i, timestamp)
       if (this.minimum.value > this.forwarded) this.forward()
@@ -282,22 +286,12 @@ export class SourceTask {
   }
 
   private record(partition: Partition, index: number, batch: RecordBatch, i: number, timestamp: number): void {
-    const { node } = this.settings.stage
     const offset = batch.offset(i)
     this.records++
     let value: unknown
     let time: number
     try {
-      value = batch.valueObject === undefined ? this.decode(batch.value(i)) : batch.valueObject(i)
-      const own =
-        node.time === undefined
-          ? Number.isNaN(timestamp)
-            ? 0
-            : timestamp
-          : (node.time as (value: unknown) => number | Date)(value)
-      time = own instanceof Date ? own.getTime() : own
-      if (typeof time !== 'number' || Number.isNaN(time))
-        throw new TypeError(`event time is ${String(own)}, not a number of ms`)
+      ;({ value, time } = partition.opened?.index === i ? partition.opened : this.open(batch, i, timestamp))
     } catch (error) {
       this.refuse(partition, batch, i, offset, error)
       return
@@ -316,6 +310,22 @@ export class SourceTask {
       this.putAside(partition, batch, i, offset, error)
     }
     if (advanced !== undefined) this.minimum.set(index, advanced)
+  }
+
+  /** Throws what decoding throws, and where there is no time. */
+  private open(batch: RecordBatch, i: number, timestamp: number): { readonly value: unknown; readonly time: number } {
+    const { node } = this.settings.stage
+    const value = batch.valueObject === undefined ? this.decode(batch.value(i)) : batch.valueObject(i)
+    const own =
+      node.time === undefined
+        ? Number.isNaN(timestamp)
+          ? 0
+          : timestamp
+        : (node.time as (value: unknown) => number | Date)(value)
+    const time = own instanceof Date ? own.getTime() : own
+    if (typeof time !== 'number' || Number.isNaN(time))
+      throw new TypeError(`event time is ${String(own)}, not a number of ms`)
+    return { value, time }
   }
 
   /** What map, filter, flatMap or keyBy threw, with the place of the record. */
@@ -362,13 +372,30 @@ export class SourceTask {
     )
   }
 
-  private due(timestamp: number): number | undefined {
+  /** When record `i` may pass, by the wall clock; undefined: at once. */
+  private due(partition: Partition, batch: RecordBatch, i: number): number | undefined {
     const pace = this.settings.stage.node.paceMsPerSecond
-    if (pace === undefined || Number.isNaN(timestamp)) return undefined
+    if (pace === undefined) return undefined
+    const timestamp = this.paceTime(partition, batch, i)
+    if (Number.isNaN(timestamp)) return undefined
     this.pace ??= { wall: this.settings.now(), time: timestamp }
     // Younger than this run: it comes in live and is no part of what is replayed.
     if (timestamp >= this.pace.wall) return undefined
     return this.pace.wall + ((timestamp - this.pace.time) / pace) * 1000
+  }
+
+  /** The record's timestamp; where records have none, its event time. */
+  private paceTime(partition: Partition, batch: RecordBatch, i: number): number {
+    const timestamp = batch.timestamp(i)
+    if (!Number.isNaN(timestamp) || this.settings.stage.node.time === undefined) return timestamp
+    if (partition.opened?.index !== i)
+      try {
+        partition.opened = { index: i, ...this.open(batch, i, timestamp) }
+      } catch {
+        // It is opened again when it passes, and refused there.
+        return NaN
+      }
+    return partition.opened.time
   }
 
   private checkIdle(): void {

@@ -37,6 +37,8 @@ export interface ClusterSettings {
   readonly bus: ControlBus
   readonly transport: Transport
   readonly timing: ClusterTiming & ElectorTiming
+  /** Told why a data connection that somebody made was closed, for a log. */
+  readonly refused?: (reason: string) => void
 }
 
 const leaseKey = 'leader'
@@ -85,7 +87,8 @@ export class ClusterWorker {
       lineage: lineageOf(settings.ports, undefined),
       worker: this.id,
       transport: settings.transport,
-      clock: settings.ports.clock
+      clock: settings.ports.clock,
+      ...(settings.refused === undefined ? {} : { refused: settings.refused })
     })
     this.ended = new Promise((resolve, reject) => (this.settle = { resolve, reject }))
     this.ended.catch(() => undefined)

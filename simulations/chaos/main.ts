@@ -1,0 +1,79 @@
+/** `npm run chaos`: a cluster of real processes under attack. Exit codes: 0 all is right, 1 it is not, 2 usage. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { chaosRun } from './chaos-run.ts'
+import { service } from './installed.ts'
+import { describe, passed } from './report.ts'
+
+interface Flags {
+  readonly minutes: number
+  readonly seed: number
+  readonly workers: number
+  readonly events?: number
+  readonly keep?: boolean
+}
+
+/** Of ten minutes. */
+const eventsPerMinute = 102_000
+
+const number =
+  (least: number, whole: boolean) =>
+  (text: string): number => {
+    const n = Number(text)
+    if (text.trim() === '' || !Number.isFinite(n) || n < least || (whole && !Number.isInteger(n)))
+      throw new InvalidArgumentError(`It must be a ${whole ? 'whole ' : ''}number from ${least}.`)
+    return n
+  }
+
+const program = new Command('chaos')
+  .description(
+    'Starts a cluster of real processes, kills, pauses, cuts off, adds and drains workers while a job runs, then compares output and state with a model.'
+  )
+  .option(
+    '--minutes <n>',
+    'how long faults are injected; the job takes about half as long again',
+    number(0.2, false),
+    1
+  )
+  .option('--seed <n>', 'of the input and of the plan of faults', number(0, true), 1)
+  .option('--workers <n>', 'workers in a calm moment', number(4, true), 4)
+  .option('--events <n>', `events in all (default: ${eventsPerMinute} a minute)`, number(1, true))
+  .option('--keep', 'keep the folder of the run though all is right')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  npm run chaos -- --minutes 10
+  npm run chaos -- --minutes 2 --seed 7 --keep
+
+Needs nats-server (npm run services -- install). Exit codes: 0 all is right, 1 it is not or the run did not finish, 2 usage.`
+  )
+  .exitOverride()
+
+async function main(flags: Flags): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-chaos-'))
+  const say = (text: string): void => void process.stderr.write(`${text}\n`)
+  const { seed, minutes, workers, keep } = flags
+  const events = flags.events ?? Math.ceil(eventsPerMinute * minutes)
+  const natsProgram = service('nats-server')
+  say(`seed ${seed}, ${minutes} minutes, ${workers} workers, ${events} events; in ${folder}`)
+  const durationMs = minutes * 60_000
+  const report = await chaosRun({ folder, seed, durationMs, workers, events, natsProgram, say, progress: say })
+  process.stdout.write(`${describe(report)}\n`)
+  if (passed(report) && keep !== true) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  else process.stdout.write(`logs, output and checkpoints: ${folder}\n`)
+  return passed(report) ? 0 : 1
+}
+
+try {
+  program.parse()
+  process.exitCode = await main(program.opts<Flags>())
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exitCode = 1
+  }
+}
