@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connectCluster, type ClusterConnection } from '../../deploy/cluster/connection.ts'
 import { listen } from '../../deploy/cluster/look.ts'
+import { usualTiming } from '../../deploy/cluster/timing.ts'
 import { partitions, writeCommands, type Commands } from './commands.ts'
 import { root } from './installed.ts'
 import { expected } from './model.ts'
@@ -71,6 +72,8 @@ const lostAfter = '2s'
 const stillMs = 150_000
 const lookMs = 50
 const newsMs = 30_000
+
+const deadly: readonly FaultKind[] = ['kill', 'kill-all', 'kill-leader', 'wipe-disk']
 
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -167,8 +170,8 @@ class Run {
   private async observe(): Promise<Watch> {
     const { world } = this
     const flags = { storage: world.storage, nats: [world.natsAddress] }
-    await Promise.race(world.workers.map(({ child }) => child?.runs()))
-    this.cluster = await connectCluster('chaos', flags, 0, false)
+    await Promise.race(world.workers.flatMap(({ child }) => (child === undefined ? [] : [child.runs()])))
+    this.cluster = await connectCluster('chaos', flags, usualTiming.leaseMs, false)
     const look = listen('chaos', this.cluster.bus)
     this.endLook = () => look.close()
     this.watch = new Watch(look)
@@ -189,7 +192,7 @@ class Run {
       strikes: ({ kind }, what) => {
         const { phase } = watch
         this.struck.push({ kind, what, phase })
-        watch.struck(kind)
+        watch.struck(kind, deadly.includes(kind))
         this.progress(`${kind} ${what} (${phase}, generation ${watch.generation}, checkpoint ${watch.epoch})`)
       }
     }

@@ -22,8 +22,8 @@ export interface ProxySettings {
   readonly target: () => number
   /** Default: a free port. */
   readonly port?: number
-  /** Who calls: a name, or `hello`: what the first frame says. */
-  readonly caller: string | 'hello'
+  /** Who calls; undefined: the first frame says it. */
+  readonly caller: string | undefined
 }
 
 interface Pair {
@@ -89,7 +89,7 @@ export class CuttingProxy {
   }
 
   private accept(near: Socket): void {
-    const known = this.settings.caller === 'hello' ? undefined : this.settings.caller
+    const known = this.settings.caller
     if (known !== undefined && this.cuts.get(known) === 'cut') return void near.destroy()
     const far = connect(this.settings.target(), '127.0.0.1')
     const pair: Pair = { caller: known, near, far, lossy: false }

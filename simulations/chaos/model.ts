@@ -41,7 +41,7 @@ export function expected(commands: Commands): Expected {
       let ledger = Number(to.slice(1))
       for (let hop = 0; hop <= hops; hop++) {
         let book = books.get(`l${ledger}`)
-        if (book === undefined) books.set(`l${ledger}`, (book = new Map()))
+        if (book === undefined) books.set(`l${ledger}`, (book = new Map<string, number>()))
         book.set(`${id}/${hop}`, amount)
         ledger = (7 * ledger + 11) % ledgers
       }

@@ -26,7 +26,8 @@ export class Watch {
   isOver = false
   private readonly look: Look
   private open: Open[] = []
-  private recovering = true
+  /** The generation of which a checkpoint must be decided until all is calm again; 0: it is calm. */
+  private recoversTo = 1
   private readonly timer: NodeJS.Timeout
 
   constructor(look: Look) {
@@ -51,11 +52,13 @@ export class Watch {
   }
 
   get phase(): Phase {
-    if (this.recovering) return 'during recovery'
+    if (this.recoversTo > 0) return 'during recovery'
     return this.checkpointRuns ? 'within a checkpoint' : 'before a checkpoint'
   }
 
-  struck(kind: string): void {
+  /** @param ends the generation cannot survive it */
+  struck(kind: string, ends: boolean): void {
+    if (ends) this.recoversTo = this.generation + 1
     this.open.push({ kind, at: performance.now(), generation: this.generation })
   }
 
@@ -65,18 +68,18 @@ export class Watch {
     const now = performance.now()
     const { generation, decided, phase } = directive
     this.isOver = phase === 'finished' || phase === 'drained'
-    if (generation === 0 && !this.isOver) this.recovering = true
+    if (generation === 0 && !this.isOver) this.recoversTo = this.generation + 1
     if (generation > this.generation) {
       this.generation = generation
       this.generations++
       this.movedAt = now
-      this.recovering = true
+      this.recoversTo = Math.max(this.recoversTo, generation)
     }
     if (decided === null || generation !== this.generation || decided.epoch <= this.epoch) return
     this.epoch = decided.epoch
     this.checkpoints++
     this.movedAt = now
-    this.recovering = false
+    if (generation >= this.recoversTo) this.recoversTo = 0
     this.open = this.open.filter(({ kind, at, generation: before }) => {
       if (generation > before) this.recoveries.push({ kind, ms: now - at })
       return generation === before && now - at < unharmedMs

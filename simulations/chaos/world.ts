@@ -91,7 +91,7 @@ export class World {
   async add(): Promise<Managed> {
     const name = `w${this.workers.length + 1}`
     const port = await freePort()
-    const proxy = await CuttingProxy.start({ target: () => port, caller: 'hello' })
+    const proxy = await CuttingProxy.start({ target: () => port, caller: undefined })
     const natsProxy = await CuttingProxy.start({ target: () => this.nats.port, caller: name })
     const managed: Managed = { name, proxy, natsProxy, port, child: undefined, state: 'down', lives: 0 }
     this.workers.push(managed)
@@ -184,9 +184,11 @@ export class World {
   private ended(managed: Managed, child: WorkerChild, code: number | string): void {
     if (managed.child !== child || managed.state === 'down' || this.closed) return
     const { state } = managed
-    managed.state = code === 0 ? 'over' : 'down'
-    if (code === 0) return
-    const why = child.text.trim().split('\n').at(-1) ?? ''
+    // A process that has only just begun does not know yet what to do about SIGTERM.
+    const went = code === 0 || (state === 'leaving' && code === 'SIGTERM')
+    managed.state = went ? 'over' : 'down'
+    if (went) return
+    const why = child.text.trim().split('\n').slice(-3).join(' ')
     this.unasked.push({ worker: managed.name, code, why })
     this.options.say(`${managed.name} ended by itself while ${state} (${code}): ${why.slice(0, 300)}`)
     setTimeout(() => {

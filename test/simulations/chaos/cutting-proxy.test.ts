@@ -44,7 +44,7 @@ async function caller(t: Test, proxy: CuttingProxy): Promise<End> {
   return new End(socket)
 }
 
-async function proxyTo(t: Test, port: number, who: string): Promise<CuttingProxy> {
+async function proxyTo(t: Test, port: number, who?: string): Promise<CuttingProxy> {
   const proxy = await CuttingProxy.start({ target: () => port, caller: who })
   t.teardown(() => proxy.close())
   return proxy
@@ -118,7 +118,7 @@ void t.test('swallowed bytes are gone, the other way goes on, and healing ends w
 
 void t.test('who calls is read from the first frame: one worker is cut off, another is not', async t => {
   const { port, connections } = await target(t)
-  const proxy = await proxyTo(t, port, 'hello')
+  const proxy = await proxyTo(t, port)
   const hello = (from: string): Uint8Array =>
     encodeHello({ job: 'chaos', lineage: 1, generation: 3, from: `${from}#abc`, to: 'w3#def' })
   const first = await caller(t, proxy)
