@@ -1,6 +1,8 @@
 /** Reads what a run left on disk, and compares it with the model. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DirectoryLineages } from '../../checkpoint/adapters/directory-lineages.ts'
+import { nodeFiles } from '../../checkpoint/adapters/node-files.ts'
 import { StoredJob } from '../../deploy/stored-job.ts'
 import { checkAccounts, checkLedgers, checkStates, type Line } from './check.ts'
 import type { Expected } from './model.ts'
@@ -38,7 +40,7 @@ export async function judge(folder: string, storage: string, expected: Expected)
     ...checkAccounts(counted(linesIn(join(folder, 'out', 'accounts')), count), expected),
     ...checkLedgers(counted(linesIn(join(folder, 'out', 'ledgers')), count), expected)
   ]
-  const stored = new StoredJob('chaos', join(storage, 'chaos'))
+  const stored = new StoredJob('chaos', new DirectoryLineages(nodeFiles, join(storage, 'chaos')))
   const stateOf = async (actor: string, key: string): Promise<Readonly<Record<string, unknown>> | undefined> =>
     (await stored.state(actor, key)).fields
   try {
