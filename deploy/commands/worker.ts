@@ -139,6 +139,12 @@ async function start(path: string, flags: StartFlags): Promise<void> {
   const log = new WorkerLog(flags.name)
   const meters = new JobMeters()
   let started: StartedWorker | undefined
+  const release = onInterrupts(() => {
+    log.say('info', 'leaving; interrupt again to stop at once')
+    // It has begun nothing yet. As process 1 of a container it would not be ended by the signal itself.
+    if (started === undefined) process.exit(0)
+    started.worker.leave()
+  })
   const health = await serveMetrics(flags.metrics, meters, () => observeWorker(job.name, flags.name, started))
   if (health !== undefined) log.say('info', `metrics at ${health.url}/metrics`, { url: health.url })
   try {
@@ -146,6 +152,7 @@ async function start(path: string, flags: StartFlags): Promise<void> {
     started.worker.onDrop = ({ shell }) => meters.ended(shell.gauges)
     await follow(job.name, started, log)
   } finally {
+    release()
     await health?.close()
   }
 }
@@ -172,17 +179,12 @@ function workerOptions(flags: StartFlags, tls: ReturnType<typeof tlsOf>, log: Wo
 }
 
 async function follow(job: string, { worker, ended, connected }: StartedWorker, log: WorkerLog): Promise<void> {
-  const release = onInterrupts(() => {
-    log.say('info', 'leaving; interrupt again to stop at once')
-    worker.leave()
-  })
   const unwatch = log.watch(worker, connected)
   try {
     const how = await ended
     log.say('info', how === 'stopped' ? 'left the job' : `job "${job}" has ${how}`)
   } finally {
     unwatch()
-    release()
   }
 }
 

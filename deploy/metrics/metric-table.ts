@@ -25,7 +25,7 @@ export interface Sample {
 }
 
 export interface MetricSpec {
-  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly type: 'counter' | 'gauge' | 'histogram' | 'summary'
   readonly help: string
   readonly read: (reading: Reading) => readonly Sample[]
 }
@@ -91,10 +91,11 @@ export const metricTable: Readonly<Record<string, MetricSpec>> = {
   cairn_generation_failures_total: counter('Generations that ended here by a failure.', ({ observed }) =>
     one(observed.failures)
   ),
-  cairn_event_loop_delay_seconds: gauge(
-    'By how much the event loop was late since the last scrape.',
-    ({ eventLoopDelay }) => [...eventLoopDelay].map(([quantile, value]) => ({ labels: { quantile }, value }))
-  ),
+  cairn_event_loop_delay_seconds: {
+    type: 'summary',
+    help: 'By how much the event loop was late since the last scrape.',
+    read: ({ eventLoopDelay }) => [...eventLoopDelay].map(([quantile, value]) => ({ labels: { quantile }, value }))
+  },
   // input
   cairn_source_records_read_total: counter(
     'Records read by a source.',

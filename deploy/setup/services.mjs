@@ -39,6 +39,21 @@ export const services = {
         )
     }
   },
+  // Its folder holds promtool, too.
+  prometheus: {
+    about: 'Prometheus, which reads metrics, and promtool, which checks alert rules',
+    variable: 'CAIRN_PROMETHEUS',
+    locate: () => executable('prometheus', ['usr/bin/prometheus']),
+    version: path => firstLine(path, ['--version']),
+    install(folder) {
+      if (!succeeds('apt-get', ['--version']) || !succeeds('dpkg-deb', ['--version']))
+        throw new CannotInstall(
+          'this machine has no apt-get with dpkg-deb',
+          'Put prometheus and promtool 2.42 or newer on PATH, or name prometheus in CAIRN_PROMETHEUS, with promtool beside it.'
+        )
+      fromDebian('prometheus', folder)
+    }
+  },
   // Of the servers that can be built from module proxies the smallest one whose conditional writes hold under concurrency.
   versitygw: {
     about: 'an S3-compatible server, for checkpoints in a bucket',
