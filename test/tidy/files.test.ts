@@ -56,7 +56,9 @@ function violations(file: string, text: string): string[] {
   if (
     isCode &&
     /^export default /m.test(text) &&
-    !/^((simulations\/chaos|deploy\/container)\/job\.ts$|examples\/|deploy\/templates\/|test\/|[^/]*\.config\.)/.test(file)
+    !/^((simulations\/chaos|deploy\/container)\/job\.ts$|examples\/|deploy\/templates\/|test\/|[^/]*\.config\.)/.test(
+      file
+    )
   )
     found.push(`${file} has a default export`)
   return found
