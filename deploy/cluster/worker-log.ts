@@ -42,10 +42,18 @@ export class WorkerLog {
 
   /** Tells each change of what it does. Returns what ends it. */
   watch(worker: ClusterWorker, connected: () => boolean): () => void {
-    let before = { doing: '', leads: false, connected: true, failure: undefined as string | undefined }
+    let before = {
+      doing: '',
+      leads: false,
+      connected: true,
+      gaveUp: undefined as string | undefined,
+      resignation: undefined as string | undefined
+    }
     const look = (): void => {
-      const { phase, generationNumber, leads, failure } = worker
-      const now = { doing: `${phase} in generation ${generationNumber}`, leads, connected: connected(), failure }
+      const { phase, generationNumber, leads, resignation } = worker
+      const gaveUp = worker.leadership?.lastFailure
+      const doing = `${phase} in generation ${generationNumber}`
+      const now = { doing, leads, connected: connected(), gaveUp, resignation }
       if (now.doing !== before.doing) this.say('info', now.doing, { state: phase, generation: generationNumber })
       if (now.leads !== before.leads) this.say('info', now.leads ? 'leads' : 'leads no more')
       if (now.connected !== before.connected)
@@ -53,9 +61,12 @@ export class WorkerLog {
           now.connected ? 'info' : 'warn',
           now.connected ? 'NATS is back' : 'NATS is away; events flow, checkpoints wait'
         )
-      if (now.failure !== undefined && now.failure !== before.failure) this.say('warn', now.failure)
+      if (resignation !== undefined && resignation !== before.resignation)
+        this.say('warn', `gave up the lead: ${resignation}`)
+      if (gaveUp !== undefined && gaveUp !== before.gaveUp) this.say('warn', `a generation was given up: ${gaveUp}`)
       before = now
     }
+    worker.onFailure = failure => this.say('warn', failure)
     look()
     const timer = setInterval(look, watchMs)
     return () => clearInterval(timer)

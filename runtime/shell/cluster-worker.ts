@@ -53,10 +53,14 @@ export class ClusterWorker {
   generation: Generation | undefined
   /** Why the last generation ended here. */
   failure: string | undefined
+  /** Why it last gave up the lead, though it held the lease. */
+  resignation: string | undefined
   /** Generations that failed here. */
   failures = 0
   /** Generations that this worker has run. */
   generations = 0
+  /** Called with why a generation failed here: the next one may follow at once. */
+  onFailure: (failure: string) => void = () => undefined
   /** Called with each generation that is over here, before it is let go. */
   onDrop: (generation: Generation) => void = () => undefined
   private readonly settings: ClusterSettings
@@ -302,6 +306,7 @@ export class ClusterWorker {
       resigned: () => {
         if (this.leadership !== leadership) return
         this.leadership = undefined
+        this.resignation = leadership.trouble
         // As long as the lease is held it will be tried again, from what the log says then.
         ports.clock.after(timing.heartbeatMs, () => {
           if (this.elector.leads) this.lead()
@@ -446,6 +451,7 @@ export class ClusterWorker {
     this.state = 'failed'
     this.failures++
     this.failure = error instanceof Error ? error.message : String(error)
+    this.onFailure(this.failure)
     void generation?.shell.stop()
     this.report()
   }

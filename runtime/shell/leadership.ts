@@ -40,7 +40,7 @@ export class Leadership {
   private over = false
   private cancelTick: (() => void) | undefined
   /** Why it last resigned or could not begin. */
-  private trouble: string | undefined
+  trouble: string | undefined
 
   constructor(settings: LeadershipSettings) {
     this.settings = settings
@@ -69,6 +69,11 @@ export class Leadership {
     if (this.leader === undefined || term <= this.leader.term) return
     reached('leadership: a newer leader was heard')
     this.end(new CodedError('FENCED', `decision ${term} made another worker the leader`))
+  }
+
+  /** Why the last generation was given up. */
+  get lastFailure(): string | undefined {
+    return this.leader?.lastFailure
   }
 
   async resign(): Promise<void> {

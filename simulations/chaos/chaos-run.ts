@@ -18,7 +18,7 @@ import { expected } from './model.ts'
 import { countsFor, drawPlan, type Counts, type Fault, type FaultKind } from './plan.ts'
 import { strike, type Battlefield } from './strike.ts'
 import { judge } from './verdict.ts'
-import { Watch, type Phase } from './watch.ts'
+import { Watch, type Phase, type Recovery } from './watch.ts'
 import { World, type Unasked } from './world.ts'
 
 export interface ChaosOptions {
@@ -33,6 +33,8 @@ export interface ChaosOptions {
   /** The command line: arguments of node before those of the command. Default: that of this build. */
   readonly cairn?: readonly string[]
   readonly counts?: Partial<Counts>
+  /** Nothing decided and nobody gone for so long: it is stuck. Default 150 s. */
+  readonly stillMs?: number
   readonly say: (text: string) => void
   /** Called at each fault and twice a minute, for people. */
   readonly progress?: (text: string) => void
@@ -53,7 +55,7 @@ export interface ChaosReport {
   readonly struck: readonly Struck[]
   /** Faults that met nobody. */
   readonly missed: number
-  readonly recoveries: readonly { readonly kind: string; readonly ms: number }[]
+  readonly recoveries: readonly Recovery[]
   readonly generations: number
   readonly checkpoints: number
   readonly lives: number
@@ -68,9 +70,11 @@ export interface ChaosReport {
 
 const ownCommandLine = [join(root, 'deploy', 'bin', 'cairn.cjs')]
 const lostAfter = '2s'
-/** Nothing decided and nobody gone for so long: it is stuck. */
-const stillMs = 150_000
+/** The leader gives up a generation that is stuck only after two checkpoints of 60 s each. */
+const usualStillMs = 150_000
 const lookMs = 50
+/** A burst waits no longer for the job to have recovered from the one before. */
+const calmMs = 30_000
 const newsMs = 30_000
 
 const deadly: readonly FaultKind[] = ['kill', 'kill-all', 'kill-leader', 'wipe-disk']
@@ -197,8 +201,12 @@ class Run {
       }
     }
     const underWay: Promise<void>[] = []
+    let late = 0
+    let burst = 0
     for (const fault of plan) {
-      await sleep(Math.max(0, begin + fault.at - performance.now()))
+      await sleep(Math.max(0, begin + late + fault.at - performance.now()))
+      if (fault.burst > burst) late += await this.calm(watch)
+      burst = fault.burst
       if (watch.isOver) break
       const striking = strike(fault, field).then(
         met => {
@@ -208,16 +216,24 @@ class Run {
       )
       underWay.push(striking)
     }
-    await sleep(Math.max(0, begin + options.durationMs - performance.now()))
+    await sleep(Math.max(0, begin + late + options.durationMs - performance.now()))
     await Promise.all(underWay)
     world.heal()
     for (const worker of world.workers) if (worker.state === 'down') world.begin(worker)
     return this.missed
   }
 
+  /** Until the job has got on since the last burst; it may be that it cannot. Answers how long that took. */
+  private async calm(watch: Watch): Promise<number> {
+    const from = performance.now()
+    while (watch.phase === 'during recovery' && performance.now() - from < calmMs) await sleep(lookMs)
+    return performance.now() - from
+  }
+
   /** Undefined: every worker has ended with exit code 0. Else why it is taken for stuck. */
   private async finish(watch: Watch): Promise<string | undefined> {
     const { world } = this
+    const stillMs = this.options.stillMs ?? usualStillMs
     let left = -1
     let newsAt = performance.now() + newsMs
     for (let quietSince = performance.now(); ; await sleep(lookMs)) {
@@ -230,11 +246,15 @@ class Run {
         this.progress(`generation ${watch.generation}, checkpoint ${watch.epoch}; ${left} workers are there`)
         newsAt = now + newsMs
       }
-      if (now - Math.max(quietSince, watch.movedAt) > stillMs) return this.diagnose(there.map(({ name }) => name))
+      if (now - Math.max(quietSince, watch.movedAt) > stillMs)
+        return this.diagnose(
+          there.map(({ name }) => name),
+          stillMs
+        )
     }
   }
 
-  private async diagnose(names: readonly string[]): Promise<string> {
+  private async diagnose(names: readonly string[], stillMs: number): Promise<string> {
     const { world, options } = this
     const status = await this.ask('cluster', 'status', 'chaos', '--nats', world.natsAddress, '--storage', world.storage)
     const tails = names.map(name => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { chaosRun } from './chaos-run.ts'
 import { service } from './installed.ts'
+import { plantAll } from './planted.ts'
 import { describe, passed } from './report.ts'
 
 interface Flags {
@@ -13,6 +14,7 @@ interface Flags {
   readonly workers: number
   readonly events?: number
   readonly keep?: boolean
+  readonly planted?: boolean
 }
 
 /** Of ten minutes. */
@@ -41,14 +43,16 @@ const program = new Command('chaos')
   .option('--workers <n>', 'workers in a calm moment', number(4, true), 4)
   .option('--events <n>', `events in all (default: ${eventsPerMinute} a minute)`, number(1, true))
   .option('--keep', 'keep the folder of the run though all is right')
+  .option('--planted', 'plant mistakes into copies of the build instead; each must be noticed')
   .addHelpText(
     'after',
     `
 Examples:
   npm run chaos -- --minutes 10
   npm run chaos -- --minutes 2 --seed 7 --keep
+  npm run chaos -- --planted
 
-Needs nats-server (npm run services -- install). Exit codes: 0 all is right, 1 it is not or the run did not finish, 2 usage.`
+Needs nats-server (npm run services -- install). Exit codes: 0 all is right, 1 it is not or the run did not finish, 2 usage, 130 interrupted.`
   )
   .exitOverride()
 
@@ -58,6 +62,12 @@ async function main(flags: Flags): Promise<number> {
   const { seed, minutes, workers, keep } = flags
   const events = flags.events ?? Math.ceil(eventsPerMinute * minutes)
   const natsProgram = service('nats-server')
+  if (flags.planted === true) {
+    const unnoticed = await plantAll({ folder, seed, workers, natsProgram, say })
+    if (keep === true) process.stdout.write(`what the runs left: ${folder}\n`)
+    else rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    return unnoticed === 0 ? 0 : 1
+  }
   say(`seed ${seed}, ${minutes} minutes, ${workers} workers, ${events} events; in ${folder}`)
   const durationMs = minutes * 60_000
   const report = await chaosRun({ folder, seed, durationMs, workers, events, natsProgram, say, progress: say })
@@ -66,6 +76,9 @@ async function main(flags: Flags): Promise<number> {
   else process.stdout.write(`logs, output and checkpoints: ${folder}\n`)
   return passed(report) ? 0 : 1
 }
+
+// What is started ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 
 try {
   program.parse()

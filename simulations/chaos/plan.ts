@@ -1,17 +1,17 @@
 /**
  * What is done to a run, and when: drawn from the seed before anything starts. Faults come in bursts, so that they meet one another,
- * with some calm between, so that the job gets on. A worker that cannot be struck when its time comes (it is down already) hands it on
- * to the next one.
+ * with some calm between, so that the job gets on: on a busy machine a burst comes later than planned. A worker that cannot be struck
+ * when its time comes (it is down already) hands it on to the next one.
  */
 import { Prng } from '../../runtime/kernel/prng.ts'
 import type { Cut } from './cutting-proxy.ts'
 
 /** `worker`, `from`, `to`: indices; whoever is up there then, or the next one that is. */
-export type Fault = { readonly at: number } & (
+export type Fault = { readonly at: number; readonly burst: number } & (
   | { readonly kind: 'kill'; readonly worker: number; readonly downMs: number }
   | { readonly kind: 'kill-all'; readonly downMs: number }
-  /** Of whoever leads; `during`: waits until a checkpoint is under way. */
-  | { readonly kind: 'kill-leader'; readonly during: 'checkpoint' | 'anything'; readonly downMs: number }
+  /** Of whoever leads; `during`: waits until a checkpoint is under way, or has just been decided and is being published. */
+  | { readonly kind: 'kill-leader'; readonly during: Moment; readonly downMs: number }
   | { readonly kind: 'pause'; readonly worker: number; readonly forMs: number }
   | { readonly kind: 'cut'; readonly from: number; readonly to: number; readonly how: Cut; readonly forMs: number }
   | { readonly kind: 'cut-nats'; readonly worker: number; readonly how: Cut; readonly forMs: number }
@@ -22,6 +22,7 @@ export type Fault = { readonly at: number } & (
   /** One worker after the other is told to go, and started again. */
   | { readonly kind: 'rolling-restart' }
 )
+export type Moment = 'checkpoint' | 'publication' | 'anything'
 export type FaultKind = Fault['kind']
 
 export interface PlanOptions {
@@ -69,18 +70,20 @@ export function drawPlan({ seed, durationMs, workers, counts }: PlanOptions): Fa
     Array.from({ length: count }, (_, i) => make(kind as FaultKind, i, workers, random.fork(`${kind}/${i}`)))
   )
   shuffle(made, random)
+  alternate(made)
   const bursts = Math.max(1, Math.ceil(made.length / burst))
   const [start, end] = [durationMs * startShare, durationMs * endShare]
   const distance = (end - start) / bursts
   return made
     .map((fault, i) => {
-      const at = start + (Math.floor(i / burst) + burstShare * random.next()) * distance
-      return { ...fault, at: Math.round(at) } as Fault
+      const number = Math.floor(i / burst)
+      const at = start + (number + burstShare * random.next()) * distance
+      return { ...fault, at: Math.round(at), burst: number } as Fault
     })
     .sort((a, b) => a.at - b.at)
 }
 
-type Unplaced = Fault extends infer F ? (F extends Fault ? Omit<F, 'at'> : never) : never
+type Unplaced = Fault extends infer F ? (F extends Fault ? Omit<F, 'at' | 'burst'> : never) : never
 
 function make(kind: FaultKind, i: number, workers: number, random: Prng): Unplaced {
   const worker = random.int(workers)
@@ -92,7 +95,7 @@ function make(kind: FaultKind, i: number, workers: number, random: Prng): Unplac
     case 'kill-all':
       return { kind, downMs }
     case 'kill-leader':
-      return { kind, during: i % 2 === 0 ? 'checkpoint' : 'anything', downMs }
+      return { kind, during: (['checkpoint', 'publication', 'anything'] as const)[i % 3] as Moment, downMs }
     case 'pause':
       // Longer than all by which a worker is given up: heartbeats (2 s here), lease (6 s), connections (5 s).
       return { kind, worker, forMs: 7_000 + random.int(3_000) }
@@ -112,6 +115,19 @@ function make(kind: FaultKind, i: number, workers: number, random: Prng): Unplac
 }
 
 const cutOf = (i: number): Cut => (['cut', 'swallow-up', 'freeze', 'swallow-down'] as const)[i % 4] as Cut
+
+/** Joins and drains in turn, so that neither everybody is there nor nobody. */
+function alternate(list: Unplaced[]): void {
+  const places = list.flatMap(({ kind }, i) => (kind === 'join' || kind === 'drain' ? [i] : []))
+  const left = { join: 0, drain: 0 }
+  for (const i of places) left[list[i]?.kind as 'join' | 'drain']++
+  for (const [n, i] of places.entries()) {
+    const wanted = n % 2 === 0 ? 'join' : 'drain'
+    const kind = left[wanted] > 0 ? wanted : wanted === 'join' ? 'drain' : 'join'
+    left[kind]--
+    list[i] = { kind }
+  }
+}
 
 function shuffle<T>(list: T[], random: Prng): void {
   for (let i = list.length - 1; i > 0; i--) {

@@ -25,8 +25,10 @@ export function describe(report: ChaosReport): string {
     ['all', struck.length, ...total, all.length, median(all), largest(all)]
   ])
   const kills = killsOf(report)
+  const alone = recoveries.filter(each => each.alone).map(({ ms }) => ms)
   lines.push(
     '',
+    `of ${alone.length} faults that met no other one the median recovery is ${median(alone)}, the longest ${largest(alone)}`,
     `${kills} processes killed; ${report.lives} worker processes in all; ${report.missed} faults met nobody`,
     `${report.generations} generations seen, ${report.checkpoints} checkpoints seen decided`,
     `${report.events} events, ${report.lines} lines of output, ${report.keys} actors; ${seconds(report.chaosMs)} of chaos, ${seconds(report.totalMs)} in all`

@@ -1,5 +1,5 @@
 /** Does one fault of the plan to the world, and what undoes it later. */
-import type { Fault } from './plan.ts'
+import type { Fault, Moment } from './plan.ts'
 import type { Watch } from './watch.ts'
 import type { Managed, World } from './world.ts'
 
@@ -17,7 +17,7 @@ export interface Battlefield {
 
 /** How long a fault waits for its moment. */
 const momentMs = 5_000
-const lookMs = 5
+const lookMs = 2
 /** A worker that was told to go hands over behind a checkpoint; with other faults about that may take some. */
 const leaveMs = 45_000
 
@@ -119,15 +119,18 @@ async function killAndBack(
   if (victim.state === 'down') world.begin(victim)
 }
 
-async function leaderAt(
-  during: 'checkpoint' | 'anything',
-  { world, watch, sleep }: Battlefield
-): Promise<Managed | undefined> {
-  for (const end = performance.now() + momentMs; performance.now() < end; await sleep(lookMs)) {
-    const leader = world.up().find(({ name }) => name === watch.leader)
-    if (leader !== undefined && (during === 'anything' || watch.checkpointRuns)) return leader
+async function leaderAt(during: Moment, { world, watch, sleep }: Battlefield): Promise<Managed | undefined> {
+  const leading = (): Managed | undefined => world.up().find(({ name }) => name === watch.leader)
+  const before = watch.decidedEpoch
+  const isNow = (): boolean => {
+    if (during === 'checkpoint') return watch.checkpointRuns
+    return during === 'anything' || (watch.decidedEpoch !== undefined && watch.decidedEpoch !== before)
   }
-  return world.up().find(({ name }) => name === watch.leader)
+  for (const end = performance.now() + momentMs; performance.now() < end; await sleep(lookMs)) {
+    const leader = leading()
+    if (leader !== undefined && isNow()) return leader
+  }
+  return leading()
 }
 
 async function drain(fault: Fault, field: Battlefield): Promise<boolean> {

@@ -4,10 +4,18 @@ import type { Look } from '../../deploy/cluster/look.ts'
 export type Phase = 'before a checkpoint' | 'within a checkpoint' | 'during recovery'
 export const phases: readonly Phase[] = ['before a checkpoint', 'within a checkpoint', 'during recovery']
 
+export interface Recovery {
+  readonly kind: string
+  readonly ms: number
+  /** All was calm when it struck, and nothing else did until it was calm again. */
+  readonly alone: boolean
+}
+
 interface Open {
   readonly kind: string
   readonly at: number
   readonly generation: number
+  readonly calm: boolean
 }
 
 /** A fault after which the job went on for so long needed no recovery. */
@@ -16,7 +24,7 @@ const lookMs = 10
 
 export class Watch {
   /** From a fault to the first checkpoint, and so the first new output, of a generation that began after it. */
-  readonly recoveries: { readonly kind: string; readonly ms: number }[] = []
+  readonly recoveries: Recovery[] = []
   generation = 0
   generations = 0
   epoch = 0
@@ -45,6 +53,11 @@ export class Watch {
     return leader?.slice(0, leader.lastIndexOf('#'))
   }
 
+  /** Newest of the generation that runs. */
+  get decidedEpoch(): number | undefined {
+    return this.look.seen.directive?.decided?.epoch
+  }
+
   get checkpointRuns(): boolean {
     const directive = this.look.seen.directive
     if (directive === undefined || directive.trigger === null) return false
@@ -58,8 +71,9 @@ export class Watch {
 
   /** @param ends the generation cannot survive it */
   struck(kind: string, ends: boolean): void {
+    const calm = this.recoversTo === 0
     if (ends) this.recoversTo = this.generation + 1
-    this.open.push({ kind, at: performance.now(), generation: this.generation })
+    this.open.push({ kind, at: performance.now(), generation: this.generation, calm })
   }
 
   private see(): void {
@@ -80,8 +94,9 @@ export class Watch {
     this.checkpoints++
     this.movedAt = now
     if (generation >= this.recoversTo) this.recoversTo = 0
-    this.open = this.open.filter(({ kind, at, generation: before }) => {
-      if (generation > before) this.recoveries.push({ kind, ms: now - at })
+    const single = this.open.length === 1
+    this.open = this.open.filter(({ kind, at, generation: before, calm }) => {
+      if (generation > before) this.recoveries.push({ kind, ms: now - at, alone: single && calm })
       return generation === before && now - at < unharmedMs
     })
   }
