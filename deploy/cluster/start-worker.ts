@@ -10,10 +10,11 @@ import { CodedError } from '../../runtime/kernel/errors.ts'
 import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
 import { lockFolder, makeJobFolder } from '../job-lock.ts'
 import { bind } from '../start-job.ts'
-import { connectCluster, type ConnectionFlags } from './connection.ts'
+import type { ConnectionValues } from '../settings/tables.ts'
+import { connectCluster } from './connection.ts'
 
 export interface WorkerOptions {
-  readonly connection: ConnectionFlags
+  readonly connection: ConnectionValues
   /** Stays the same when the process is started again. */
   readonly name: string
   /** Absolute; this worker's own, on a local disk. */

@@ -2,11 +2,13 @@
 import { Command } from 'commander'
 import { encodeMessage, subjects } from '../../runtime/core/cluster-messages.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
-import { connectCluster, withConnection, type ConnectionFlags } from '../cluster/connection.ts'
+import { connectCluster } from '../cluster/connection.ts'
 import { listen, type Look } from '../cluster/look.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import { findJob, jobArgument } from '../job-reference.ts'
 import { printRows, withOutput, type OutputFormat, type Row } from '../output.ts'
+import { settingsOf, withSettings } from '../settings/command-settings.ts'
+import { connectionProblems, connectionSettings } from '../settings/tables.ts'
 
 /** Every worker is heard twice in that time. */
 const listenMs = 3 * usualTiming.heartbeatMs
@@ -19,15 +21,15 @@ export function clusterCommand(): Command {
 }
 
 function statusCommand(): Command {
-  return withOutput(withConnection(new Command('status')))
+  return withOutput(withSettings(new Command('status'), connectionSettings))
     .description('Who works on a job, who leads, and how far they are.')
     .argument('<job>', jobArgument)
     .addHelpText(
       'after',
       '\nExample:\n  cairn cluster status orders --nats nats://nats:4222 --storage /mnt/checkpoints'
     )
-    .action((name: string, flags: ConnectionFlags & { readonly output: OutputFormat }) =>
-      withLook(name, flags, async (job, look) => {
+    .action((name: string, flags: { readonly output: OutputFormat }, command: Command) =>
+      withLook(name, command, async (job, look) => {
         await look.until(() => undefined, listenMs)
         const { directive } = look.seen
         if (flags.output === 'table' && directive !== undefined)
@@ -55,12 +57,12 @@ function rowsOf({ seen }: Look): Row[] {
 }
 
 function drainCommand(): Command {
-  return withConnection(new Command('drain'))
+  return withSettings(new Command('drain'), connectionSettings)
     .description('End a job on all workers behind a last checkpoint; workers started again go on from there.')
     .argument('<job>', jobArgument)
     .addHelpText('after', '\nExample:\n  cairn cluster drain orders --nats nats://nats:4222 --storage /mnt/checkpoints')
-    .action((name: string, flags: ConnectionFlags) =>
-      withLook(name, flags, async (job, look, publish) => {
+    .action((name: string, _flags: unknown, command: Command) =>
+      withLook(name, command, async (job, look, publish) => {
         const directive = await look.until(({ directive }) => directive, 3 * usualTiming.lostAfterMs)
         if (directive === undefined) throw new CodedError('NOT_RUNNING', `job "${job}": no leader is heard`)
         const again = setInterval(() => {
@@ -83,11 +85,12 @@ function drainCommand(): Command {
 
 async function withLook(
   name: string,
-  flags: ConnectionFlags,
+  command: Command,
   work: (job: string, look: Look, publish: (command: Uint8Array) => void) => Promise<void>
 ): Promise<void> {
-  const job = await findJob(name, flags.storage)
-  const { bus } = await connectCluster(job.name, flags, usualTiming.leaseMs, false)
+  const settings = settingsOf(command, connectionSettings, connectionProblems)
+  const job = await findJob(name, settings.storage)
+  const { bus } = await connectCluster(job.name, settings, usualTiming.leaseMs, false)
   const look = listen(job.name, bus)
   try {
     await work(job.name, look, command => bus.publish(`${job.name}.${subjects.commands}`, command))

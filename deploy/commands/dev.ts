@@ -5,14 +5,16 @@ import { explain } from '../explain.ts'
 import { onInterrupts } from '../interrupts.ts'
 import { CompileError, compileJob, evaluateJob } from '../load-job.ts'
 import { Progress, stderrScreen } from '../progress.ts'
-import { startOptions, withRunFlags, writesToStdout, type RunFlags } from '../run-flags.ts'
+import { startOptions, writesToStdout } from '../run-flags.ts'
 import type { RunningJob } from '../running-job.ts'
 import { SaveWatcher } from '../save-watcher.ts'
+import { settingsOf, withSettings } from '../settings/command-settings.ts'
+import { runSettings, type RunValues } from '../settings/tables.ts'
 import { startJob } from '../start-job.ts'
 import { finishedText } from './run.ts'
 
 export function devCommand(): Command {
-  return withRunFlags(new Command('dev'))
+  return withSettings(new Command('dev'), runSettings)
     .description('Run a job and restart it whenever its file, or one that it imports, is saved. State is kept.')
     .argument('<job>', 'a TypeScript or JavaScript file that exports a job as its default')
     .addHelpText(
@@ -24,12 +26,14 @@ Example:
 Each restart drains the running job and says what changed in its plan. A file that does not compile, or a plan that is wrong, leaves
 the running job alone. --fresh holds for the first start only. Ctrl-C drains and ends.`
     )
-    .action((path: string, flags: RunFlags) => new DevSession(path, flags).run())
+    .action((path: string, _flags: unknown, command: Command) =>
+      new DevSession(path, settingsOf(command, runSettings)).run()
+    )
 }
 
 class DevSession {
   private readonly path: string
-  private flags: RunFlags
+  private flags: RunValues
   private readonly watcher = new SaveWatcher()
   private running: { readonly job: RunningJob; readonly ended: Promise<void> } | undefined
   private progress: Progress | undefined
@@ -37,7 +41,7 @@ class DevSession {
   private plan: PlanDescription | undefined
   private over = false
 
-  constructor(path: string, flags: RunFlags) {
+  constructor(path: string, flags: RunValues) {
     this.path = path
     this.flags = flags
   }

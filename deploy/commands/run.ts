@@ -9,19 +9,18 @@ import { loadJob } from '../load-job.ts'
 import type { HealthServer } from '../metrics/health-server.ts'
 import { JobMeters } from '../metrics/job-meters.ts'
 import type { Observed } from '../metrics/observed.ts'
-import { metricsOption, serveMetrics } from '../metrics/serve-metrics.ts'
+import { serveMetrics } from '../metrics/serve-metrics.ts'
 import { Progress, stderrScreen } from '../progress.ts'
-import { startOptions, withRunFlags, writesToStdout, type RunFlags } from '../run-flags.ts'
+import { startOptions, writesToStdout } from '../run-flags.ts'
 import type { RunningJob } from '../running-job.ts'
+import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
+import { runAloneSettings, type RunAloneValues } from '../settings/tables.ts'
 import { startJob, type Started } from '../start-job.ts'
 
 export function runCommand(): Command {
-  return withRunFlags(new Command('run'))
+  return withSettings(new Command('run'), runAloneSettings)
     .description('Run a job; it resumes from its last checkpoint by itself.')
     .argument('<job>', 'a TypeScript or JavaScript file that exports a job as its default')
-    .option('--restore <savepoint>', 'go back to a savepoint, or to the number of a checkpoint that is still kept')
-    .option('--fork', 'with --restore: go back although the job has gone on since; see below')
-    .addOption(metricsOption())
     .addHelpText(
       'after',
       `
@@ -34,21 +33,21 @@ Examples:
 published since stays published, and what the job now makes of the same input is published again. The old lineage ends. Both flags are
 for one start: left out, the next one goes on in the newest lineage.
 
-Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.`
+Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes it. A second Ctrl-C stops at once.
+${settingsHelp}`
     )
-    .action(async (path: string, flags: SessionFlags) => new RunSession(await loadJob(path), flags).run())
+    .action(async (path: string, _flags: unknown, command: Command) => {
+      const settings = settingsOf(command, runAloneSettings)
+      await new RunSession(await loadJob(path), settings).run()
+    })
 }
 
 /** Between two attempts to begin anew after a full disk or the like; it doubles up to the second one. */
 const [firstRetryMs, lastRetryMs] = [1000, 30_000]
 
-interface SessionFlags extends RunFlags {
-  readonly metrics?: string
-}
-
 class RunSession {
   private readonly job: Job<unknown>
-  private readonly flags: SessionFlags
+  private readonly flags: RunAloneValues
   private readonly meters = new JobMeters()
   private generations = 0
   private failures = 0
@@ -59,7 +58,7 @@ class RunSession {
   private interrupted = false
   private wake: (() => void) | undefined
 
-  constructor(job: Job<unknown>, flags: SessionFlags) {
+  constructor(job: Job<unknown>, flags: RunAloneValues) {
     this.job = job
     this.flags = flags
   }

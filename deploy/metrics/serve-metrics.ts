@@ -1,29 +1,22 @@
 /** `--metrics <host:port>`: what the command line needs of this folder. */
 import { readFileSync } from 'node:fs'
-import { Option } from 'commander'
 import type { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
-import { addressOf } from '../address.ts'
+import type { Address } from '../address.ts'
 import { startHealthServer, type HealthServer } from './health-server.ts'
 import type { JobMeters } from './job-meters.ts'
 import { openMetricsPage } from './metrics-page.ts'
 import type { Observed } from './observed.ts'
 
-export const metricsOption = (): Option =>
-  new Option('--metrics <host:port>', 'answer /metrics, /livez and /readyz there; port 0 is a free one').env(
-    'CAIRN_METRICS'
-  )
-
-/** Nothing when `address` is undefined. Rejects with OPTION_INVALID, PACKAGE_MISSING. */
+/** Nothing when `address` is undefined. Rejects with OPTION_INVALID where nothing can listen, PACKAGE_MISSING. */
 export async function serveMetrics(
-  address: string | undefined,
+  address: Address | undefined,
   meters: JobMeters,
   observe: () => Observed
 ): Promise<HealthServer | undefined> {
   if (address === undefined) return undefined
-  const at = addressOf('--metrics', address)
   const page = await openMetricsPage({ observe, meters, version: packageVersion() })
   try {
-    return await startHealthServer('--metrics', at, page, observe)
+    return await startHealthServer('--metrics', address, page, observe)
   } catch (error) {
     page.close()
     throw error

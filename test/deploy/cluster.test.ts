@@ -202,7 +202,7 @@ void t.test('what is wrong is said at once, and nothing is made', needs('nats-se
   t.match(await fails('cluster', 'status', 'transfers.mjs'), /NOT_FOUND: no worker of this job has ever run/)
   t.match(
     await fails('worker', 'start', 'transfers.mjs', '--listen', 'nowhere'),
-    /--listen "nowhere" is not of the form/
+    /USAGE: --listen "nowhere": it is not of the form host:port/
   )
   t.match(await fails('worker', 'start', 'transfers.mjs', '--tls-ca', 'ca.pem'), /needs all of --tls-ca/)
   await nats.kill()

@@ -1,6 +1,8 @@
-/** What a command line comes to, without carrying it out. */
+/** What a command line of `worker start` comes to, without carrying it out. */
 import type { Command } from 'commander'
 import { cairnProgram } from '../../deploy/program.ts'
+import { settingsOf } from '../../deploy/settings/command-settings.ts'
+import { workerProblems, workerSettings } from '../../deploy/settings/tables.ts'
 
 /** Throws what the command line says of it. */
 export function parseCommand(
@@ -13,7 +15,7 @@ export function parseCommand(
     command.configureOutput({ writeErr: () => undefined, writeOut: () => undefined })
     if (command.commands.length === 0)
       command.action(() => {
-        found = { arguments: command.args, options: command.opts() }
+        found = { arguments: command.args, options: settingsOf(command, workerSettings, workerProblems) }
       })
     for (const each of command.commands) disarm(each)
   }

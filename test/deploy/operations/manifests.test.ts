@@ -120,8 +120,8 @@ void t.test('the worker of the manifests is started as our own command line read
     natsUser: 'cairn',
     storage: '/data/checkpoints',
     local: '/local/worker',
-    listen: '0.0.0.0:7400',
-    metrics: '0.0.0.0:9464',
+    listen: { host: '0.0.0.0', port: 7400 },
+    metrics: { host: '0.0.0.0', port: 9464 },
     tasks: 1
   })
   const ports = Object.fromEntries((worker.ports ?? []).map(({ name, containerPort }) => [name, containerPort]))
@@ -205,8 +205,8 @@ void t.test('the compose file starts three workers that differ in their name onl
     t.match(options, {
       name,
       advertise: name,
-      listen: '0.0.0.0:7400',
-      metrics: '0.0.0.0:9464',
+      listen: { host: '0.0.0.0', port: 7400 },
+      metrics: { host: '0.0.0.0', port: 9464 },
       storage: '/data/checkpoints',
       nats: ['nats://nats:4222']
     })

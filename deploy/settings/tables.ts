@@ -1,0 +1,119 @@
+/** Which settings each command has. `docs/configuration.md` shows them all; a test keeps the two equal. */
+import { hostname } from 'node:os'
+import { usualTiming } from '../cluster/timing.ts'
+import {
+  address,
+  content,
+  duration,
+  file,
+  flagOnly,
+  list,
+  oneOf,
+  secret,
+  size,
+  text,
+  toggle,
+  wholeNumber,
+  withFallback,
+  type Settings,
+  type Values
+} from './setting.ts'
+
+/** Where checkpoints are. */
+const storage = {
+  storage: withFallback(text('where checkpoints are kept: a folder, or s3://bucket/prefix', '<place>'), '.cairn')
+}
+
+/** How a cluster is found. */
+export const connectionSettings = {
+  ...storage,
+  nats: withFallback(
+    list('NATS servers, like nats://localhost:4222', '<servers...>'),
+    ['nats://127.0.0.1:4222'],
+    'nats://127.0.0.1:4222'
+  ),
+  natsCreds: file('credentials file of a NATS user'),
+  natsUser: text('NATS user', '<name>'),
+  natsPassword: secret(text('and the password; better by environment', '<text>')),
+  natsToken: secret(text('NATS token; better by environment', '<text>')),
+  natsCa: content('demand TLS, and trust this authority'),
+  natsCert: content("this process's certificate for NATS"),
+  natsKey: secret(content('and its key')),
+  natsPrefix: { ...text('jobs of one name on one NATS need different ones', '<text>'), shown: 'cairn' }
+} satisfies Settings
+
+/** How a job runs in a process. */
+const running = {
+  interval: duration('time between checkpoints, like 100ms or 1s'),
+  store: oneOf('where actors live that do not fit into the cache', '<kind>', ['memory', 'level']),
+  cache: size('how much of the actors to keep ready, like 64MiB'),
+  dropState: flagOnly(list('give up the stored state of stages that the job no longer has', '<stage...>'))
+} satisfies Settings
+
+const metrics = {
+  metrics: address('answer /metrics, /livez and /readyz there; port 0 is a free one')
+} satisfies Settings
+
+export const workerSettings = {
+  ...connectionSettings,
+  name: withFallback(
+    text('stays the same when the process is started again', '<name>'),
+    hostname(),
+    "the machine's name"
+  ),
+  local: text('a local disk, for this worker alone (default: .cairn-local/<name>)', '<folder>'),
+  listen: withFallback(
+    address('where other workers connect to; port 0 is a free one'),
+    { host: '127.0.0.1', port: 0 },
+    '127.0.0.1:0'
+  ),
+  advertise: text('how they reach it, when that is another address', '<host[:port]>'),
+  tlsCa: content('authority of the certificates of all workers'),
+  tlsCert: content("this worker's certificate, for connections among workers"),
+  tlsKey: secret(content('and its key')),
+  tasks: wholeNumber('tasks of each stage in a worker', 1),
+  ...running,
+  lostAfter: withFallback(duration('a worker that is not heard for so long is lost'), usualTiming.lostAfterMs, '5s'),
+  ...metrics
+} satisfies Settings
+
+/** Of `run` and `dev`. */
+export const runSettings = {
+  ...storage,
+  fresh: flagOnly(toggle('start over: checkpoints and output folders are moved aside')),
+  ...running,
+  check: toggle('freeze events, and notice state that changes between handlers (slower; always on in dev)'),
+  parallelism: wholeNumber('tasks per stage', 1)
+} satisfies Settings
+
+export const runAloneSettings = {
+  ...runSettings,
+  restore: flagOnly(text('go back to a savepoint, or to the number of a checkpoint that is still kept', '<savepoint>')),
+  fork: flagOnly(toggle('with --restore: go back although the job has gone on since; see below')),
+  ...metrics
+} satisfies Settings
+
+export type ConnectionValues = Values<typeof connectionSettings>
+export type WorkerValues = Values<typeof workerSettings>
+export type RunValues = Values<typeof runSettings>
+export type RunAloneValues = Values<typeof runAloneSettings>
+
+export const allSettings: Settings = { ...workerSettings, ...runAloneSettings }
+
+/** What does not fit together. @param set names of what is set */
+export function connectionProblems(set: ReadonlySet<string>): string[] {
+  const ways = ['natsCreds', 'natsUser', 'natsToken'].filter(name => set.has(name))
+  return [
+    ...(ways.length > 1 ? ['NATS: choose one of --nats-creds, --nats-user, --nats-token'] : []),
+    ...(set.has('natsPassword') && !set.has('natsUser') ? ['--nats-password without --nats-user'] : []),
+    ...(set.has('natsCert') === set.has('natsKey') ? [] : ['--nats-cert and --nats-key go together'])
+  ]
+}
+
+export function workerProblems(set: ReadonlySet<string>): string[] {
+  const given = ['tlsCa', 'tlsCert', 'tlsKey'].filter(name => set.has(name)).length
+  return [
+    ...connectionProblems(set),
+    ...(given === 0 || given === 3 ? [] : ['TLS among workers needs all of --tls-ca, --tls-cert and --tls-key'])
+  ]
+}
