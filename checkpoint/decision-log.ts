@@ -27,7 +27,11 @@ export type Decision =
       readonly lineage: number
       readonly parent: { readonly epoch: number; readonly hash: string } | null
       /** Worker of each task, and task of each slot. */
-      readonly assignment: { readonly tasks: readonly string[]; readonly slots: readonly number[] }
+      readonly assignment: {
+        readonly tasks: readonly string[]
+        readonly slots: readonly number[]
+        readonly perWorker?: number
+      }
     }
   | {
       readonly kind: 'completed'

@@ -3,6 +3,7 @@ import { clusterCommand } from './commands/cluster.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { devCommand } from './commands/dev.ts'
+import { jobCommand } from './commands/job.ts'
 import { logCommand } from './commands/log.ts'
 import { newCommand } from './commands/new.ts'
 import { planCommand } from './commands/plan.ts'
@@ -32,7 +33,8 @@ export function cairnProgram(): Command {
     savepointCommand(),
     logCommand(),
     workerCommand(),
-    clusterCommand()
+    clusterCommand(),
+    jobCommand()
   ])
     program.addCommand(command)
   strict(program)

@@ -52,6 +52,8 @@ export function natsOptions(
 
 export interface ClusterConnection {
   readonly lineages: Lineages
+  /** The job's key. */
+  readonly key: Uint8Array
   /** Hears and is heard by those who know the job's key. */
   readonly bus: ControlBus
   readonly nats: NatsBus
@@ -75,5 +77,5 @@ export async function connectCluster(
   if (joins) await place.verify(job)
   const key = await jobKey(lineages.storage(firstLineage), joins ? count => randomBytes(count) : undefined)
   const nats = await connectNats(options)
-  return { lineages, nats, bus: new SignedBus(nats, key) }
+  return { lineages, key, nats, bus: new SignedBus(nats, key) }
 }

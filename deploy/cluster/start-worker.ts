@@ -5,13 +5,15 @@ import type { Plan } from '../../actors/plan.ts'
 import { followLineages } from '../../checkpoint/lineages.ts'
 import { tcpTransport, type TcpOptions } from '../../runtime/adapters/tcp-transport.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
+import { subjects } from '../../runtime/core/cluster-messages.ts'
 import type { ElectorTiming } from '../../runtime/core/elector.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
 import { lockFolder, makeJobFolder } from '../job-lock.ts'
 import { bind } from '../start-job.ts'
 import type { ConnectionValues } from '../settings/tables.ts'
-import { connectCluster } from './connection.ts'
+import { connectCluster, natsOptions } from './connection.ts'
+import { startHeart } from './heart.ts'
 
 export interface WorkerOptions {
   readonly connection: ConnectionValues
@@ -26,6 +28,10 @@ export interface WorkerOptions {
   readonly store?: 'memory' | 'level'
   readonly cacheBytes?: number
   readonly dropState?: readonly string[]
+  /** A worker whose event loop stands still for so long is lost; sooner it only counts as busy. */
+  readonly hungAfterMs: number
+  /** Told for how long the event loop stood still. */
+  readonly stood: (ms: number) => void
   /** Told of what goes wrong outside and is tried again. */
   readonly troubled: (error: CodedError) => void
   /** Told why a data connection that somebody made was closed. */
@@ -54,7 +60,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
   await makeJobFolder(options.local)
   const unlock = await lockFolder(options.local)
   try {
-    const { lineages, bus } = await connectCluster(
+    const { lineages, key, bus } = await connectCluster(
       plan.job,
       options.connection,
       options.timing.leaseMs,
@@ -80,12 +86,28 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
         timing: options.timing,
         refused: options.refused
       })
+      const { connection, timing, hungAfterMs } = options
+      const heart = startHeart(
+        {
+          nats: natsOptions(plan.job, connection, timing.leaseMs),
+          key,
+          subject: `${plan.job}.${subjects.pulses}`,
+          worker: worker.id,
+          heartbeatMs: timing.heartbeatMs,
+          hungAfterMs
+        },
+        options.stood
+      )
       const ended = worker.ended.finally(async () => {
+        await heart.stop()
         await bus.close()
         await unlock()
       })
       ended.catch(() => undefined)
-      await worker.start()
+      await worker.start().catch(async (error: unknown) => {
+        await heart.stop()
+        throw error
+      })
       return { worker, ended, connected: () => bus.connected }
     } catch (error) {
       await bus.close()

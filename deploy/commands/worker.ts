@@ -3,24 +3,17 @@ import { resolve } from 'node:path'
 import { Command } from 'commander'
 import type { TcpOptions } from '../../runtime/adapters/tcp-transport.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
-import { encodeMessage, subjects } from '../../runtime/core/cluster-messages.ts'
-import { connectCluster } from '../cluster/connection.ts'
-import { listen, type Seen } from '../cluster/look.ts'
+import { askCluster, heardWithinMs } from '../cluster/ask.ts'
+import type { Seen } from '../cluster/look.ts'
 import { startWorker, type StartedWorker, type WorkerOptions } from '../cluster/start-worker.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import { WorkerLog } from '../cluster/worker-log.ts'
 import { onInterrupts } from '../interrupts.ts'
-import { findJob, jobArgument } from '../job-reference.ts'
+import { jobArgument } from '../job-reference.ts'
 import { JobMeters } from '../metrics/job-meters.ts'
 import { observeWorker, serveMetrics } from '../metrics/serve-metrics.ts'
 import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
-import {
-  connectionProblems,
-  connectionSettings,
-  workerProblems,
-  workerSettings,
-  type WorkerValues
-} from '../settings/tables.ts'
+import { connectionSettings, workerProblems, workerSettings, type WorkerValues } from '../settings/tables.ts'
 import { compileJob, evaluateJob } from '../load-job.ts'
 
 export function workerCommand(): Command {
@@ -93,6 +86,8 @@ function workerOptions(settings: WorkerValues, log: WorkerLog): WorkerOptions {
       ...(tls === undefined ? {} : { tls })
     },
     timing: { ...usualTiming, lostAfterMs: settings.lostAfter },
+    hungAfterMs: settings.hungAfter,
+    stood: ms => log.say('warn', `the event loop stood still for ${(ms / 1000).toFixed(1)} s`),
     troubled: error => log.say('warn', `${error.code}: ${error.message}`),
     refused: reason => log.refused(reason),
     ...(settings.tasks === undefined ? {} : { tasks: settings.tasks }),
@@ -122,29 +117,17 @@ function drainCommand(): Command {
       'after',
       '\nExample:\n  cairn worker drain w2 --job orders --nats nats://nats:4222 --storage /mnt/checkpoints'
     )
-    .action(async (name: string, flags: { readonly job: string }, command: Command) => {
-      const settings = settingsOf(command, connectionSettings, connectionProblems)
-      const job = await findJob(flags.job, settings.storage)
-      const cluster = await connectCluster(job.name, settings, usualTiming.leaseMs, false)
-      const look = listen(job.name, cluster.bus)
-      try {
-        const found = await look.until(seen => workerCalled(name, seen), 3 * usualTiming.lostAfterMs)
-        if (found === undefined)
-          throw new CodedError('NOT_FOUND', `job "${job.name}" has no worker "${name}"; ${look.describe()}`)
-        const command = encodeMessage({ kind: 'leave', worker: found })
-        const again = setInterval(() => cluster.bus.publish(`${job.name}.${subjects.commands}`, command), 250)
-        try {
-          // A worker that is gone is not heard any more.
-          await look.until(() => (look.heardWithin(found, usualTiming.lostAfterMs) ? undefined : true), Infinity)
-        } finally {
-          clearInterval(again)
-        }
+    .action((name: string, flags: { readonly job: string }, command: Command) =>
+      askCluster(flags.job, command, async ({ job, look, insist }) => {
+        const worker = await look.until(seen => workerCalled(name, seen), heardWithinMs)
+        if (worker === undefined)
+          throw new CodedError('NOT_FOUND', `job "${job}" has no worker "${name}"; ${look.describe()}`)
+        // A worker that is gone is not heard any more.
+        const isGone = (): true | undefined => (look.heardWithin(worker, usualTiming.lostAfterMs) ? undefined : true)
+        await insist(() => ({ kind: 'leave', worker }), isGone)
         process.stderr.write(`worker "${name}" is gone\n`)
-      } finally {
-        look.close()
-        await cluster.bus.close()
-      }
-    })
+      })
+    )
 }
 
 const workerCalled = (name: string, { reports }: Seen): string | undefined =>

@@ -74,6 +74,7 @@ export const workerSettings = {
   tasks: wholeNumber('tasks of each stage in a worker', 1),
   ...running,
   lostAfter: withFallback(duration('a worker that is not heard for so long is lost'), usualTiming.lostAfterMs, '5s'),
+  hungAfter: withFallback(duration('so long a handler may keep the worker busy; then it is lost, too'), 60_000, '60s'),
   ...metrics
 } satisfies Settings
 

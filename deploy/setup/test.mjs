@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fillDemo } from './fill-demo.mjs'
 import { prepare, root, run } from './prepare.mjs'
@@ -25,12 +26,10 @@ const collect = folder => {
 }
 collect('dist/test')
 
-let passed = 0
-let failed = 0
-const skipped = []
-for (const test of tests.sort()) {
-  const failures = []
-  const left = []
+/** Runs one file in a process of its own. */
+async function runFile(test) {
+  const result = { passed: 0, failures: [], left: [] }
+  const began = performance.now()
   const child = spawn(process.execPath, ['--enable-source-maps', test], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -38,30 +37,43 @@ for (const test of tests.sort()) {
     env: { TAP_TIMEOUT: '600', ...process.env }
   })
   const exit = new Promise(resolve => child.on('exit', code => resolve(code ?? 1)))
-  let count = 0
-  let trouble = false
+  let details = ''
   for await (const line of createInterface(child.stdout)) {
-    if (/^ok .* # SKIP/.test(line)) left.push(line)
-    else if (/^ok /.test(line)) count++
-    else if (/^not ok /.test(line)) failures.push(line)
+    if (/^ok .* # SKIP/.test(line)) result.left.push(line)
+    else if (/^ok /.test(line)) result.passed++
+    else if (/^not ok /.test(line)) result.failures.push(line)
     // Details come before the line that sums up, indented.
-    trouble ||= /^ *not ok /.test(line)
-    if (trouble) process.stderr.write(`${line}\n`)
+    if (details !== '' || /^ *not ok /.test(line)) details += `${line}\n`
   }
+  process.stderr.write(details)
   const code = await exit
+  const { passed, failures, left } = result
   if (code !== 0 && failures.length === 0) failures.push(`${test} ended with code ${code}`)
-  if (count + left.length === 0 && failures.length === 0) failures.push(`${test} ran no test`)
-  passed += count
-  failed += failures.length
+  if (passed + left.length === 0 && failures.length === 0) failures.push(`${test} ran no test`)
+  const seconds = Math.round((performance.now() - began) / 1000)
   process.stdout.write(
-    `${failures.length === 0 ? 'ok' : 'FAILED'} ${test.slice('dist/test/'.length)}: ${count} passed\n`
+    `${failures.length === 0 ? 'ok' : 'FAILED'} ${test.slice('dist/test/'.length)}: ${passed} passed, ${seconds} s\n`
   )
   for (const failure of failures) process.stdout.write(`    ${failure}\n`)
-  for (const line of left) {
+  for (const line of left)
     process.stdout.write(`    SKIPPED ${line.replace(/^ok \d+ - /, '').replace(/ # SKIP/, ':')}\n`)
-    skipped.push(test.slice('dist/test/'.length))
+  return result
+}
+
+let passed = 0
+let failed = 0
+const skipped = []
+// As many at once as there are cores. The rooms with the long ones come last in the alphabet: they go first, so that no core waits at the end.
+const waiting = tests.sort().reverse()
+async function runFiles() {
+  for (let test = waiting.shift(); test !== undefined; test = waiting.shift()) {
+    const result = await runFile(test)
+    passed += result.passed
+    failed += result.failures.length
+    skipped.push(...result.left.map(() => test.slice('dist/test/'.length)))
   }
 }
+await Promise.all(Array.from({ length: availableParallelism() }, runFiles))
 if (skipped.length > 0)
   process.stdout.write(
     `\nSKIPPED: ${skipped.length} tests of ${[...new Set(skipped)].join(', ')}, for want of a service (see above)\n\n`

@@ -7,7 +7,7 @@ import type { SeedAnswer, SeedTask } from './messages.ts'
 
 const program = fileURLToPath(new URL('./seed-process.js', import.meta.url))
 /** Real time of one run: a handler that never returns would hold up everything else. */
-const longestMs = 300_000
+const longestMs = 900_000
 
 export class SeedPool {
   private readonly idle: ChildProcess[] = []

@@ -13,6 +13,8 @@ export interface Assignment {
   readonly tasks: readonly string[]
   /** Task of each slot. */
   readonly slots: readonly number[]
+  /** Tasks of a stage in each worker, where somebody asked for another number than the job's. */
+  readonly perWorker?: number
 }
 
 /** One process runs everything. */

@@ -49,6 +49,8 @@ export interface ClusterLeaderSettings {
 
 export type ClusterCommand =
   | { readonly kind: 'heard'; readonly report: Report }
+  /** It is alive, though it may be too busy to report. */
+  | { readonly kind: 'pulse'; readonly worker: string }
   /** The generation stands in the decision log. */
   | { readonly kind: 'begun'; readonly generation: number; readonly epoch: number; readonly final: boolean }
   | { readonly kind: 'begin-failed'; readonly message: string }
@@ -58,6 +60,8 @@ export type ClusterCommand =
   | ({ readonly kind: 'decided' } & NonNullable<Directive['decided']>)
   /** End the job behind a last checkpoint. */
   | { readonly kind: 'drain' }
+  /** From now on so many tasks of each stage in a worker, whoever leads; the job's own number: as if nobody had asked. */
+  | { readonly kind: 'rescale'; readonly tasks: number }
   | { readonly kind: 'tick' }
 
 export type ClusterAction =
@@ -67,7 +71,7 @@ export type ClusterAction =
 
 interface Member {
   readonly report: Report
-  readonly heardAt: number
+  heardAt: number
 }
 
 interface Running {
@@ -93,6 +97,7 @@ export class ClusterLeader {
   private readonly settings: ClusterLeaderSettings
   private readonly members = new Map<string, Member>()
   private previous: Assignment | undefined
+  private perWorker: number
   private running: Running | undefined
   private beginning: Assignment | undefined
   private phase: Directive['phase'] = 'waiting'
@@ -110,6 +115,7 @@ export class ClusterLeader {
   constructor(settings: ClusterLeaderSettings) {
     this.settings = settings
     this.previous = settings.previous
+    this.perWorker = settings.previous?.perWorker ?? settings.tasksPerWorker
     if (settings.finished) this.phase = 'finished'
   }
 
@@ -119,6 +125,9 @@ export class ClusterLeader {
     switch (command.kind) {
       case 'heard':
         this.heard(command.report, now, actions)
+        break
+      case 'pulse':
+        this.pulse(command.worker, now)
         break
       case 'begun':
         this.begun(command.generation, command.epoch, command.final, now)
@@ -140,6 +149,9 @@ export class ClusterLeader {
         break
       case 'drain':
         this.draining = true
+        break
+      case 'rescale':
+        this.perWorker = command.tasks
         break
       case 'tick':
         this.checkpoint({ kind: 'tick' }, now, actions)
@@ -193,6 +205,11 @@ export class ClusterLeader {
       return this.giveUp(`worker ${report.worker}: ${report.error ?? 'failed'}`, now)
     if (report.report !== undefined)
       this.checkpoint({ kind: 'report', worker: report.worker, report: report.report }, now, actions)
+  }
+
+  private pulse(worker: string, now: number): void {
+    const member = this.members.get(worker)
+    if (member !== undefined) member.heardAt = now
   }
 
   private checkpoint(command: CheckpointCommand, now: number, actions: ClusterAction[]): void {
@@ -266,7 +283,7 @@ export class ClusterLeader {
     if (running === undefined || able.length === 0) return false
     const next = this.assignment(able)
     const same = (a: readonly string[], b: readonly string[]): boolean => [...a].sort().join() === [...b].sort().join()
-    return !same(workersOf(next), running.workers)
+    return !same(workersOf(next), running.workers) || this.perWorker !== this.tasksOf(running.assignment)
   }
 
   /** Workers that may get tasks. */
@@ -288,9 +305,13 @@ export class ClusterLeader {
 
   private assignment(able: readonly Report[]): Assignment {
     const { slots, tasksPerWorker } = this.settings
+    const { perWorker } = this
     const workers = able.map(report => report.worker)
-    return assign(this.heirs(this.running?.assignment ?? this.previous, able), workers, tasksPerWorker, slots)
+    const made = assign(this.heirs(this.running?.assignment ?? this.previous, able), workers, perWorker, slots)
+    return perWorker === tasksPerWorker ? made : { ...made, perWorker }
   }
+
+  private readonly tasksOf = (assignment: Assignment): number => assignment.perWorker ?? this.settings.tasksPerWorker
 
   /** What a process had before it was started again is its own still. */
   private heirs(previous: Assignment | undefined, able: readonly Report[]): Assignment | undefined {
@@ -377,6 +398,7 @@ export class ClusterLeader {
         sequence: ++this.sequence,
         phase: this.phase,
         generation: running?.generation ?? 0,
+        perWorker: running === undefined ? this.perWorker : this.tasksOf(running.assignment),
         addresses,
         trigger: running?.trigger ?? null,
         abandoned: running?.abandoned ?? 0,

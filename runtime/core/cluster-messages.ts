@@ -1,5 +1,5 @@
 /**
- * What leader and workers tell each other over the control bus: two kinds of message, each a whole state with a number that grows. A lost
+ * What leader and workers tell each other over the control bus: mainly two kinds of message, each a whole state with a number that grows. A lost
  * one is made good by the next, a repeated or late one is recognised by its number; nothing waits for an answer.
  */
 import type { LoopStep } from '../../checkpoint/loop-ends.ts'
@@ -36,6 +36,8 @@ export interface Directive {
   readonly phase: 'waiting' | 'running' | 'finished' | 'drained'
   /** The generation that runs or is about to; 0 = none. The decision log says what it is. */
   readonly generation: number
+  /** Tasks of a stage in each worker. */
+  readonly perWorker: number
   /** Where the workers of the generation can be reached. */
   readonly addresses: Readonly<Record<string, string>>
   /** The newest epoch triggered in the generation; `last`: sources read nothing any more. */
@@ -52,10 +54,23 @@ export type Command =
   | { readonly kind: 'leave'; readonly worker: string }
   /** End the job behind a last checkpoint. Of the leader of that term. */
   | { readonly kind: 'drain'; readonly term: number }
+  /** So many tasks of each stage in a worker. Of the leader of that term. */
+  | { readonly kind: 'rescale'; readonly term: number; readonly tasks: number }
 
-export const subjects = { reports: 'reports', directives: 'directives', commands: 'commands' } as const
+/** From a worker's heartbeat thread to whoever leads: its event loop is busy, not hung. */
+export interface Pulse {
+  readonly kind: 'pulse'
+  readonly worker: string
+}
 
-export function encodeMessage(message: Report | Directive | Command): Uint8Array {
+export const subjects = {
+  reports: 'reports',
+  directives: 'directives',
+  commands: 'commands',
+  pulses: 'pulses'
+} as const
+
+export function encodeMessage(message: Report | Directive | Command | Pulse): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message))
 }
 
@@ -77,10 +92,18 @@ export function decodeDirective(bytes: Uint8Array): Directive | undefined {
 
 /** Undefined for whatever is no command. */
 export function decodeCommand(bytes: Uint8Array): Command | undefined {
-  const message = parse(bytes) as Partial<{ kind: string; worker: string; term: number }> | undefined
+  const message = parse(bytes) as Partial<{ kind: string; worker: string; term: number; tasks: number }> | undefined
   if (message?.kind === 'leave' && typeof message.worker === 'string') return message as Command
   if (message?.kind === 'drain' && isNumber(message.term)) return message as Command
+  if (message?.kind === 'rescale' && isNumber(message.term) && isNumber(message.tasks) && message.tasks > 0)
+    return message as Command
   return undefined
+}
+
+/** Undefined for whatever is no pulse. */
+export function decodePulse(bytes: Uint8Array): Pulse | undefined {
+  const message = parse(bytes) as Partial<Pulse> | undefined
+  return message?.kind === 'pulse' && typeof message.worker === 'string' ? (message as Pulse) : undefined
 }
 
 function parse(bytes: Uint8Array): unknown {

@@ -10,6 +10,7 @@ import { workersOf } from '../core/assignment.ts'
 import {
   decodeCommand,
   decodeDirective,
+  decodePulse,
   decodeReport,
   encodeMessage,
   subjects,
@@ -110,10 +111,15 @@ export class ClusterWorker {
         if (report === undefined) reached('cluster worker: a message that is no report')
         else this.leadership.heard(report)
       }),
+      bus.subscribe(`${plan.job}.${subjects.pulses}`, bytes => {
+        const pulse = decodePulse(bytes)
+        if (pulse !== undefined) this.leadership?.pulse(pulse.worker)
+      }),
       bus.subscribe(`${plan.job}.${subjects.commands}`, bytes => {
         const command = decodeCommand(bytes)
         if (command?.kind === 'leave' && command.worker === this.id) this.leave()
         if (command?.kind === 'drain' && command.term === this.leadership?.term) this.drain()
+        if (command?.kind === 'rescale' && command.term === this.leadership?.term) this.rescale(command.tasks)
       })
     )
     this.tick()
@@ -141,6 +147,11 @@ export class ClusterWorker {
   /** Ends the job behind a last checkpoint, if this worker leads. */
   drain(): void {
     this.leadership?.drain()
+  }
+
+  /** So many tasks of each stage in a worker from now on, if this worker leads. */
+  rescale(tasks: number): void {
+    this.leadership?.rescale(tasks)
   }
 
   /** The newest generation it was told to enter. */

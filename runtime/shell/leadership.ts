@@ -59,6 +59,14 @@ export class Leadership {
     this.command({ kind: 'drain' })
   }
 
+  pulse(worker: string): void {
+    this.command({ kind: 'pulse', worker })
+  }
+
+  rescale(tasks: number): void {
+    this.command({ kind: 'rescale', tasks })
+  }
+
   /** Number of the decision by which it leads; undefined until that stands. */
   get term(): number | undefined {
     return this.leader?.term

@@ -49,8 +49,11 @@ const fetchWaitMs = 1000
 const fetchBytes = 1024 * 1024
 /** Between two attempts to reach a sink. */
 const unreachableMs = 500
-/** Events handled before the event loop gets a turn. */
-const defaultSliceEvents = 1024
+/** Events that a task handles before the event loop gets a turn: at first, and at most. */
+const firstSliceEvents = 16
+const mostSliceEvents = 1024
+/** About so long all tasks together keep the event loop: heartbeats, barriers and connections wait behind it. */
+const sliceMs = 20
 
 export class WorkerShell {
   /** Rejects with what ended the generation, or answers when `stop` was called. */
@@ -70,11 +73,13 @@ export class WorkerShell {
   /** The newest barrier that was asked for here. */
   private barrier = { epoch: 0, at: 0 }
   private completed = 0
+  private sliceEvents: number
   private readonly durations = new Durations(checkpointBucketsMs)
   private lastCheckpoint: CheckpointGauges['last']
 
   constructor(settings: WorkerShellSettings) {
     this.settings = settings
+    this.sliceEvents = Math.min(firstSliceEvents, settings.sliceEvents ?? mostSliceEvents)
     const { store, clock } = settings
     if (store !== undefined)
       this.storeKeeper = new StoreKeeper(
@@ -234,17 +239,23 @@ export class WorkerShell {
       this.scheduled = false
       if (this.over) return
       this.guard(() => {
-        const { busy, actions } = this.settings.worker.work(
-          this.settings.sliceEvents ?? defaultSliceEvents,
-          this.moment()
-        )
+        const moment = this.moment()
+        const { busy, actions } = this.settings.worker.work(this.sliceEvents, moment)
         this.perform(actions)
+        this.adapt(this.settings.clock.elapsed() - moment.elapsedMs)
         if (busy) this.schedule()
         else this.arm()
       })
       this.onStep()
       this.wake()
     })
+  }
+
+  /** Slow handlers get small slices. */
+  private adapt(tookMs: number): void {
+    const most = this.settings.sliceEvents ?? mostSliceEvents
+    if (tookMs > 2 * sliceMs) this.sliceEvents = Math.max(1, Math.floor((this.sliceEvents * sliceMs) / tookMs))
+    else if (tookMs < sliceMs / 2) this.sliceEvents = Math.min(most, 2 * this.sliceEvents)
   }
 
   private moment(): Moment {

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { freePort } from './ports.ts'
+import { standStill } from './stand-still.ts'
 
 export interface NatsProcessOptions {
   /** The program. */
@@ -97,8 +98,8 @@ export class NatsProcess {
   }
 
   /** It answers nothing any more, and keeps its connections. */
-  pause(): void {
-    this.child?.kill('SIGSTOP')
+  async pause(): Promise<void> {
+    if (this.child?.pid !== undefined) await standStill(this.child.pid)
   }
 
   resume(): void {

@@ -135,7 +135,8 @@ export async function runScenario(
     hosts: cluster.hosts,
     ...(subject.services === undefined ? {} : { services: subject.services }),
     start: host => void cluster.start(host),
-    leave: host => cluster.leave(host)
+    leave: host => cluster.leave(host),
+    rescale: tasks => cluster.rescale(tasks)
   })
   time.schedule(scenario.healAtMs, () => cluster.broker.heal(), 'broker heals')
   const crashes = cluster.crashes

@@ -163,6 +163,14 @@ export class SimCluster {
     process?.deliver(() => this.workers.get(name)?.leave(), 'told to leave')
   }
 
+  /** Tells whoever believes to lead. False: nobody does. */
+  rescale(tasks: number): boolean {
+    const leaders = [...this.workers].filter(([, worker]) => worker.leadership?.term !== undefined)
+    for (const [name, worker] of leaders)
+      this.hosts.get(name)?.process?.deliver(() => worker.rescale(tasks), 'told to rescale')
+    return leaders.length > 0
+  }
+
   /** Handled by actors of all workers so far. */
   get events(): number {
     return this.pastEvents + [...this.workers.values()].reduce((sum, worker) => sum + worker.events, 0)

@@ -35,6 +35,8 @@ export interface FaultTargets {
   start(host: string, why: 'restart' | 'join' | 'upgrade'): void
   /** Tells its worker to give away what it runs and to end. */
   leave(host: string): void
+  /** Tells whoever leads. False: nobody does. */
+  rescale(tasks: number): boolean
 }
 
 export interface AppliedFaults {
@@ -193,6 +195,10 @@ const beginnings: { readonly [K in Direct]: Begin<K> } = {
   },
   leave: leaves('leave'),
   upgrade: leaves('upgrade'),
+  rescale: ({ tasks }, { targets, hit }) => {
+    if (targets.rescale(tasks)) hit('rescale')
+    return undefined
+  },
   cut: ({ from, to, both: way }, { targets: { network } }) =>
     way ? both(network.cut(from, to), network.cut(to, from)) : network.cut(from, to),
   isolate: ({ host, bus, storage }, { targets, hit }) => {

@@ -137,6 +137,13 @@ export const atlas = {
     perMinute: [0.3, 2],
     forMs: [2_000, 15_000]
   },
+  rescale: {
+    ...usual,
+    what: 'whoever leads is asked for another number of tasks in each worker',
+    numbers: ['F57'],
+    perMinute: [0.5, 3],
+    forMs: [0, 0]
+  },
   cut: {
     ...usual,
     what: 'nothing passes between two machines, in one direction or both',

@@ -171,6 +171,7 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
   join: host,
   leave: host,
   upgrade: host,
+  rescale: random => ({ tasks: 1 + random.int(4) }),
   cut: (random, options) => ({ ...road(random, options), both: random.int(2) === 0 }),
   isolate: (random, options) => ({
     ...host(random, options),

@@ -41,6 +41,8 @@ export type Fault =
   | ({ readonly kind: 'leave' } & OnHost)
   /** As `leave`, and comes back as another build. */
   | ({ readonly kind: 'upgrade' } & OnHost)
+  /** The leader is asked for another number of tasks. */
+  | ({ readonly kind: 'rescale'; readonly tasks: number } & Timed)
   // data connections
   | ({ readonly kind: 'cut'; readonly both: boolean } & OnRoad)
   /** From all other machines, and from the bus and the storage where so said. */

@@ -13,7 +13,7 @@ import {
 } from '../support/window-runs.ts'
 
 // On a busy machine this is slow, not wrong.
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 async function agrees(life: Life): Promise<void> {
   const differences = compare(life, await runProduct(life), runOracle(life))

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Coordinator, unpublishedLimit, type TriggerView } from '../../checkpoint/coordinator.ts'
-import { planted } from '../support/planted.ts'
+import { testMistakes, type Mistakes } from '../support/planted.ts'
 
 const options = { intervalMs: 1000, timeoutMs: 60_000, pendingLimitBytes: 1000, epoch: 7 }
 const view = (now: number, more: Partial<TriggerView> = {}): TriggerView => ({
@@ -174,7 +174,8 @@ void t.test('over random histories an epoch completes only when all tasks have a
   t.end()
 })
 
-const mistakes: Readonly<Record<string, readonly [find: string, replace: string]>> = {
+const file = 'checkpoint/coordinator.js'
+const mistakes: Mistakes = {
   'an acknowledgement of another epoch counts': [
     "state === undefined || state.epoch !== epoch) return 'discarded'",
     "state === undefined) return 'discarded'"
@@ -183,9 +184,7 @@ const mistakes: Readonly<Record<string, readonly [find: string, replace: string]
   'an epoch is abandoned though its decision was attempted': [" || state.step === 'deciding'", '']
 }
 
-for (const [name, change] of Object.entries(mistakes))
-  void t.test(`random histories notice that ${name}`, async t => {
-    const file = 'checkpoint/coordinator.js'
-    const module = await planted(t, [[file, ...change]])<{ Coordinator: typeof Coordinator }>(file)
-    t.throws(() => checkHistories(module.Coordinator), /Property failed/)
-  })
+testMistakes('random histories notice that', file, mistakes, async (t, load) => {
+  const module = await load<{ Coordinator: typeof Coordinator }>(file)
+  t.throws(() => checkHistories(module.Coordinator), /Property failed/)
+})

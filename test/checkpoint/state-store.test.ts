@@ -12,7 +12,7 @@ import { Prng } from '../../runtime/kernel/prng.ts'
 import { LocalStore } from '../../simulations/world/local-store.ts'
 import { SimHost } from '../../simulations/world/process.ts'
 import { WorldTime } from '../../simulations/world/time.ts'
-import { planted } from '../support/planted.ts'
+import { testMistakes, type Mistakes } from '../support/planted.ts'
 
 /** A store of the simulated world, whose time passes by itself. */
 function simulated(): Promise<StateStore> {
@@ -139,7 +139,8 @@ for (const [name, open] of Object.entries(stores)) {
   })
 }
 
-const mistakes: Readonly<Record<string, readonly [find: string, replace: string]>> = {
+const memoryStore = 'checkpoint/adapters/memory-store.js'
+const mistakes: Mistakes = {
   'the order is not made anew after a prefix was deleted': [
     'if (key.startsWith(prefix) && this.values.delete(key)) this.order = undefined',
     'if (key.startsWith(prefix)) this.values.delete(key)'
@@ -148,15 +149,13 @@ const mistakes: Readonly<Record<string, readonly [find: string, replace: string]
   'what was lent is kept': ['value: value.slice()', 'value']
 }
 
-for (const [name, change] of Object.entries(mistakes))
-  void t.test(`a naive sorted map shows when ${name}`, async t => {
-    const file = 'checkpoint/adapters/memory-store.js'
-    const module = await planted(t, [[file, ...change]])<{ MemoryStore: typeof MemoryStore }>(file)
-    await t.rejects(
-      checkAnswers(() => Promise.resolve(new module.MemoryStore()), 2000),
-      /Property failed/
-    )
-  })
+testMistakes('a naive sorted map shows when', memoryStore, mistakes, async (t, load) => {
+  const module = await load<{ MemoryStore: typeof MemoryStore }>(memoryStore)
+  await t.rejects(
+    checkAnswers(() => Promise.resolve(new module.MemoryStore()), 2000),
+    /Property failed/
+  )
+})
 
 void t.test('level: a flipped bit in a stored value is noticed, not read', async t => {
   const path = join(folder, 'flipped')

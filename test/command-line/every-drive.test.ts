@@ -35,7 +35,7 @@ async function run(file: string, env: Readonly<Record<string, string>> = {}): Pr
     env: {
       ...process.env,
       TAP: '1',
-      TAP_TIMEOUT: '100',
+      TAP_TIMEOUT: '280',
       DRIVE_FILE: pathToFileURL(path).href,
       DRIVE_EXCUSED: JSON.stringify(typeof left === 'object' ? left : {}),
       ...env
@@ -62,14 +62,14 @@ void t.test('what is left out is named with its reason, and is there', t => {
 })
 
 for (const file of files.filter(each => typeof excused[each] !== 'string'))
-  void t.test(`${file} passes against the command line`, { timeout: 300_000 }, async t => {
+  void t.test(`${file} passes against the command line`, { timeout: 600_000 }, async t => {
     const { ok, output } = await run(file)
     t.ok(ok, file, { output })
     for (const name of Object.keys(excused[file] ?? {}))
       t.ok(output.includes(` - ${name} # SKIP`), `there is a test "${name}" to leave out`)
   })
 
-void t.test('a job that loses its output makes a test fail', { timeout: 120_000 }, async t => {
+void t.test('a job that loses its output makes a test fail', { timeout: 600_000 }, async t => {
   const { ok, output } = await run('examples/fraud', { DRIVE_DROP: '1' })
   t.notOk(ok)
   t.match(output, /not ok [0-9]+ - an amount unlike the account/)

@@ -9,7 +9,7 @@ import { decodeManifest, encodeManifest, manifestFormat } from '../../checkpoint
 import { CairnFolder } from './cairn-cli.ts'
 
 // Each line starts a process or more.
-t.setTimeout(150_000)
+t.setTimeout(600_000)
 const folder = new CairnFolder()
 t.teardown(() => folder.remove())
 

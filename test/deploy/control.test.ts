@@ -17,7 +17,7 @@ import type { RunningJob } from '../../deploy/running-job.ts'
 import { startJob } from '../../deploy/start-job.ts'
 
 // The jobs here never rest, so that answers come slowly on a busy machine.
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const strangeKeys: readonly Key[] = [
   '',

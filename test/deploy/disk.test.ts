@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { CairnFolder } from './cairn-cli.ts'
 import { SmallDisk } from './small-disk.ts'
 
-t.setTimeout(90_000)
+t.setTimeout(600_000)
 
 const jobText = `
 import { Actor, job, json, generator, files } from 'cairn'

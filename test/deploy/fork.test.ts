@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CairnFolder } from './cairn-cli.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const jobText = `
 import { Actor, files, job, json, topic, type Context } from 'cairn'

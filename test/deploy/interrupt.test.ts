@@ -3,7 +3,7 @@ import t from 'tap'
 import { CairnFolder } from './cairn-cli.ts'
 
 // Each line starts a process or more.
-t.setTimeout(150_000)
+t.setTimeout(600_000)
 const folder = new CairnFolder()
 t.teardown(() => folder.remove())
 const endless = folder.file(

@@ -86,7 +86,11 @@ for (const { name, store, parallelism } of lives)
       const kills = plannedKills(random)
       t.ok(kills.length >= 30, `${kills.length} kills`)
       for (const [n, how] of kills.entries())
-        await kill(t, lab, how, random, { store, pace: '4s', parallelism: parallelism(n) })
+        await kill(t, lab, how, random, {
+          store,
+          pace: await lab.paceFor(kills.length - n),
+          parallelism: parallelism(n)
+        })
       const { code, stderr } = await lab.start({ store, parallelism: parallelism(kills.length) }).ended
       t.equal(code, 0, stderr)
       t.same(differences(calm, await lab.remains()), [])

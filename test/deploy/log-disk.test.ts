@@ -7,7 +7,7 @@ import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 import { CairnFolder } from './cairn-cli.ts'
 import { SmallDisk } from './small-disk.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const jobText = `
 import { Actor, job, json, generator, topic } from 'cairn'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { CairnFolder, root } from './cairn-cli.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const folder = new CairnFolder()
 t.teardown(() => folder.remove())

@@ -24,7 +24,7 @@ interface Total {
   readonly count: number
 }
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 class Page extends Actor {
   count = 0
@@ -227,7 +227,7 @@ function run(
 
 void t.test(
   'killed at every step, from topic to topic: each total once and in order',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async t => {
     const folder = folderOf(t)
     writeFileSync(join(folder, 'relay.mjs'), jobFile)

@@ -35,7 +35,7 @@ for (const [name, outputs] of Object.entries(outcomes))
       spawnSync(
         process.execPath,
         [join(root, 'deploy/bin/cairn.cjs'), 'run', join(root, 'examples', `${name}.ts`), '--parallelism', '2'],
-        { cwd, encoding: 'utf8', timeout: 60_000 }
+        { cwd, encoding: 'utf8', timeout: 600_000 }
       )
     t.match(run(), { status: 0, stderr: /finished/ })
     for (const [output, count] of Object.entries(outputs))

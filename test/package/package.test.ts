@@ -11,7 +11,7 @@ const root = (function find(folder: string): string {
 })(dirname(fileURLToPath(import.meta.url)))
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'cairn-package-')))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-t.setTimeout(180_000)
+t.setTimeout(600_000)
 
 function run(cwd: string, command: string, ...args: string[]): { code: number | null; text: string } {
   // npm hands its own settings on to what it runs; the folder must stand by itself.

@@ -492,7 +492,7 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     name: 'fewer events between two turns of the event loop',
-    changes: [['runtime/shell/worker-shell.js', 'const defaultSliceEvents = 1024;', 'const defaultSliceEvents = 7;']],
+    changes: [['runtime/shell/worker-shell.js', 'const mostSliceEvents = 1024;', 'const mostSliceEvents = 7;']],
     harmless: true
   },
   {

@@ -4,7 +4,7 @@ import { patchedBuild } from '../../simulations/patched-build.ts'
 import { huntIn, type HuntOutcome } from './hunt-in.ts'
 import { mistakes, type Mistake } from './mistakes.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 function build({ changes }: Mistake): ReturnType<typeof patchedBuild> {
   return patchedBuild(changes.map(([file, find, replace]) => ({ file, find, replace })))

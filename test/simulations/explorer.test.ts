@@ -7,7 +7,7 @@ import { scopes, type Scope } from '../../simulations/explorer/scope.ts'
 import { withoutRules } from '../../simulations/explorer/without-rules.ts'
 
 // A busy machine may need longer than tap's half minute.
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const once: Scope = { ...scopes.failover, inputs: 1, crashes: 0, giveUps: 0, timeouts: 0 }
 const smallest: Readonly<Record<string, Scope>> = {
@@ -27,7 +27,7 @@ for (const [which, scope] of Object.entries(smallest))
     t.ok(states > 10_000, `${states} states`)
   })
 
-void t.test('a rule of the output protocol that is taken out is missed', { timeout: 300_000 }, async t => {
+void t.test('a rule of the output protocol that is taken out is missed', { timeout: 600_000 }, async t => {
   const quick = rules.filter(rule => rule.slow !== true)
   for await (const { rule, found } of withoutRules(quick, () => 0)) {
     t.ok(found.violation, `${rule.name}: ${found.violation?.message} after ${found.depth} steps`)

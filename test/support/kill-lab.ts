@@ -25,6 +25,8 @@ import type { Opening, Payment } from '../deploy/fixtures/payments.ts'
 const bin = join(root, 'deploy/bin/cairn.cjs')
 const folders = ['opened', 'totals', 'audits', 'rush']
 const topics = ['settled', 'shares', 'spells', 'payments-dead-letters']
+/** Event time between two payments of a partition. */
+const paymentEveryMs = 20
 const nonce = (): string => 'reader'
 
 /** Lines by key of each sink, records by key of each stage: equal for equal lives, whatever happened on the way. */
@@ -47,9 +49,11 @@ export interface Run {
 export class KillLab {
   readonly folder = mkdtempSync(join(tmpdir(), 'cairn-kill-'))
   private readonly children = new Set<ChildProcess>()
+  private paymentsPerPartition = 0
 
   static async create(inputs: Inputs): Promise<KillLab> {
     const lab = new KillLab()
+    lab.paymentsPerPartition = inputs.payments[0]?.length ?? 0
     copyFileSync(join(root, 'test/deploy/fixtures/payments.ts'), join(lab.folder, 'payments.ts'))
     inputs.openings.forEach((text, i) => writeFileSync(join(lab.folder, `openings-${i}.ndjson`), text))
     mkdirSync(join(lab.folder, '.cairn/payments'), { recursive: true })
@@ -87,6 +91,15 @@ export class KillLab {
     return { child, ended }
   }
 
+  /** A pace at which the input lasts for so many runs more, however slow the machine is: slower, the longer they took so far. */
+  async paceFor(runs: number): Promise<string> {
+    const { head } = await readHead(this.storage(), 'payments', nonce)
+    const payments = head?.manifest.sources.find(({ name }) => name === 'payments')
+    const read = Math.max(0, ...(payments?.partitions ?? []).map(({ position }) => position))
+    const leftMs = (this.paymentsPerPartition - read) * paymentEveryMs
+    return `${Math.max(1, Math.round(leftMs / (runs + 10)))}ms`
+  }
+
   /** Resolves once a checkpoint was decided after decision `last`, or the run has ended. */
   async decidedAfter(last: number, run: Run): Promise<void> {
     let over = false
@@ -110,7 +123,7 @@ export class KillLab {
     const log = await EmbeddedLog.open(join(this.folder, '.cairn/payments/log'), nodeClock)
     for (const topic of topics) remains[topic] = await topicLines(log, topic)
     await log.close()
-    const storage = new DirectoryStorage(nodeFiles, join(this.folder, '.cairn/payments/lineages/1'))
+    const storage = this.storage()
     const { head } = await readHead(storage, 'payments', nonce)
     if (head?.manifest.final !== true) throw new Error('the job has not finished')
     for (const stage of head.manifest.stages) {
@@ -125,6 +138,10 @@ export class KillLab {
   remove(): void {
     for (const child of this.children) child.kill('SIGKILL')
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  private storage(): DirectoryStorage {
+    return new DirectoryStorage(nodeFiles, join(this.folder, '.cairn/payments/lineages/1'))
   }
 
   private folderLines(sink: string): Record<string, string[]> {
@@ -196,13 +213,13 @@ export function inputsOf(random: Prng, paymentsPerPartition: number, openingsPer
       const burst = Math.floor(n / 50)
       const payment: Payment = {
         account: `account-${partition}-${(burst * 7 + random.int(12)) % 60}`,
-        at: n * 20 + 2000 - random.int(2000),
+        at: n * paymentEveryMs + 2000 - random.int(2000),
         n,
         amount: 1 + random.int(1000),
         ...(random.int(200) === 0 ? { bad: true } : {})
       }
       const text = random.int(500) === 0 ? `{"account":"broken ${n}` : JSON.stringify(payment)
-      return { partition, timestamp: n * 20, key: undefined, value: new TextEncoder().encode(text) }
+      return { partition, timestamp: n * paymentEveryMs, key: undefined, value: new TextEncoder().encode(text) }
     })
   )
   const openings = [0, 1].map(file => {

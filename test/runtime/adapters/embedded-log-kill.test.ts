@@ -12,7 +12,7 @@ import { Prng } from '../../../runtime/kernel/prng.ts'
 
 const script = fileURLToPath(new URL('./embedded-log-child.js', import.meta.url))
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 function folderOf(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-log-kill-'))

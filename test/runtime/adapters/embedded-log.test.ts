@@ -9,7 +9,7 @@ import type { TransactionalProducer } from '../../../runtime/adapters/embedded-l
 import { nodeClock } from '../../../runtime/adapters/node-clock.ts'
 import type { OutputRecord } from '../../../runtime/ports/log.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const record = (text: string, partition = 0): OutputRecord => ({
   partition,

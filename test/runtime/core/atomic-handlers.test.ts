@@ -9,7 +9,7 @@ import { Actor, durableMap, files, generator, job, json, output, type Context } 
 import { drive } from '../../../simulations/driver/index.ts'
 
 // On a busy machine this is slow, not wrong.
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const changes = ['number', 'text', 'big', 'date', 'bytes', 'list', 'map', 'set', 'nested', 'kind', 'stored'] as const
 type Change = (typeof changes)[number]

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Actor, durableMap, files, generator, job, json, type Context } from '../../../actors/index.ts'
 import { drive } from '../../../simulations/driver/index.ts'
-import { planted } from '../../support/planted.ts'
+import { testMistakes, type Mistakes } from '../../support/planted.ts'
 
 type Op =
   | { readonly op: 'set'; readonly k: string | number; readonly v: number }
@@ -161,7 +161,7 @@ for (const cacheBytes of [undefined, 1])
     }
   )
 
-const mistakes: Readonly<Record<string, readonly [find: string, replace: string]>> = {
+const mistakes: Mistakes = {
   'a handler that throws leaves its writes for the next': [
     'for (const backend of this.backends.get(entry) ?? []) backend.journal.clear();',
     ''
@@ -173,22 +173,17 @@ const mistakes: Readonly<Record<string, readonly [find: string, replace: string]
   ]
 }
 
-for (const [name, change] of Object.entries(mistakes))
-  void t.test(`plain maps show when ${name}`, async t => {
-    const load = planted(t, [['runtime/core/map-state.js', ...change]])
-    const actors = await load<{ job: typeof job; durableMap: typeof durableMap }>('actors/index.js')
-    class PlantedBook extends Book {
-      override lines = actors.durableMap<string | number, { n: number }>()
-      override other = actors.durableMap<string, number>()
-    }
-    const { drive } = await load<Pick<Build, 'drive'>>('simulations/driver/index.js')
-    await t.rejects(
-      checkMaps(1, { drive, job: actors.job, Book: PlantedBook }, { numRuns: 1000, endOnFailure: true }),
-      {
-        cause: { message: /^came out/ }
-      }
-    )
+testMistakes('plain maps show when', 'runtime/core/map-state.js', mistakes, async (t, load) => {
+  const actors = await load<{ job: typeof job; durableMap: typeof durableMap }>('actors/index.js')
+  class PlantedBook extends Book {
+    override lines = actors.durableMap<string | number, { n: number }>()
+    override other = actors.durableMap<string, number>()
+  }
+  const { drive } = await load<Pick<Build, 'drive'>>('simulations/driver/index.js')
+  await t.rejects(checkMaps(1, { drive, job: actors.job, Book: PlantedBook }, { numRuns: 1000, endOnFailure: true }), {
+    cause: { message: /^came out/ }
   })
+})
 
 void t.test('an entry of a map with a time to live is gone when its time is over', async t => {
   class Cache extends Actor {

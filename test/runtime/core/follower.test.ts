@@ -11,6 +11,7 @@ const directive = (more: Partial<Directive>): Directive => ({
   sequence: ++sequence,
   phase: 'running',
   generation: 6,
+  perWorker: 1,
   addresses: {},
   trigger: null,
   abandoned: 0,

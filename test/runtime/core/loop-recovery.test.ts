@@ -7,7 +7,7 @@ import { RecordedMessages, type Message } from '../../../runtime/core/recorded-m
 import { TimerQueue } from '../../../runtime/core/timer-queue.ts'
 import { ringLife, treesLife, walkLife } from '../../support/loop-lives.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 const base = process.env['CAIRN_SEED'] ?? String(process.hrtime.bigint())
 const lives = Number(process.env['CAIRN_LIVES'] ?? 15)
 

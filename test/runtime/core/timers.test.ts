@@ -6,7 +6,7 @@ import { drive } from '../../../simulations/driver/index.ts'
 import { OracleWatermark } from '../../support/window-oracle.ts'
 
 // On a busy machine this is slow, not wrong.
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 type Command =
   /** `after` counts from the time of the handler; of a timer it may be negative. */

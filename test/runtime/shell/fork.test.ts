@@ -7,7 +7,7 @@ import { planted, type Change } from '../../support/planted.ts'
 import { counted, forkFaults, forkWithFaults, lived, livedHastily, Machine, plan } from './fork-machine.ts'
 import type { ForkCode } from './fork-machine.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 void t.test(
   'what the old lineage decided is published before it ends; the new one counts on from the savepoint',

@@ -10,7 +10,7 @@ const filter = 'runtime/kafka-protocol/read-committed.js'
 const machine = 'runtime/kafka-protocol/transaction-machine.js'
 const publisher = 'runtime/adapters/kafka/kafka-publisher.js'
 
-t.setTimeout(180_000)
+t.setTimeout(600_000)
 
 interface Mistake {
   readonly changes: readonly Change[]
@@ -156,7 +156,7 @@ const mistakes: Readonly<Record<string, Mistake>> = {
 }
 
 for (const [name, { changes, version, faults }] of Object.entries(mistakes))
-  void t.test(`caught: ${name}`, { timeout: 60_000 }, async t => {
+  void t.test(`caught: ${name}`, { timeout: 600_000 }, async t => {
     const module = await planted(t, changes)<{ KafkaPublisher: typeof KafkaPublisher }>(publisher)
     const make = makingPublisher(module.KafkaPublisher)
     const most = Number(process.env['SEEDS'] ?? 400)

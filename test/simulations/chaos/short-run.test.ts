@@ -7,7 +7,7 @@ import { chaosRun } from '../../../simulations/chaos/chaos-run.ts'
 import { describe, passed } from '../../../simulations/chaos/report.ts'
 import { needs, service } from '../../support/services.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 void t.test(
   'kills, a pause, cuts and a NATS that forgot all: output and state are right',

@@ -58,6 +58,7 @@ export class Chatter {
       },
       services: this.services,
       start: name => this.start(name),
+      rescale: () => true,
       leave: name => this.hosts.get(name)?.kill()
     })
   }

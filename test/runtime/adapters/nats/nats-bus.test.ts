@@ -73,7 +73,7 @@ void t.test('requests to a server that hangs reject within the limit; then all g
   const server = await NatsServer.start(t)
   const bus = await open(t, { ...quick(server), leaseTtlMs: 60_000 })
   const other = await open(t, { ...quick(server), leaseTtlMs: 60_000, pingMs: 60_000 })
-  server.pause()
+  await server.pause()
   const rejected = { code: 'BUS_UNREACHABLE' }
   const began = performance.now()
   await Promise.all([
@@ -122,7 +122,7 @@ void t.test('a server that hangs costs no more than a limited amount of memory',
   const server = await NatsServer.start(t)
   const trouble: CodedError[] = []
   const bus = await open(t, { ...quick(server), pingMs: 60_000, troubled: error => trouble.push(error) })
-  server.pause()
+  await server.pause()
   const before = process.memoryUsage().arrayBuffers + process.memoryUsage().external
   for (let i = 0; i < 400; i++) {
     bus.publish('job.a', new Uint8Array(500_000))
