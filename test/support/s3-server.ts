@@ -1,7 +1,7 @@
 /** A real S3-compatible server on loopback, for one test. Ends only what it started. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -54,6 +54,13 @@ export class S3Server {
 
   open(prefix: string, port = this.port): Promise<S3Root> {
     return S3Root.open(this.options(prefix, port), nodeClock)
+  }
+
+  /** Many objects at once, behind the server's back. */
+  async fill(path: string, names: readonly string[]): Promise<void> {
+    const folder = join(this.folder, 'data', S3Server.bucket, path)
+    await mkdir(folder, { recursive: true })
+    for (const name of names) await writeFile(join(folder, name), name)
   }
 
   /** Starts it again on the same port, with its data; ends it first if it runs. */

@@ -134,19 +134,22 @@ export class S3Client {
 export const stands = (answer: S3Answer | Unknown): answer is S3Answer =>
   answer.status !== 'unknown' && !again.has(answer.status)
 
-/** Why there is nothing; of a bucket that is missing S3 says the same as of an object. */
-export const errorCodeOf = ({ body }: S3Answer): string => parseError(new TextDecoder().decode(body)).code
+/** A missing bucket or an unknown user may be a 404, too, and must not be taken for a missing object. */
+export const isAbsent = ({ status, body }: S3Answer): boolean => status === 404 && errorOf(body).code === 'NoSuchKey'
+
+const errorOf = (body: Uint8Array): ReturnType<typeof parseError> => parseError(new TextDecoder().decode(body))
 
 export function reasonOf(answer: S3Answer | Unknown): string {
   if (answer.status === 'unknown') return answer.reason
-  const { code, message } = parseError(new TextDecoder().decode(answer.body))
+  const { code, message } = errorOf(answer.body)
   const region = answer.header('x-amz-bucket-region')
   const elsewhere = answer.status < 400 && region !== undefined ? `; the bucket is in region ${region}` : ''
   return `${answer.status}${code === '' ? '' : ` ${code}`}${message === '' ? '' : `: ${message.slice(0, 300)}`}${elsewhere}`
 }
 
-function remedyOf({ status }: S3Answer): string {
-  if (status === 401 || status === 403)
+function remedyOf({ status, body }: S3Answer): string {
+  const { code } = errorOf(body)
+  if (status === 401 || status === 403 || /User|AccessKey/.test(code))
     return 'Correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or give them the rights listed in docs/storage.md.'
   if (status === 404) return 'Make the bucket, or correct its name in --storage.'
   if (status < 400) return 'Correct endpoint and region in --storage.'

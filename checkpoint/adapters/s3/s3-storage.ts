@@ -16,7 +16,7 @@ import { randomUUID } from 'node:crypto'
 import { CodedError } from '../../../runtime/kernel/errors.ts'
 import type { CheckpointStorage } from '../../storage.ts'
 import { parseListing } from './listing.ts'
-import { errorCodeOf, reasonOf, stands, type S3Answer, type S3Client, type S3Request } from './s3-client.ts'
+import { isAbsent, reasonOf, stands, type S3Answer, type S3Client, type S3Request } from './s3-client.ts'
 
 /** Read back to learn who made an object. */
 export const tokenHeader = 'x-amz-meta-cairn-create'
@@ -72,7 +72,7 @@ export class S3Storage implements CheckpointStorage {
   async read(name: string): Promise<Uint8Array | undefined> {
     const request: S3Request = { method: 'GET', name: this.path(name) }
     const answer = await this.client.request(request)
-    if (answer.status === 404 && errorCodeOf(answer) !== 'NoSuchBucket') return undefined
+    if (isAbsent(answer)) return undefined
     if (!isDone(answer)) throw this.client.refusal(request, answer)
     return answer.body
   }
@@ -107,8 +107,7 @@ export class S3Storage implements CheckpointStorage {
   async remove(name: string): Promise<void> {
     const request: S3Request = { method: 'DELETE', name: this.path(name) }
     const answer = await this.client.request(request)
-    if (!isDone(answer) && !(answer.status === 404 && errorCodeOf(answer) !== 'NoSuchBucket'))
-      throw this.client.refusal(request, answer)
+    if (!isDone(answer) && !isAbsent(answer)) throw this.client.refusal(request, answer)
   }
 
   private path(name: string): string {
