@@ -13,7 +13,13 @@ export interface ClusterPlace {
   readonly folder: string
   readonly job: string
   readonly nats: string
+  /** Default: a folder in `folder`. */
+  readonly storage?: string
+  /** Added to that of the test. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
 }
+
+export const storageOf = ({ folder, storage }: ClusterPlace): string => storage ?? join(folder, 'storage')
 
 const running = new Set<ChildProcess>()
 process.on('exit', () => {
@@ -28,11 +34,13 @@ export class WorkerProcess {
   private waiters: (() => void)[] = []
   private raw = ''
 
-  constructor(t: Test, { folder, job, nats }: ClusterPlace, name: string, ...flags: string[]) {
+  constructor(t: Test, place: ClusterPlace, name: string, ...flags: string[]) {
+    const { folder, job, nats } = place
     this.name = name
-    const args = ['worker', 'start', job, '--nats', nats, '--storage', join(folder, 'storage'), '--name', name]
+    const args = ['worker', 'start', job, '--nats', nats, '--storage', storageOf(place), '--name', name]
     this.child = spawn(process.execPath, [cairnBin, ...args, '--local', join(folder, 'local', name), ...flags], {
       cwd: folder,
+      env: { ...process.env, ...place.environment },
       stdio: ['ignore', 'inherit', 'pipe']
     })
     running.add(this.child)
