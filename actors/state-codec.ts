@@ -221,7 +221,7 @@ function decode(r: ByteReader, depth: number): unknown {
     case tag.bytes:
       return r.block().slice()
     case tag.array:
-      return Array.from({ length: count(r) }, () => decode(r, depth + 1))
+      return decodeArray(r, depth)
     case tag.object:
       return decodePlain(r, {}, depth)
     case tag.nullObject:
@@ -240,6 +240,13 @@ function count(r: ByteReader): number {
   const n = r.varuint()
   if (n > r.remaining) throw new CodedError('CORRUPT', `${n} elements promised, ${r.remaining} bytes left`)
   return n
+}
+
+/** Grows as elements come: room for all that are promised, on each of many levels, would be far more than the input. */
+function decodeArray(r: ByteReader, depth: number): unknown[] {
+  const list: unknown[] = []
+  for (let left = count(r); left > 0; left--) list.push(decode(r, depth + 1))
+  return list
 }
 
 function decodeBigint(text: string): bigint {

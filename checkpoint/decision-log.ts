@@ -45,7 +45,7 @@ export type Decision =
 export type Completed = Extract<Decision, { kind: 'completed' }>
 export type Appended = { readonly kind: 'appended' } | { readonly kind: 'lost'; readonly winner: Decision }
 
-interface Sealed {
+export interface Sealed {
   readonly nonce: string
   readonly decision: Decision
   readonly crc: number
@@ -174,7 +174,7 @@ export class DecisionLog {
     const text = JSON.stringify(decision)
     if (this.attempt?.text !== text) this.attempt = { text, nonce: this.nonce() }
     const { nonce } = this.attempt
-    const bytes = seal(decision, nonce)
+    const bytes = encodeDecision(decision, nonce)
     for (let attempt = 1; ; attempt++) {
       try {
         if ((await this.storage.create(objectNames.decision(this.next), bytes)) === 'created') break
@@ -232,14 +232,7 @@ export class DecisionLog {
   private async read(sequence: number): Promise<Sealed | undefined> {
     const name = objectNames.decision(sequence)
     const bytes = await this.storage.read(name)
-    if (bytes === undefined) return undefined
-    try {
-      const sealed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Sealed
-      if (sealed.crc === checksum(sealed.decision, sealed.nonce)) return sealed
-    } catch {
-      // falls through: malformed is damaged
-    }
-    throw new CodedError('CORRUPT', `decision "${name}" fails its checksum`)
+    return bytes === undefined ? undefined : decodeDecision(bytes, name)
   }
 }
 
@@ -280,6 +273,36 @@ function checksum(decision: Decision, nonce: string): number {
   return crc32(new TextEncoder().encode(JSON.stringify([decision, nonce])))
 }
 
-function seal(decision: Decision, nonce: string): Uint8Array {
+/** Throws CORRUPT, whatever the bytes. */
+export function decodeDecision(bytes: Uint8Array, name: string): Sealed {
+  let sealed: Sealed
+  try {
+    sealed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Sealed
+    // Malformed is damaged.
+    if (sealed.crc !== checksum(sealed.decision, sealed.nonce)) throw new Error('checksum')
+  } catch {
+    throw new CodedError('CORRUPT', `decision "${name}" fails its checksum`)
+  }
+  if (!isDecision(sealed.decision)) throw new CodedError('CORRUPT', `"${name}" is no decision`)
+  return sealed
+}
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
+
+function isDecision(decision: Partial<Decision> | null): boolean {
+  if (typeof decision !== 'object' || decision === null || !isCount(decision.generation)) return false
+  switch (decision.kind) {
+    case 'leads':
+      return typeof decision.worker === 'string' && (decision.ends === undefined || isCount(decision.ends?.into))
+    case 'begins':
+      return Array.isArray(decision.assignment?.tasks) && Array.isArray(decision.assignment?.slots)
+    case 'completed':
+      return isCount(decision.epoch) && typeof decision.manifest?.name === 'string'
+    default:
+      return false
+  }
+}
+
+export function encodeDecision(decision: Decision, nonce: string): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ nonce, decision, crc: checksum(decision, nonce) }))
 }

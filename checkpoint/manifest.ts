@@ -103,7 +103,14 @@ export function encodeManifest(manifest: Manifest): { readonly bytes: Uint8Array
 export function decodeManifest(bytes: Uint8Array, hash: string, name: string): Manifest {
   if (sha256Hex(bytes) !== hash)
     throw new CodedError('CORRUPT', `manifest "${name}": its SHA-256 is not the decided one`)
-  const manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
+  let manifest: Manifest | null
+  try {
+    manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
+  } catch (cause) {
+    throw new CodedError('CORRUPT', `manifest "${name}" is no JSON`, { cause })
+  }
+  if (typeof manifest !== 'object' || !Number.isSafeInteger(manifest?.format))
+    throw new CodedError('CORRUPT', `"${name}" is no manifest`)
   if (manifest.format > manifestFormat)
     throw new CodedError(
       'FORMAT_NEWER',
@@ -114,5 +121,12 @@ export function decodeManifest(bytes: Uint8Array, hash: string, name: string): M
       'FORMAT_OLDER',
       `manifest "${name}" is of format ${manifest.format}; this Cairn reads format ${manifestFormat}`
     )
+  const lists = ['savepointNames', 'savepoints', 'stages', 'sources', 'outboxes', 'ledgers'] as const
+  const numbers = ['lineage', 'generation', 'epoch', 'keyGroups', 'slots', 'parallelism'] as const
+  const wrong = [
+    ...lists.filter(field => !Array.isArray(manifest[field])),
+    ...numbers.filter(field => !Number.isSafeInteger(manifest[field]))
+  ]
+  if (wrong.length > 0) throw new CodedError('CORRUPT', `manifest "${name}" has no ${wrong.join(', ')}`)
   return manifest
 }

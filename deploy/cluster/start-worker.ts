@@ -14,6 +14,7 @@ import { bind } from '../start-job.ts'
 import type { ConnectionValues } from '../settings/tables.ts'
 import { connectCluster, natsOptions } from './connection.ts'
 import { startHeart } from './heart.ts'
+import { toldLineages } from './told-storage.ts'
 
 export interface WorkerOptions {
   readonly connection: ConnectionValues
@@ -34,6 +35,8 @@ export interface WorkerOptions {
   readonly stood: (ms: number) => void
   /** Told of what goes wrong outside and is tried again. */
   readonly troubled: (error: CodedError) => void
+  /** Storage answers again. */
+  readonly recovered: () => void
   /** Told why a data connection that somebody made was closed. */
   readonly refused: (reason: string) => void
 }
@@ -68,7 +71,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
       options.troubled
     )
     try {
-      const newest = (await followLineages(lineages, nonce)).at(-1)
+      const newest = (await followLineages(toldLineages(lineages, options), nonce)).at(-1)
       if (newest === undefined) throw new CodedError('NOT_FOUND', `job "${plan.job}" has no lineage`)
       const { lineage, storage } = newest
       const worker = new ClusterWorker({

@@ -89,6 +89,7 @@ function workerOptions(settings: WorkerValues, log: WorkerLog): WorkerOptions {
     hungAfterMs: settings.hungAfter,
     stood: ms => log.say('warn', `the event loop stood still for ${(ms / 1000).toFixed(1)} s`),
     troubled: error => log.say('warn', `${error.code}: ${error.message}`),
+    recovered: () => log.say('info', 'checkpoint storage answers again'),
     refused: reason => log.refused(reason),
     ...(settings.tasks === undefined ? {} : { tasks: settings.tasks }),
     ...(settings.interval === undefined ? {} : { intervalMs: settings.interval }),

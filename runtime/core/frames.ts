@@ -153,27 +153,54 @@ export function decodeBatch(bytes: Uint8Array): RecordColumns {
   return columns
 }
 
-/** Cuts what arrives into frames. */
+/** Cuts what arrives into frames, in time that grows with the bytes, however small the pieces. */
 export class FrameReader {
+  /** The beginning of a frame, in its first `length` bytes. */
   private waiting = new Uint8Array(0)
+  private length = 0
+  /** No frame is whole before there are so many. */
+  private needed = 4
 
   /** Throws FRAME_MALFORMED; the connection is of no use then. */
   push(bytes: Uint8Array): Frame[] {
-    const all = this.waiting.length === 0 ? bytes : join(this.waiting, bytes)
+    let all = bytes
+    if (this.length > 0) {
+      this.append(bytes)
+      if (this.length < this.needed) return []
+      all = this.waiting.subarray(0, this.length)
+    }
     const view = new DataView(all.buffer, all.byteOffset, all.byteLength)
     const frames: Frame[] = []
     let at = 0
+    this.needed = 4
     while (all.length - at >= 4) {
       const length = view.getUint32(at)
       if (length > frameLimitBytes) throw malformed(`a frame of ${length} bytes; the limit is ${frameLimitBytes}`)
-      if (all.length - at < length + 8) break
+      if (all.length - at < length + 8) {
+        this.needed = length + 8
+        break
+      }
       const body = all.subarray(at + 4, at + 4 + length)
       if (crc32(body) !== view.getUint32(at + 4 + length)) throw malformed('a frame fails its checksum')
       frames.push(decode(body))
       at += length + 8
     }
-    this.waiting = all.slice(at)
+    if (at > 0 || all === bytes) {
+      this.waiting = all.slice(at)
+      this.length = this.waiting.length
+    }
     return frames
+  }
+
+  private append(bytes: Uint8Array): void {
+    const length = this.length + bytes.length
+    if (length > this.waiting.length) {
+      const grown = new Uint8Array(Math.max(length, 2 * this.waiting.length))
+      grown.set(this.waiting.subarray(0, this.length))
+      this.waiting = grown
+    }
+    this.waiting.set(bytes, this.length)
+    this.length = length
   }
 }
 
@@ -243,13 +270,6 @@ function readRecords(r: ByteReader): RecordColumns {
     columns.paths.push(r.string())
   }
   return columns
-}
-
-function join(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length)
-  both.set(a)
-  both.set(b, a.length)
-  return both
 }
 
 function malformed(why: string): CodedError {

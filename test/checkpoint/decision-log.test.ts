@@ -2,7 +2,7 @@
 import t from 'tap'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
 import { DecisionLog, type Decision } from '../../checkpoint/decision-log.ts'
-import { encodeManifest, type Manifest } from '../../checkpoint/manifest.ts'
+import { encodeManifest } from '../../checkpoint/manifest.ts'
 import { readHead } from '../../checkpoint/recovery.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { MemoryFiles } from '../../simulations/memory-files.ts'
@@ -90,7 +90,10 @@ void t.test('pruning keeps the newest checkpoint, however many generations began
 
 void t.test('a manifest that is deleted while a process starts, because others went on, is no damage', async t => {
   const { storage, log } = await world()
-  const manifest = (epoch: number) => encodeManifest({ format: 2, job: 'j', epoch } as Manifest)
+  const numbers = { lineage: 1, generation: 1, keyGroups: 128, slots: 1, parallelism: 1 }
+  const lists = { savepointNames: [], savepoints: [], stages: [], sources: [], outboxes: [], ledgers: [] }
+  const manifest = (epoch: number) =>
+    encodeManifest({ format: 2, job: 'j', epoch, previous: null, final: false, ...numbers, ...lists })
   for (const epoch of [0, 1]) await storage.create(`manifests/${epoch}`, manifest(epoch).bytes)
   const name = (epoch: number) => ({ name: `manifests/${epoch}`, hash: manifest(epoch).hash })
   await log.append(begins(1))

@@ -28,9 +28,11 @@ export function parseListing(xml: string): ListingPage | undefined {
   if (truncated === 'true' && (next ?? '') === '') return undefined
   return {
     keys: texts(xml, 'Key'),
-    prefixes: [...xml.matchAll(/<CommonPrefixes>([^]*?)<\/CommonPrefixes>/g)].flatMap(match =>
-      texts(match[1] ?? '', 'Prefix')
-    ),
+    // What stands before the first of them is the prefix that was asked for.
+    prefixes: xml
+      .split('<CommonPrefixes>')
+      .slice(1)
+      .flatMap(part => texts(part, 'Prefix').slice(0, 1)),
     next: truncated === 'true' ? next : undefined
   }
 }

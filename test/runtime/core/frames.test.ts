@@ -40,6 +40,20 @@ void t.test('frames come back whole however the bytes are cut', t => {
   t.end()
 })
 
+void t.test('a large frame that comes byte by byte takes no longer than its bytes', t => {
+  const channel = new OutgoingChannel(name, 'w2')
+  channel.push('key', 'x'.repeat(1 << 20), 1, '', 0, '')
+  const reader = new FrameReader()
+  const got: Frame[] = []
+  // With one copy of what waits for each byte that comes this would be half a terabyte.
+  for (const frame of channel.take()) for (const byte of frame) got.push(...reader.push(Uint8Array.of(byte)))
+  t.same(
+    got.map(({ kind }) => kind),
+    ['element']
+  )
+  t.end()
+})
+
 void t.test('an incoming channel hands over what was pushed, in order, and returns credit for it', t => {
   const channel = new IncomingChannel(name, 'w1')
   const frames = new FrameReader().push(all)
