@@ -1,5 +1,7 @@
 /** What a job needs of NATS: where it is, who one is there, and the names under which the job lives. */
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type { Authenticator, ConnectionOptions } from '@nats-io/transport-node'
 import { CodedError } from '../../kernel/errors.ts'
 
@@ -112,12 +114,31 @@ export function connectionOptions(
     ...(credentials?.kind === 'file' && { authenticator: authenticate(credentialsReader(credentials.path)) }),
     ...((tls !== undefined || options.servers.some(server => server.startsWith('tls://'))) && {
       tls: {
+        ...identity(options.servers),
         ...(tls?.ca !== undefined && { ca: tls.ca }),
         ...(tls?.certificate !== undefined && { cert: tls.certificate }),
         ...(tls?.key !== undefined && { key: tls.key })
       }
     })
   }
+}
+
+/**
+ * The client tells Node no name of a server that is an IP address, and Node compares the certificate with "localhost" then. What it must be
+ * of is one of the servers that were named.
+ */
+function identity(servers: readonly string[]): object {
+  const addresses = servers
+    .map(server => /^(?:\w+:\/\/)?(?:\[(.+)\]|([^:]+))/.exec(server))
+    .map(match => match?.[1] ?? match?.[2] ?? '')
+    .filter(host => isIP(host) !== 0)
+  const check = (name: string, certificate: PeerCertificate): Error | undefined => {
+    const wrong = checkServerIdentity(name, certificate)
+    if (wrong === undefined || name !== 'localhost') return wrong
+    return addresses.some(address => checkServerIdentity(address, certificate) === undefined) ? undefined : wrong
+  }
+  // An option of Node's that the client hands on, though its types do not say so.
+  return { checkServerIdentity: check }
 }
 
 /** A file that is being replaced, or gone, must not end a connection that may come back: the last good content stands in. */
@@ -129,13 +150,18 @@ function credentialsReader(path: string): () => Uint8Array {
   } catch (error) {
     throw new CodedError('OPTION_INVALID', `NATS: credentials file "${path}" cannot be read`, { cause: error })
   }
+  if (!holdsCredentials(known))
+    throw new CodedError('OPTION_INVALID', `NATS: credentials file "${path}" holds no JWT and seed of a NATS user`)
   return () => {
     try {
       const now = read()
-      if (now.length > 0) known = now
+      if (holdsCredentials(now)) known = now
     } catch {
       // As said above.
     }
     return known
   }
 }
+
+const holdsCredentials = (bytes: Uint8Array): boolean =>
+  /BEGIN NATS USER JWT[^]*BEGIN USER NKEY SEED/.test(new TextDecoder().decode(bytes))

@@ -1,13 +1,10 @@
 /** Real sockets: the rules of the port, and what strangers and silent peers can do. */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
-import { tcpTransport, type TcpOptions, type TcpTls } from '../../../runtime/adapters/tcp-transport.ts'
+import { tcpTransport, type TcpOptions } from '../../../runtime/adapters/tcp-transport.ts'
 import type { ByteStream } from '../../../runtime/ports/transport.ts'
+import { certificates, withOpenssl } from '../../support/certificates.ts'
 import { testTransport, type TransportSubject } from '../ports/transport-conformance.ts'
 
 function tcp(t: Test, options: TcpOptions = {}): ReturnType<typeof tcpTransport> {
@@ -24,10 +21,6 @@ const subject = (t: Test, options: TcpOptions = {}): TransportSubject => ({
   run: work => work()
 })
 
-const withOpenssl =
-  spawnSync('openssl', ['version']).status === 0 || process.env['CAIRN_REQUIRE_SERVICES'] === '1'
-    ? {}
-    : { skip: 'openssl is missing here; install it to test TLS' }
 const never = new Promise<never>(() => undefined)
 const ended = (stream: ByteStream): Promise<string> => {
   stream.onData(() => undefined)
@@ -40,29 +33,6 @@ const gone = (socket: Socket): Promise<void> =>
     socket.resume()
   })
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1))
-
-/** An authority of its own, and certificates that it signed. */
-function certificates(t: Test): Record<'worker' | 'elsewhere' | 'stranger', TcpTls> {
-  const folder = mkdtempSync(join(tmpdir(), 'cairn-tls-'))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' })
-  const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  for (const ca of ['ca', 'other'])
-    openssl('req', '-x509', ...curve, '-keyout', `${ca}.key`, '-out', `${ca}.pem`, '-days', '2', '-subj', `/CN=${ca}`)
-  const make = (name: string, ca: string, names: string): TcpTls => {
-    writeFileSync(join(folder, 'ext'), `subjectAltName=${names}\n`)
-    openssl('req', ...curve, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`)
-    const signing = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-days', '2', '-extfile', 'ext']
-    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.pem`, ...signing)
-    return { ca: read(`${ca}.pem`), certificate: read(`${name}.pem`), key: read(`${name}.key`) }
-  }
-  return {
-    worker: make('worker', 'ca', 'IP:127.0.0.1,DNS:workers'),
-    elsewhere: make('elsewhere', 'ca', 'DNS:workers'),
-    stranger: make('stranger', 'other', 'IP:127.0.0.1')
-  }
-}
 
 void t.test('the rules of the port', t => testTransport(t, async t => subject(t)))
 
