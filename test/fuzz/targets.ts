@@ -6,6 +6,8 @@ import type * as DecisionLogs from '../../checkpoint/decision-log.ts'
 import type * as Manifests from '../../checkpoint/manifest.ts'
 import type * as Outboxes from '../../checkpoint/outbox-file.ts'
 import type * as StateFiles from '../../checkpoint/state-file.ts'
+import type * as Resolve from '../../deploy/settings/resolve-settings.ts'
+import type * as Tables from '../../deploy/settings/tables.ts'
 import type * as ControlProtocol from '../../deploy/control-protocol.ts'
 import type * as Ledgers from '../../runtime/adapters/kafka/ledger-records.ts'
 import type * as NatsOptions from '../../runtime/adapters/nats/nats-options.ts'
@@ -326,11 +328,37 @@ async function settings(load: Load): Promise<Target[]> {
   const { parseError, parseListing } = (await load('checkpoint/adapters/s3/listing.js')) as typeof Listing
   const { resolveNatsOptions } = (await load('runtime/adapters/nats/nats-options.js')) as typeof NatsOptions
   const { parseDuration, parseSize } = (await load('runtime/kernel/durations.js')) as typeof Durations
+  const { resolveSettings } = (await load('deploy/settings/resolve-settings.js')) as typeof Resolve
+  const { allSettings, workerProblems, workerSettings } = (await load('deploy/settings/tables.js')) as typeof Tables
+  const file = {
+    storage: '/data',
+    nats: ['nats://a:1', 'b:2'],
+    name: 'w1',
+    listen: '0.0.0.0:7400',
+    tasks: 2,
+    interval: '1s',
+    store: 'level',
+    cache: '64MiB',
+    lostAfter: '5s'
+  }
   const listing = `<?xml version="1.0"?><ListBucketResult xmlns="x"><Prefix>p</Prefix><IsTruncated>true</IsTruncated>
 <NextContinuationToken>t</NextContinuationToken><Contents><Key>a&amp;b</Key></Contents>
 <CommonPrefixes><Prefix>p/q/</Prefix></CommonPrefixes></ListBucketResult>`
   const keys = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 's' }
   return [
+    {
+      name: 'configuration files',
+      seeds: [json(file), json({ natsUser: 'a', natsPassword: 'b', metrics: ':9', parallelism: 3, check: true })],
+      decode: bytes =>
+        taken(
+          resolveSettings(
+            workerSettings,
+            { flags: {}, environment: {}, file: { path: 'f', text: textOf(bytes) }, all: allSettings },
+            workerProblems
+          )
+        ),
+      codes: ['USAGE']
+    },
     {
       name: 'storage addresses',
       seeds: ['s3://bucket/a/b?endpoint=http://host:9000&region=eu-1&style=path', 's3://b.c-d?style=host'].map(text),
