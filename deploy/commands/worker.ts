@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import type { TcpOptions } from '../../runtime/adapters/tcp-transport.ts'
-import { CodedError } from '../../runtime/kernel/errors.ts'
+import { CodedError, isCodedError } from '../../runtime/kernel/errors.ts'
 import { askCluster, heardWithinMs } from '../cluster/ask.ts'
 import type { Seen } from '../cluster/look.ts'
 import { startWorker, type StartedWorker, type WorkerOptions } from '../cluster/start-worker.ts'
@@ -53,21 +53,27 @@ function tlsOf({ tlsCa: ca, tlsCert: certificate, tlsKey: key }: WorkerValues): 
 async function start(path: string, settings: WorkerValues): Promise<void> {
   const { code } = await compileJob(path)
   const job = await evaluateJob(path, code)
-  const log = new WorkerLog(settings.name)
+  const format = settings.log ?? (process.stderr.isTTY ? 'text' : 'json')
+  const log = new WorkerLog({ worker: settings.name, job: job.name, format, level: settings.logLevel })
   const meters = new JobMeters()
   let started: StartedWorker | undefined
   const release = onInterrupts(() => {
-    log.say('info', 'leaving; interrupt again to stop at once')
+    log.say('worker.leaving', 'leaving; interrupt again to stop at once')
     // It has begun nothing yet. As process 1 of a container it would not be ended by the signal itself.
     if (started === undefined) process.exit(0)
     started.worker.leave()
   })
   const health = await serveMetrics(settings.metrics, meters, () => observeWorker(job.name, settings.name, started))
-  if (health !== undefined) log.say('info', `metrics at ${health.url}/metrics`, { url: health.url })
+  if (health !== undefined) log.say('metrics.listening', `metrics at ${health.url}/metrics`, { url: health.url })
   try {
     started = await startWorker(job, code, workerOptions(settings, log))
     started.worker.onDrop = ({ shell }) => meters.ended(shell.gauges)
     await follow(job.name, started, log)
+  } catch (error) {
+    if (format === 'text' || !isCodedError(error)) throw error
+    const { code, message, remedy } = error
+    log.say('worker.failed', `${code}: ${message}`, { code, remedy })
+    process.exitCode = 1
   } finally {
     release()
     await health?.close()
@@ -87,9 +93,12 @@ function workerOptions(settings: WorkerValues, log: WorkerLog): WorkerOptions {
     },
     timing: { ...usualTiming, lostAfterMs: settings.lostAfter },
     hungAfterMs: settings.hungAfter,
-    stood: ms => log.say('warn', `the event loop stood still for ${(ms / 1000).toFixed(1)} s`),
-    troubled: error => log.say('warn', `${error.code}: ${error.message}`),
-    recovered: () => log.say('info', 'checkpoint storage answers again'),
+    stood: ms =>
+      log.say('worker.stood-still', `the event loop stood still for ${(ms / 1000).toFixed(1)} s`, {
+        durationMs: Math.round(ms)
+      }),
+    troubled: ({ code, message }) => log.say('outside.trouble', `${code}: ${message}`, { code }),
+    recovered: () => log.say('storage.back', 'checkpoint storage answers again'),
     refused: reason => log.refused(reason),
     ...(settings.tasks === undefined ? {} : { tasks: settings.tasks }),
     ...(settings.interval === undefined ? {} : { intervalMs: settings.interval }),
@@ -103,7 +112,7 @@ async function follow(job: string, { worker, ended, connected }: StartedWorker, 
   const unwatch = log.watch(worker, connected)
   try {
     const how = await ended
-    log.say('info', how === 'stopped' ? 'left the job' : `job "${job}" has ${how}`)
+    log.say('worker.ended', how === 'stopped' ? 'left the job' : `job "${job}" has ${how}`, { how })
   } finally {
     unwatch()
   }

@@ -1,5 +1,6 @@
 /** Which settings each command has. `docs/configuration.md` shows them all; a test keeps the two equal. */
 import { hostname } from 'node:os'
+import { logLevels } from '../cluster/log-events.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import {
   address,
@@ -73,6 +74,8 @@ export const workerSettings = {
   tlsKey: secret(content('and its key')),
   tasks: wholeNumber('tasks of each stage in a worker', 1),
   ...running,
+  log: { ...oneOf('how it tells what happens', '<format>', ['text', 'json']), shown: 'text on a terminal, else json' },
+  logLevel: withFallback(oneOf('leave out what is less than that', '<level>', logLevels), 'info'),
   lostAfter: withFallback(duration('a worker that is not heard for so long is lost'), usualTiming.lostAfterMs, '5s'),
   hungAfter: withFallback(duration('so long a handler may keep the worker busy; then it is lost, too'), 60_000, '60s'),
   ...metrics
