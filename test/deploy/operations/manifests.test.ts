@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import { usualTiming } from '../../../deploy/cluster/timing.ts'
+import { workerSettings } from '../../../deploy/settings/tables.ts'
 import { root } from '../cairn-cli.ts'
 import { parseCommand } from '../../support/command-options.ts'
 import { kubernetesMistakes, type Manifest } from '../../support/kubernetes-check.ts'
@@ -141,7 +142,7 @@ void t.test('probes ask what is answered, and leave time to hand over', t => {
     t.same(worker[probe as keyof typeof paths]?.httpGet, { path, port: 'metrics' }, probe)
   const { periodSeconds = 10, failureThreshold = 3 } = worker.livenessProbe ?? {}
   t.ok(
-    periodSeconds * failureThreshold * 1000 > 2 * usualTiming.lostAfterMs,
+    periodSeconds * failureThreshold * 1000 > (workerSettings.hungAfter.fallback ?? Infinity),
     'the cluster replaces a hung worker first'
   )
   const handOverMs = usualTiming.checkpointTimeoutMs + usualTiming.startTimeoutMs
