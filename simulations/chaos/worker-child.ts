@@ -46,6 +46,8 @@ export class WorkerChild {
     })
     running.add(this.child)
     const file = createWriteStream(log, { flags: 'a' })
+    // Whoever removes the folder first does not want to know.
+    file.on('error', () => undefined)
     for (const stream of [this.child.stdout, this.child.stderr]) {
       if (stream === null) continue
       createInterface({ input: stream }).on('line', line => {
