@@ -148,11 +148,11 @@ const pause = new Int32Array(new SharedArrayBuffer(4))
 class Count extends Actor {
   n = 0
   receive(event, ctx) {
-    if (++this.n % 100 === 0) ctx.emit({ key: ctx.key, n: this.n })
+    if (++this.n % 10 === 0) ctx.emit({ key: ctx.key, n: this.n })
   }
 }
 const make = n => {
-  if (n % 10 === 0) Atomics.wait(pause, 0, 0, 2)
+  if (n % 20 === 0) Atomics.wait(pause, 0, 0, 1)
   return { key: 'k' + (n % 50), at: n }
 }
 export default job('counting', j => {
@@ -170,7 +170,9 @@ void t.test(
     t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
     writeFileSync(join(folder, 'counting.mjs'), jobText)
     const at = { folder, job: 'counting.mjs', nats: `nats://127.0.0.1:${nats.port}` }
-    const workers = ['w1', 'w2'].map(name => new WorkerProcess(t, at, name, '--metrics', '127.0.0.1:0'))
+    const workers = ['w1', 'w2'].map(
+      name => new WorkerProcess(t, at, name, '--metrics', '127.0.0.1:0', '--lost-after', '2s')
+    )
     const urls = await Promise.all(
       workers.map(async each => String((await each.says(({ url }) => url !== undefined))['url']))
     )
