@@ -35,6 +35,8 @@ export interface ChaosOptions {
   readonly counts?: Partial<Counts>
   /** Nothing decided and nobody gone for so long: it is stuck. Default 150 s. */
   readonly stillMs?: number
+  /** Still not finished so long after healing: it is stuck, whatever it decides. Default: no limit. */
+  readonly finishMs?: number
   readonly say: (text: string) => void
   /** Called at each fault and twice a minute, for people. */
   readonly progress?: (text: string) => void
@@ -234,6 +236,7 @@ class Run {
   private async finish(watch: Watch): Promise<string | undefined> {
     const { world } = this
     const stillMs = this.options.stillMs ?? usualStillMs
+    const end = performance.now() + (this.options.finishMs ?? Infinity)
     let left = -1
     let newsAt = performance.now() + newsMs
     for (let quietSince = performance.now(); ; await sleep(lookMs)) {
@@ -246,7 +249,7 @@ class Run {
         this.progress(`generation ${watch.generation}, checkpoint ${watch.epoch}; ${left} workers are there`)
         newsAt = now + newsMs
       }
-      if (now - Math.max(quietSince, watch.movedAt) > stillMs)
+      if (now > end || now - Math.max(quietSince, watch.movedAt) > stillMs)
         return this.diagnose(
           there.map(({ name }) => name),
           stillMs
@@ -261,7 +264,7 @@ class Run {
       const { child } = world.called(name) ?? {}
       return `--- ${name} (${child?.log})\n${(child?.text ?? '').split('\n').slice(-8).join('\n')}`
     })
-    const text = `${names.join(', ')} did not end, and nothing was decided for ${stillMs / 1000} s\n${status}\n${tails.join('\n')}`
+    const text = `${names.join(', ')} did not end in time, or nothing was decided for ${stillMs / 1000} s\n${status}\n${tails.join('\n')}`
     writeFileSync(join(options.folder, 'stuck.txt'), text)
     return text
   }

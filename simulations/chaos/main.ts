@@ -14,7 +14,7 @@ interface Flags {
   readonly workers: number
   readonly events?: number
   readonly keep?: boolean
-  readonly planted?: boolean
+  readonly planted?: boolean | string
 }
 
 /** Of ten minutes. */
@@ -43,7 +43,10 @@ const program = new Command('chaos')
   .option('--workers <n>', 'workers in a calm moment', number(4, true), 4)
   .option('--events <n>', `events in all (default: ${eventsPerMinute} a minute)`, number(1, true))
   .option('--keep', 'keep the folder of the run though all is right')
-  .option('--planted', 'plant mistakes into copies of the build instead; each must be noticed')
+  .option(
+    '--planted [name]',
+    'plant mistakes (those with that in their name) into copies of the build; each must be noticed'
+  )
   .addHelpText(
     'after',
     `
@@ -62,8 +65,9 @@ async function main(flags: Flags): Promise<number> {
   const { seed, minutes, workers, keep } = flags
   const events = flags.events ?? Math.ceil(eventsPerMinute * minutes)
   const natsProgram = service('nats-server')
-  if (flags.planted === true) {
-    const unnoticed = await plantAll({ folder, seed, workers, natsProgram, say })
+  if (flags.planted !== undefined) {
+    const only = typeof flags.planted === 'string' ? flags.planted : ''
+    const unnoticed = await plantAll(only, { folder, seed, workers, natsProgram, say })
     if (keep === true) process.stdout.write(`what the runs left: ${folder}\n`)
     else rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     return unnoticed === 0 ? 0 : 1

@@ -29,7 +29,7 @@ export class Watch {
   generations = 0
   epoch = 0
   checkpoints = 0
-  /** When a checkpoint was last decided, or a generation began. */
+  /** When a checkpoint was last decided: generations that begin one after the other are no progress. */
   movedAt = performance.now()
   isOver = false
   private readonly look: Look
@@ -86,7 +86,6 @@ export class Watch {
     if (generation > this.generation) {
       this.generation = generation
       this.generations++
-      this.movedAt = now
       this.recoversTo = Math.max(this.recoversTo, generation)
     }
     if (decided === null || generation !== this.generation || decided.epoch <= this.epoch) return
