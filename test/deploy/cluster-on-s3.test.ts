@@ -23,9 +23,9 @@ void t.test(
   services,
   async t => {
     const [nats, server] = await Promise.all([NatsServer.start(t), S3Server.start(t)])
-    const place = { storage: server.storage('all/jobs'), environment: server.environment, perSource: 80_000 }
+    const place = { storage: server.storage('all/jobs'), environment: server.environment }
     const orders = new TransfersJob(t, nats.port, 'orders', place)
-    const returns = new TransfersJob(t, nats.port, 'returns', { ...place, perSource: 30_000 })
+    const returns = new TransfersJob(t, nats.port, 'returns', { ...place, perSource: 10_000 })
     const start = (job: TransfersJob, name: string): WorkerProcess => new WorkerProcess(t, job.at, name)
     const [w1, w2, other] = [start(orders, 'w1'), start(orders, 'w2'), start(returns, 'w1')]
     await Promise.all([w1.runs(), w2.runs(), other.runs()])

@@ -10,8 +10,8 @@ import { cairnBin, storageOf, type ClusterPlace } from './worker-process.ts'
 const keys = 50
 
 /**
- * Balances by account, each transfer sent on to another account: two exchanges. While there is a file `hold`, each transfer takes a millisecond
- * to read, so that the job does not end before the test is done with it.
+ * Balances by account, each transfer sent on to another account: two exchanges. While there is a file `hold`, each transfer takes so long to read
+ * that the job does not end before the test is done with it.
  */
 const jobText = (name: string, perSource: number): string => `
 import { existsSync } from 'node:fs'
@@ -19,7 +19,7 @@ import { Actor, files, generator, job, json } from 'cairn'
 
 const pause = new Int32Array(new SharedArrayBuffer(4))
 const transfer = (n, source) => {
-  if (existsSync('hold')) Atomics.wait(pause, 0, 0, 1)
+  if (existsSync('hold')) Atomics.wait(pause, 0, 0, 10)
   return { id: source + '-' + n, from: (n * 7 + source) % ${keys}, to: (n * 13 + source) % ${keys}, amount: 1 + (n % 100) }
 }
 
@@ -99,7 +99,7 @@ export class TransfersJob {
     const folder = mkdtempSync(join(tmpdir(), 'cairn-cluster-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
     this.name = name
-    this.perSource = options.perSource ?? 100_000
+    this.perSource = options.perSource ?? 20_000
     writeFileSync(join(folder, 'job.mjs'), jobText(name, this.perSource))
     writeFileSync(join(folder, 'hold'), '')
     this.at = {
