@@ -89,11 +89,11 @@ void t.test('a worker refuses storage that it cannot rely on, before it joins', 
   const on = (storage: string, environment: Readonly<Record<string, string | undefined>>): Promise<string> =>
     new TransfersJob(t, nats.port, 'orders', { storage, environment }).fails(...start)
   const guess = { ...server.environment, AWS_SECRET_ACCESS_KEY: 'a guess' }
-  t.match(await on(server.storage('p'), guess), /STORAGE_REFUSED: storage "s3:.*403 SignatureDoesNotMatch/)
+  t.match(await on(server.storage('p'), guess), /STORAGE_REFUSED: storage .*s3:.*403 SignatureDoesNotMatch/)
   t.match(
     await on(server.storage('p').replace('checkpoints', 'another'), server.environment),
     /STORAGE_REFUSED: .*NoSuchBucket/
   )
   t.match(await on(server.storage('p'), { AWS_ACCESS_KEY_ID: '' }), /OPTION_INVALID: .*AWS_ACCESS_KEY_ID/)
-  t.match(await on('gs://bucket', {}), /OPTION_INVALID: storage "gs:\/\/bucket": a folder or s3:/)
+  t.match(await on('gs://bucket', {}), /OPTION_INVALID: storage .*gs:\/\/bucket.*: a folder or s3:/)
 })
