@@ -17,6 +17,7 @@ export type S3Mistake =
   | 'no condition'
   | 'looks first, writes then'
   | 'no metadata'
+  | 'metadata of whoever was refused'
   | 'first page only'
   | 'listing of the page before'
   | 'no ranges'
@@ -117,13 +118,17 @@ export class S3Double {
       return response => failed(response, 501, 'NotImplemented')
     const there = this.objects.has(key)
     if (this.mistake === 'looks first, writes then') await new Promise(resolve => setTimeout(resolve, 5))
-    if (conditional && this.mistake !== 'no condition' && there)
-      return response => failed(response, 412, 'PreconditionFailed')
     const metadata = Object.fromEntries(
       Object.entries(request.headers).flatMap(([name, value]) =>
         name.startsWith('x-amz-meta-') ? [[name, String(value)]] : []
       )
     )
+    if (conditional && this.mistake !== 'no condition' && there) {
+      const stored = this.objects.get(key)
+      if (stored !== undefined && this.mistake === 'metadata of whoever was refused')
+        this.objects.set(key, { ...stored, metadata })
+      return response => failed(response, 412, 'PreconditionFailed')
+    }
     this.objects.set(key, { body, metadata })
     return response => void response.writeHead(200).end()
   }

@@ -38,7 +38,6 @@ export class S3Server {
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     })
     await mkdir(join(folder, 'data', S3Server.bucket), { recursive: true })
-    await mkdir(join(folder, 'metadata'))
     await server.restart()
     return server
   }
@@ -71,8 +70,8 @@ export class S3Server {
     const args = ['--port', address, '--access', `${access}`, '--secret', `${secret}`, '--quiet', '--health', '/health']
     const child = spawn(
       service('versitygw'),
-      // Metadata in a folder: not every file system that a test may run on has extended attributes.
-      [...args, 'posix', '--sidecar', join(this.folder, 'metadata'), join(this.folder, 'data')],
+      // With metadata in extended attributes: in a folder beside it (--sidecar) they are another writer's when two come at once.
+      [...args, 'posix', join(this.folder, 'data')],
       { stdio: ['ignore', 'ignore', 'pipe'], cwd: this.folder }
     )
     this.child = child

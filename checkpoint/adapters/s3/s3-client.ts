@@ -10,7 +10,7 @@ import type { S3Signer } from './load-signer.ts'
 import type { S3Options } from './s3-options.ts'
 
 export interface S3Request {
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'PUT' | 'DELETE'
   /** Without the prefix; '' is the bucket. */
   readonly name: string
   readonly query?: Readonly<Record<string, string>>

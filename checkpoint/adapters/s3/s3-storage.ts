@@ -2,7 +2,7 @@
  * Checkpoint storage on an S3-compatible server: one object per name, created with `If-None-Match: *`.
  *
  *   PUT ─ 200 ────────────────────────────────► created
- *     ├── 412 ── HEAD: whose token is on it? ──► created (an earlier attempt of this call) or exists
+ *     ├── 412 ── GET: whose token and bytes? ──► created (an earlier attempt of this call) or exists
  *     ├── 409, 429 ── nothing was done ────────► again
  *     ├── 5xx, no answer ── it may be done ────► again; what was done answers 412 then
  *     └── all else, or too often ──────────────► rejects: the caller looks again and deletes nothing
@@ -13,6 +13,7 @@
  * 2. An object goes in one request, so it is there whole or not at all: at most 5 GiB, the most that S3 takes so.
  */
 import { randomUUID } from 'node:crypto'
+import { equalBytes } from '../../../runtime/kernel/bytes.ts'
 import { CodedError } from '../../../runtime/kernel/errors.ts'
 import type { CheckpointStorage } from '../../storage.ts'
 import { parseListing } from './listing.ts'
@@ -55,18 +56,18 @@ export class S3Storage implements CheckpointStorage {
       if (isDone(answer)) return 'created'
       if (answer.status !== 412) throw this.client.refusal(request, answer)
       // Asked always, since whoever stands between may repeat a request, too.
-      return (await this.tokenOf(name)) === token ? 'created' : 'exists'
+      return (await this.isMade(name, token, bytes)) ? 'created' : 'exists'
     }
     throw this.client.failure(request, reason)
   }
 
-  /** Of whoever made it; undefined: it is gone, or has none. */
-  private async tokenOf(name: string): Promise<string | undefined> {
-    const request: S3Request = { method: 'HEAD', name: this.path(name) }
+  /** By whoever sent that token. The bytes are compared, too: some servers keep metadata apart, where a writer that was refused has changed them. */
+  private async isMade(name: string, token: string, bytes: Uint8Array): Promise<boolean> {
+    const request: S3Request = { method: 'GET', name: this.path(name) }
     const answer = await this.client.request(request)
-    if (answer.status === 404) return undefined
+    if (isAbsent(answer)) return false
     if (!isDone(answer)) throw this.client.refusal(request, answer)
-    return answer.header(tokenHeader)
+    return answer.header(tokenHeader) === token && equalBytes(answer.body, bytes)
   }
 
   async read(name: string): Promise<Uint8Array | undefined> {
