@@ -11,6 +11,8 @@ export interface WorkerChildSettings {
   readonly folder: string
   /** File for what it says. */
   readonly log: string
+  /** Beside this process's own. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A line of a worker's log. */
@@ -35,14 +37,14 @@ export class WorkerChild {
   private raw = ''
   private waiters: (() => void)[] = []
 
-  constructor({ name, args, folder, log }: WorkerChildSettings) {
+  constructor({ name, args, folder, log, env }: WorkerChildSettings) {
     this.name = name
     this.log = log
     this.child = spawn(process.execPath, args, {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],
       // Many workers share this machine; files are synced in these threads.
-      env: { ...process.env, UV_THREADPOOL_SIZE: '8', NODE_NO_WARNINGS: '1' }
+      env: { ...process.env, UV_THREADPOOL_SIZE: '8', NODE_NO_WARNINGS: '1', ...env }
     })
     running.add(this.child)
     const file = createWriteStream(log, { flags: 'a' })
