@@ -15,6 +15,7 @@ prepare()
 const { nodeClock } = await import('../../dist/runtime/adapters/node-clock.js')
 const { readResults } = await import('../../dist/deploy/demo/results.js')
 const { StoredJob } = await import('../../dist/deploy/stored-job.js')
+const { openStorage } = await import('../../dist/deploy/storage-place.js')
 const { summary, tryNext } = await import('../../dist/deploy/demo/summary.js')
 
 if ((await fillDemo()) === 'running') {
@@ -25,8 +26,11 @@ if ((await fillDemo()) === 'running') {
 /** Undefined where that cannot be said; `cairn run` then says why. */
 const finished = async () => {
   try {
-    return (await new StoredJob('airports', folder).checkpoints())[0]?.final
-  } catch {
+    const place = await openStorage(join(root, '.cairn'))
+    return (await new StoredJob('airports', place.lineages('airports')).checkpoints())[0]?.final
+  } catch (error) {
+    // What is wrong with the code, and not with what is stored.
+    if (error.code === undefined) throw error
     return undefined
   }
 }

@@ -50,7 +50,7 @@ const fetchBytes = 1024 * 1024
 /** Between two attempts to reach a sink. */
 const unreachableMs = 500
 /** Events that a task handles before the event loop gets a turn: at first, and at most. */
-const firstSliceEvents = 16
+const firstSliceEvents = 64
 const mostSliceEvents = 1024
 /** About so long all tasks together keep the event loop: heartbeats, barriers and connections wait behind it. */
 const sliceMs = 20

@@ -17,6 +17,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 
+// A first start fills a topic, and is killed; then it all goes on.
+t.setTimeout(600_000)
+
 const root = (function find(folder: string): string {
   return existsSync(join(folder, 'package.json')) ? folder : find(dirname(folder))
 })(dirname(fileURLToPath(import.meta.url)))
