@@ -71,7 +71,7 @@ export const errorCodes = {
   LISTEN_FAILED: user('Use another port or address for data connections, or end the process that holds it.'),
   // the control bus
   BUS_UNREACHABLE: external(
-    'Events flow on and checkpoints wait until it is back; see whether NATS runs and can be reached from here.',
+    'See whether NATS runs and can be reached from here. In a worker that runs, events flow on and checkpoints wait until it is back.',
     true
   ),
   BUS_REFUSED: user(
