@@ -1,7 +1,9 @@
 /**
  * Checkpoint storage: a flat name space of immutable objects below one job's lineage. Names use `/`.
- * Directory now; S3 later. Object names are formed in `object-names.ts` and nowhere else.
+ * A directory, or a bucket of an S3-compatible server. Object names are formed in `object-names.ts` and nowhere else.
  */
+import { CodedError } from '../runtime/kernel/errors.ts'
+
 export interface CheckpointStorage {
   /**
    * Durable when it resolves (file and folder synced). Fails if the object exists: the conditional create on which the
@@ -14,4 +16,13 @@ export interface CheckpointStorage {
   /** Names below the prefix folder (not recursive), sorted. A hint only: may be stale. */
   list(folder: string): Promise<readonly string[]>
   remove(name: string): Promise<void>
+}
+
+/** What a range was read as, when all of it is there. Throws CORRUPT. */
+export function wholeRange(bytes: Uint8Array, name: string, offset: number, length: number): Uint8Array {
+  if (bytes.length === length) return bytes
+  throw new CodedError(
+    'CORRUPT',
+    `"${name}" ends at byte ${offset + bytes.length}; ${length} bytes were wanted from ${offset}`
+  )
 }

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { posix } from 'node:path'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { Files } from '../../runtime/ports/files.ts'
-import type { CheckpointStorage } from '../storage.ts'
+import { wholeRange, type CheckpointStorage } from '../storage.ts'
 
 const { dirname, join } = posix
 
@@ -64,12 +64,7 @@ export class DirectoryStorage implements CheckpointStorage {
   async readRange(name: string, offset: number, length: number): Promise<Uint8Array> {
     const path = this.path(name)
     const bytes = await this.guarded(path, () => this.files.readRange(path, offset, length))
-    if (bytes.length !== length)
-      throw new CodedError(
-        'CORRUPT',
-        `"${name}" ends at byte ${offset + bytes.length}; ${length} bytes were wanted from ${offset}`
-      )
-    return bytes
+    return wholeRange(bytes, name, offset, length)
   }
 
   async list(folder: string): Promise<readonly string[]> {

@@ -5,23 +5,13 @@
  */
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Command } from './job.ts'
 
 export const partitions = 6
 export const accounts = 240
 export const ledgers = 60
 const disorderMs = 1_500
 const firstAt = Date.UTC(2026, 0, 1)
-
-export interface Command {
-  readonly kind: 'command'
-  readonly id: string
-  readonly account: string
-  readonly to: string
-  readonly amount: number
-  readonly hops: number
-  readonly hold: boolean
-  readonly at: number
-}
 
 export interface Commands {
   readonly seed: number

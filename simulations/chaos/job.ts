@@ -12,7 +12,7 @@ import { Actor, count, files, job, json, lines, output, sum, tumbling, type Cont
 const partitions = 6
 const holdMs = 3_000
 
-interface Command {
+export interface Command {
   readonly kind: 'command'
   readonly id: string
   readonly account: string

@@ -15,7 +15,7 @@
 import { randomUUID } from 'node:crypto'
 import { equalBytes } from '../../../runtime/kernel/bytes.ts'
 import { CodedError } from '../../../runtime/kernel/errors.ts'
-import type { CheckpointStorage } from '../../storage.ts'
+import { wholeRange, type CheckpointStorage } from '../../storage.ts'
 import { parseListing } from './listing.ts'
 import { isAbsent, reasonOf, stands, type S3Answer, type S3Client, type S3Request } from './s3-client.ts'
 
@@ -93,12 +93,7 @@ export class S3Storage implements CheckpointStorage {
       : answer.status === 206
         ? answer.body
         : answer.body.subarray(offset, offset + length)
-    if (bytes.length !== length)
-      throw new CodedError(
-        'CORRUPT',
-        `"${name}" ends at byte ${offset + bytes.length}; ${length} bytes were wanted from ${offset}`
-      )
-    return bytes
+    return wholeRange(bytes, name, offset, length)
   }
 
   async list(folder: string): Promise<readonly string[]> {
