@@ -15,6 +15,8 @@ export class SpillFolder {
   /** On its way to the disk, or refused by it. */
   private readonly inMemory = new Map<SpilledBatch, Uint8Array>()
   private readonly onDisk = new Map<SpilledBatch, string>()
+  /** Writes and removals that are not over. */
+  private readonly underWay = new Set<Promise<void>>()
   private ready: Promise<void> | undefined
   private next = 0
 
@@ -24,22 +26,8 @@ export class SpillFolder {
     this.folder = folder
   }
 
-  async write(batch: SpilledBatch, bytes: Uint8Array): Promise<void> {
-    this.inMemory.set(batch, bytes)
-    const path = `${this.folder}/${this.next++}`
-    try {
-      await (this.ready ??= this.prepare())
-      await this.files.writeSynced(path, bytes)
-    } catch (error) {
-      reached('spill: the disk takes nothing')
-      this.ready = undefined
-      this.trouble = `what a loop holds stays in memory: ${(error as Error).message}`
-      return
-    }
-    this.trouble = undefined
-    // It may have been read meanwhile.
-    if (this.inMemory.delete(batch)) this.onDisk.set(batch, path)
-    else await this.remove(path)
+  write(batch: SpilledBatch, bytes: Uint8Array): Promise<void> {
+    return this.follow(this.put(batch, bytes))
   }
 
   /** Once for each. Throws SPILL_LOST. */
@@ -61,11 +49,31 @@ export class SpillFolder {
     }
   }
 
+  /** Leaves nothing behind, not even of writes that are under way. */
   async close(): Promise<void> {
     this.inMemory.clear()
     const left = [...this.onDisk.values()]
     this.onDisk.clear()
     for (const path of left) await this.remove(path)
+    while (this.underWay.size > 0) await Promise.all(this.underWay)
+  }
+
+  private async put(batch: SpilledBatch, bytes: Uint8Array): Promise<void> {
+    this.inMemory.set(batch, bytes)
+    const path = `${this.folder}/${this.next++}`
+    try {
+      await (this.ready ??= this.prepare())
+      await this.files.writeSynced(path, bytes)
+    } catch (error) {
+      reached('spill: the disk takes nothing')
+      this.ready = undefined
+      this.trouble = `what a loop holds stays in memory: ${(error as Error).message}`
+      return
+    }
+    this.trouble = undefined
+    // It may have been read meanwhile.
+    if (this.inMemory.delete(batch)) this.onDisk.set(batch, path)
+    else await this.remove(path)
   }
 
   private async prepare(): Promise<void> {
@@ -75,6 +83,12 @@ export class SpillFolder {
 
   private remove(path: string): Promise<void> {
     // One that stays is removed by the next process.
-    return this.files.remove(path).catch(() => undefined)
+    return this.follow(this.files.remove(path).catch(() => undefined))
+  }
+
+  private follow(work: Promise<void>): Promise<void> {
+    const followed = work.finally(() => this.underWay.delete(followed))
+    this.underWay.add(followed)
+    return followed
   }
 }

@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { nodeFiles } from '../../../checkpoint/adapters/node-files.ts'
-import { Channel, LoopBacklog, type RecordColumns } from '../../../runtime/core/channel.ts'
+import { Channel, LoopBacklog, SpilledBatch, type RecordColumns } from '../../../runtime/core/channel.ts'
 import { decodeBatch, encodeBatch } from '../../../runtime/core/frames.ts'
 import type { KeyedTask } from '../../../runtime/core/keyed-task.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 import type { Files } from '../../../runtime/ports/files.ts'
+import { SpillFolder } from '../../../runtime/shell/spill-folder.ts'
 import { MemoryFiles } from '../../../simulations/memory-files.ts'
 import { floods } from '../../support/loop-jobs.ts'
 import { LoopWorld } from '../../support/loop-world.ts'
@@ -157,6 +158,24 @@ void t.test('on a real disk, with what an earlier process left there', async t =
   await world.crash()
   t.equal(world.rows('leaves').length, 2 ** 9)
   t.same(readdirSync(path('/spill')), [])
+})
+
+void t.test('a write that is under way when the folder is closed leaves nothing behind', async t => {
+  const slow = new MemoryFiles()
+  const write = slow.writeSynced.bind(slow)
+  let go: () => void = () => undefined
+  const gate = new Promise<void>(resolve => (go = resolve))
+  slow.writeSynced = async (path, bytes) => {
+    await gate
+    await write(path, bytes)
+  }
+  const folder = new SpillFolder(slow, '/spill')
+  const written = folder.write(new SpilledBatch(1), new Uint8Array(3))
+  const closed = folder.close()
+  go()
+  await closed
+  t.same(await slow.list('/spill'), [])
+  await written
 })
 
 const records = (...values: number[]): RecordColumns => ({
