@@ -343,12 +343,6 @@ export const mistakes: readonly Mistake[] = [
     ]
   },
   {
-    name: 'a merged file is named after the epochs that it holds, so another leader takes it for an orphan',
-    changes: [
-      [writer, 'objectNames.base(undecided, stage.name, nonce())', 'objectNames.base(epoch, stage.name, nonce())']
-    ]
-  },
-  {
     name: 'what an older checkpoint alone named is never deleted',
     changes: [[writer, 'this.doom(gone.map(each => each.name));', '']]
   },
@@ -473,6 +467,13 @@ export const mistakes: readonly Mistake[] = [
     name: 'collection takes files of an epoch that is not decided yet',
     unseen: 'needs a leader that sleeps between its first decision and its collection',
     changes: [[retention, '(epochOf(name) ?? 0) <= head', 'true']]
+  },
+  {
+    name: 'a merged file is named after the epochs that it holds, so another leader takes it for an orphan',
+    unseen: 'needs a leader that sleeps between a decision and its collection while the next one merges',
+    changes: [
+      [writer, 'objectNames.base(undecided, stage.name, nonce())', 'objectNames.base(epoch, stage.name, nonce())']
+    ]
   },
   // not mistakes
   {
