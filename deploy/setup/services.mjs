@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { clientIn, clientPackage, clientVersion, installClient } from './kafka-client.mjs'
 import { root } from './prepare.mjs'
 
 const cache = join(root, '.cache', 'services')
@@ -68,8 +69,28 @@ export const services = {
         )
       fromGo('github.com/versity/versitygw/cmd/versitygw@v1.8.0', folder)
     }
+  },
+  'kafka-client': {
+    about: `${clientPackage}, with which jobs read Kafka: a native addon, for the Node that runs this`,
+    variable: 'CAIRN_KAFKA_CLIENT',
+    // An addon works with one version of Node's own interface.
+    folder: `kafka-client-${process.versions.modules}`,
+    locate: () => clientIn(root) ?? clientIn(folderOf('kafka-client')),
+    version: clientVersion,
+    install(folder) {
+      try {
+        installClient(folder, folderOf('kafka-client'), { step, fromDebian, say })
+      } catch (error) {
+        throw new CannotInstall(
+          error.message,
+          'It needs a C++ compiler, make and Python, and the headers of OpenSSL, zlib and zstd: libssl-dev zlib1g-dev libzstd-dev.'
+        )
+      }
+    }
   }
 }
+
+const folderOf = name => join(cache, services[name].folder ?? name)
 
 /** The path of a service's program or folder; undefined: it is not there. An environment variable beats PATH, PATH the cache. */
 export function locate(name) {
@@ -77,7 +98,7 @@ export function locate(name) {
   if (service === undefined)
     throw new Error(`no service is named "${name}"; there are ${Object.keys(services).join(', ')}`)
   const named = process.env[service.variable]
-  if (named === undefined || named === '') return service.locate(join(cache, name))
+  if (named === undefined || named === '') return service.locate()
   if (!existsSync(named)) throw new Error(`${service.variable} names "${named}", which does not exist`)
   return resolve(named)
 }
@@ -113,7 +134,7 @@ function step(command, args, options = {}) {
 }
 
 /** Downloads a Debian package and unpacks it; with package lists of its own where the machine has none. */
-function fromDebian(name, folder) {
+function fromDebian(name, folder, into = '.') {
   const download = options => step('apt-get', [...options, 'download', name], { cwd: folder })
   try {
     say(`  downloading the Debian package ${name} …`)
@@ -137,7 +158,7 @@ function fromDebian(name, folder) {
   const file = readdirSync(folder).find(each => each.endsWith('.deb'))
   if (file === undefined) throw new Error(`apt-get downloaded no package of ${name}`)
   say(`  unpacking ${file} …`)
-  step('dpkg-deb', ['-x', file, '.'], { cwd: folder })
+  step('dpkg-deb', ['-x', file, into], { cwd: folder })
   rmSync(join(folder, file))
 }
 
@@ -180,8 +201,8 @@ function installOne(name) {
   mkdirSync(aside)
   try {
     service.install(aside)
-    rmSync(join(cache, name), { recursive: true, force: true })
-    renameSync(aside, join(cache, name))
+    rmSync(folderOf(name), { recursive: true, force: true })
+    renameSync(aside, folderOf(name))
   } finally {
     rmSync(aside, { recursive: true, force: true })
   }

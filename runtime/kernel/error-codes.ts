@@ -52,6 +52,8 @@ export const errorCodes = {
     'The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'
   ),
   TOPIC_MISSING: user('Create the topic, or correct its name.'),
+  SOURCE_UNREACHABLE: external('Nothing was lost. Look at the named input and the way to it.', true),
+  KAFKA_REFUSED: user('Correct the credentials, or give their user the rights listed in docs/kafka.md.'),
   OUTPUT_CONFLICT: external('The output holds other bytes under a name Cairn owns: move them away.'),
   SINK_UNREACHABLE: external('Nothing was lost: it is tried again. Look at the named target and the way to it.', true),
   FENCED: external('A newer owner has taken over; this process must stop.'),

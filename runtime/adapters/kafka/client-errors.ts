@@ -1,0 +1,9 @@
+/** What the named client's numbers mean for a job. Negative ones are librdkafka's own, others the broker's. */
+
+/** Unknown topic, partition or topic id. */
+export const isGone = (code: number): boolean => [3, 100, -188, -190].includes(code)
+
+/** Authentication, TLS, and rights on topics, groups, transactions and the cluster. */
+export const isRefused = (code: number): boolean => [29, 30, 31, 33, 34, 53, 58, -169, -181].includes(code)
+
+export const queueFull = -184

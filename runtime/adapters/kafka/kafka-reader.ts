@@ -1,0 +1,154 @@
+/** One topic as a log: its partitions, read committed, over a consumer that it may share with the readers of other topics. */
+import { CodedError } from '../../kernel/errors.ts'
+import type { Fetched, LogReader, RecordBatch } from '../../ports/log.ts'
+import type { KafkaReaders, Lease } from './kafka-readers.ts'
+import type { ClientMessage } from './load-kafka.ts'
+import type { Feed } from './shared-consumer.ts'
+
+export class KafkaReader implements LogReader {
+  private readonly readers: KafkaReaders
+  private readonly topic: string
+  private readonly feeds = new Map<number, Feed>()
+  private lease: Lease | undefined
+  private closed = false
+
+  constructor(readers: KafkaReaders, topic: string) {
+    this.readers = readers
+    this.topic = topic
+  }
+
+  private get consumer(): Lease['consumer'] {
+    if (this.closed) throw new CodedError('SOURCE_UNREACHABLE', `topic "${this.topic}": the reader is closed`)
+    return (this.lease ??= this.readers.lease(this.topic)).consumer
+  }
+
+  async partitions(): Promise<readonly { readonly name: string }[]> {
+    const count = await this.consumer.partitions(this.topic)
+    return Array.from({ length: count }, (_, i) => ({ name: String(i) }))
+  }
+
+  async start(partition: number, from: 'earliest' | 'latest'): Promise<number> {
+    const { earliest, end } = await this.consumer.bounds({ topic: this.topic, partition })
+    return from === 'earliest' ? earliest : end
+  }
+
+  async fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
+    const { consumer } = this
+    await consumer.connect(this.topic)
+    if (this.closed) return { kind: 'caught-up', next: position }
+    const feed = this.feed(partition)
+    if (feed.at !== position) consumer.seek(feed, position)
+    if (feed.isEmpty && feed.failure === undefined && feed.outside === undefined)
+      if (feed.eof === undefined || waitMs > 0) await this.more(feed, waitMs)
+    // While the broker has not told how the partition stands, it is not known that nothing is there.
+    while (feed.isEmpty && feed.eof === undefined && feed.failure === undefined && feed.outside === undefined) {
+      if (this.closed) return { kind: 'caught-up', next: position }
+      await new Promise<void>(resolve => (feed.wake = resolve))
+    }
+    if (this.closed) return { kind: 'caught-up', next: position }
+    if (feed.failure !== undefined) throw feed.failure
+    if (feed.outside !== undefined) {
+      const { earliest, end } = feed.outside
+      // It may be back by the time somebody asks again.
+      feed.at = -1
+      return { kind: 'out-of-range', earliest, end }
+    }
+    if (!feed.isEmpty) return this.handOut(feed, maxBytes)
+    feed.at = Math.max(position, feed.eof ?? position)
+    return { kind: 'caught-up', next: feed.at }
+  }
+
+  private feed(partition: number): Feed {
+    let feed = this.feeds.get(partition)
+    if (feed === undefined) {
+      feed = this.consumer.feed({ topic: this.topic, partition })
+      this.feeds.set(partition, feed)
+    }
+    return feed
+  }
+
+  /** Until something comes, or the time is over. */
+  private more(feed: Feed, waitMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const cancel = this.readers.clock.after(waitMs, () => {
+        feed.wake = undefined
+        resolve()
+      })
+      const look = (): void => {
+        // The end of the partition is no reason to stop waiting for more.
+        if (feed.isEmpty && feed.failure === undefined && feed.outside === undefined && !this.closed) {
+          feed.wake = look
+          return
+        }
+        cancel()
+        resolve()
+      }
+      feed.wake = look
+    })
+  }
+
+  private handOut(feed: Feed, maxBytes: number): Fetched {
+    const { messages, taken } = feed
+    let end = taken
+    let sizeBytes = 0
+    while (end < messages.length && (end === taken || sizeBytes < maxBytes)) sizeBytes += sizeOf(messages[end++])
+    const batch = new MessageBatch(
+      taken === 0 && end === messages.length ? messages : messages.slice(taken, end),
+      sizeBytes
+    )
+    feed.taken = end
+    feed.bytes -= sizeBytes
+    const last = messages[end - 1] as ClientMessage
+    let next = last.offset + 1
+    if (feed.isEmpty) {
+      feed.messages = []
+      feed.taken = 0
+      next = Math.max(next, feed.eof ?? next)
+    }
+    feed.at = next
+    this.consumer.eased(feed)
+    return { kind: 'records', batch, next, end: Math.max(next, feed.eof ?? this.consumer.knownEnd(feed)) }
+  }
+
+  /** Whoever waits is answered at once. */
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    for (const feed of this.feeds.values()) {
+      this.lease?.consumer.drop(feed)
+      feed.told()
+    }
+    await this.lease?.release()
+  }
+}
+
+const sizeOf = (message: ClientMessage | undefined): number =>
+  (message?.key?.length ?? 0) + (message?.value?.length ?? 0)
+
+class MessageBatch implements RecordBatch {
+  readonly count: number
+  readonly sizeBytes: number
+  private readonly messages: readonly ClientMessage[]
+
+  constructor(messages: readonly ClientMessage[], sizeBytes: number) {
+    this.messages = messages
+    this.count = messages.length
+    this.sizeBytes = sizeBytes
+  }
+  private at(i: number): ClientMessage {
+    return this.messages[i] as ClientMessage
+  }
+  offset(i: number): number {
+    return this.at(i).offset
+  }
+  timestamp(i: number): number {
+    const { timestamp } = this.at(i)
+    return timestamp < 0 ? NaN : timestamp
+  }
+  key(i: number): Uint8Array | undefined {
+    return this.at(i).key ?? undefined
+  }
+  value(i: number): Uint8Array | undefined {
+    return this.at(i).value ?? undefined
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The readers of one cluster in this process. They share one consumer, which is made for the first of them and closed with the last; a
+ * topic that is read twice at once needs a second consumer, because one can only be at one place of a partition.
+ */
+import type { LogReader } from '../../ports/log.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { KafkaReader } from './kafka-reader.ts'
+import { SharedConsumer, type SharedConsumerOptions } from './shared-consumer.ts'
+import { clusterConfig, type KafkaCluster } from './kafka-options.ts'
+import { loadKafka } from './load-kafka.ts'
+
+export interface Lease {
+  readonly consumer: SharedConsumer
+  release(): Promise<void>
+}
+
+interface Shared {
+  readonly consumer: SharedConsumer
+  readonly topics: Set<string>
+}
+
+export interface KafkaReadersOptions extends Pick<SharedConsumerOptions, 'clock' | 'troubled' | 'answerMs'> {
+  readonly cluster: KafkaCluster
+  /** Shown to operators of Kafka. */
+  readonly name: string
+}
+
+export class KafkaReaders {
+  private readonly options: KafkaReadersOptions
+  private readonly shared = new Set<Shared>()
+
+  constructor(options: KafkaReadersOptions) {
+    this.options = options
+  }
+
+  get clock(): Clock {
+    return this.options.clock
+  }
+
+  reader(topic: string): LogReader {
+    return new KafkaReader(this, topic)
+  }
+
+  /** Throws PACKAGE_MISSING. */
+  lease(topic: string): Lease {
+    let found = [...this.shared].find(({ topics }) => !topics.has(topic))
+    if (found === undefined) {
+      const { cluster, name, ...options } = this.options
+      const consumer = new SharedConsumer({
+        ...options,
+        kafka: loadKafka(),
+        config: clusterConfig(cluster, name),
+        cluster: `Kafka (${cluster.brokers.join(', ')})`
+      })
+      this.shared.add((found = { consumer, topics: new Set() }))
+    }
+    const { consumer, topics } = found
+    topics.add(topic)
+    return {
+      consumer,
+      release: async () => {
+        topics.delete(topic)
+        if (topics.size > 0) return
+        this.shared.delete(found)
+        await consumer.close()
+      }
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The named Kafka client is an optional package with a native addon: it is loaded when a job first reads or writes a topic with it. Its own
+ * types omit methods and are not there where it is not: what is used of it is typed here.
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { CodedError } from '../../kernel/errors.ts'
+
+/** `code` is librdkafka's number; below -100 they are of the client itself. */
+export interface ClientError extends Error {
+  readonly code: number
+  readonly isFatal?: boolean
+}
+type Callback<T> = (error: ClientError | null | undefined, result: T) => void
+
+export interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+export interface PlaceAt extends Place {
+  readonly offset: number
+}
+
+export interface ClientMessage extends PlaceAt {
+  readonly key: Uint8Array | null | undefined
+  readonly value: Uint8Array | null | undefined
+  /** -1 where the record has none. */
+  readonly timestamp: number
+}
+
+export interface ClientMetadata {
+  readonly topics: readonly { readonly name: string; readonly partitions: readonly { readonly id: number }[] }[]
+}
+
+export interface Client {
+  connect(options: ClientMetadataOptions, callback: Callback<ClientMetadata>): void
+  disconnect(callback: () => void): void
+  getMetadata(options: ClientMetadataOptions, callback: Callback<ClientMetadata>): void
+  queryWatermarkOffsets(
+    topic: string,
+    partition: number,
+    timeoutMs: number,
+    callback: Callback<{ readonly lowOffset: number; readonly highOffset: number }>
+  ): void
+  offsetsForTimes(
+    places: readonly PlaceAt[],
+    timeoutMs: number,
+    callback: Callback<readonly (PlaceAt & { readonly error?: ClientError })[]>
+  ): void
+  on(event: 'event.error', listener: (error: ClientError) => void): void
+}
+
+export interface ClientMetadataOptions {
+  readonly topic: string
+  readonly timeout: number
+  readonly allTopics: false
+}
+
+export interface ConsumerClient extends Client {
+  on(event: 'event.error', listener: (error: ClientError) => void): void
+  on(event: 'partition.eof', listener: (place: PlaceAt) => void): void
+  on(event: 'data', listener: (message: ClientMessage) => void): void
+  setDefaultConsumeTimeout(ms: number): void
+  incrementalAssign(places: readonly PlaceAt[]): void
+  incrementalUnassign(places: readonly Place[]): void
+  unassign(): void
+  pause(places: readonly Place[]): void
+  resume(places: readonly Place[]): void
+  consume(count: number, callback: Callback<readonly ClientMessage[]>): void
+  /** Throws while nothing is known. */
+  getWatermarkOffsets(topic: string, partition: number): { readonly lowOffset: number; readonly highOffset: number }
+}
+
+export interface ProducerClient extends Client {
+  setPollInterval(ms: number): void
+  /** Throws; ERR__QUEUE_FULL when it must wait. */
+  produce(
+    topic: string,
+    partition: number,
+    value: Uint8Array | null,
+    key: Uint8Array | null,
+    timestamp: number,
+    opaque: undefined
+  ): void
+  flush(timeoutMs: number, callback: (error: ClientError | null | undefined) => void): void
+  poll(): void
+}
+
+export type ClientConfig = Readonly<Record<string, string | number | boolean | ((...args: never[]) => void)>>
+
+export interface KafkaPackage {
+  readonly KafkaConsumer: new (config: ClientConfig, topicConfig: ClientConfig) => ConsumerClient
+  readonly HighLevelProducer: unknown
+  readonly Producer: new (config: ClientConfig, topicConfig: ClientConfig) => ProducerClient
+  readonly librdkafkaVersion: string
+}
+
+const packageName = '@confluentinc/kafka-javascript'
+const variable = 'CAIRN_KAFKA_CLIENT'
+
+/** Where `npm run services -- install kafka-client` puts it in a clone, for this version of Node's own interface. */
+function installedPlace(): string | undefined {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(folder, 'package.json'))) {
+    if (dirname(folder) === folder) return undefined
+    folder = dirname(folder)
+  }
+  const cache = join(folder, '.cache', 'services', `kafka-client-${process.versions.modules}`)
+  const place = join(cache, 'node_modules', packageName)
+  return existsSync(place) ? place : undefined
+}
+
+let loaded: KafkaPackage | undefined
+
+/** Throws PACKAGE_MISSING, which says what was tried. */
+export function loadKafka(load: (name: string) => unknown = createRequire(import.meta.url)): KafkaPackage {
+  if (loaded !== undefined) return loaded
+  const named = process.env[variable]
+  const places = named === undefined || named === '' ? [packageName, installedPlace()] : [named]
+  const tried: string[] = []
+  for (const place of places) {
+    if (place === undefined) continue
+    try {
+      return (loaded = load(place) as KafkaPackage)
+    } catch (error) {
+      const [sentence] = (error instanceof Error ? error.message : String(error)).split('\n')
+      tried.push(`${place}: ${sentence}`)
+    }
+  }
+  throw new CodedError(
+    'PACKAGE_MISSING',
+    `Kafka needs the package "${packageName}", which cannot be loaded (${tried.join('; ')})`,
+    {
+      remedy: `In a clone of Cairn: npm run services -- install kafka-client. Elsewhere: npm install ${packageName}@1.10; where its binary cannot be downloaded, docs/kafka.md says how it is built.`
+    }
+  )
+}

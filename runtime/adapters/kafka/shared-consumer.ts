@@ -1,0 +1,402 @@
+/**
+ * One consumer of the named client over any number of partitions, assigned by hand: no group, no commit, no rebalance. Its native part
+ * fetches ahead by itself; one loop takes what is there without waiting and sorts it into one feed per partition.
+ *
+ *     reader ── fetch ──▶ Feed ◀── sort ── loop ◀── consume(1000), timeout 0 ── librdkafka ◀── brokers
+ *
+ * Invariants
+ * 1. A feed holds records of one assignment only, in order; what came of an older one is never mixed in: partitions are assigned and
+ *    unassigned between two calls of `consume`, never during one.
+ * 2. No call waits in libuv's thread pool for a record; looking for bounds of partitions occupies at most one thread.
+ * 3. "Caught up" is said only where the broker has said so at that position.
+ * 4. Feeds hold at most about `bufferedBytes` together: a partition nobody reads is paused.
+ */
+import { CodedError } from '../../kernel/errors.ts'
+import { reached } from '../../kernel/marks.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ClientConfig, ClientError, ClientMessage, ConsumerClient, KafkaPackage, Place } from './load-kafka.ts'
+import { isGone, isRefused } from './client-errors.ts'
+
+export interface SharedConsumerOptions {
+  readonly kafka: KafkaPackage
+  readonly config: ClientConfig
+  readonly clock: Clock
+  /** What errors call the cluster. */
+  readonly cluster: string
+  /** Told of what goes wrong outside and is tried again. */
+  readonly troubled?: (error: CodedError) => void
+  /** Default 10,000. Until connecting, or a question at start, rejects. */
+  readonly answerMs?: number
+}
+
+export interface Bounds {
+  readonly earliest: number
+  /** The last stable offset. */
+  readonly end: number
+}
+
+/** What one partition has brought and nobody has taken yet. */
+export class Feed implements Place {
+  readonly topic: string
+  readonly partition: number
+  messages: ClientMessage[] = []
+  /** Of `messages`, taken already. */
+  taken = 0
+  bytes = 0
+  /** Where the next fetch begins, if it goes on. */
+  at = -1
+  /** The broker said that there is nothing at and behind this position. */
+  eof: number | undefined
+  outside: Bounds | undefined
+  failure: CodedError | undefined
+  assigned = false
+  paused = false
+  /** Counts assignments: an answer about an older one is nobody's. */
+  turn = 0
+  heardAt = 0
+  wake: (() => void) | undefined
+
+  constructor({ topic, partition }: Place) {
+    this.topic = topic
+    this.partition = partition
+  }
+  get isEmpty(): boolean {
+    return this.taken === this.messages.length
+  }
+  clear(position: number): void {
+    this.messages = []
+    this.taken = this.bytes = 0
+    this.at = position
+    this.eof = this.outside = this.failure = undefined
+    this.turn++
+  }
+  told(): void {
+    const { wake } = this
+    this.wake = undefined
+    wake?.()
+  }
+}
+
+/** More would hold the event loop for longer while they are unpacked. */
+const consumeCount = 1000
+/** More is memory; less makes partitions that are read in turns be fetched twice. */
+const bufferedBytes = 64 * 1024 * 1024
+const leastFeedBytes = 1024 * 1024
+/** Should the client's wake-up ever be missed. Larger: that record comes so much later. */
+const nextLookMs = 100
+/** A partition that is silent for so long without having ended is asked where its bounds are. */
+const silentMs = 10_000
+const retryMs = 1_000
+
+const keyOf = ({ topic, partition }: Place): string => `${partition} ${topic}`
+
+export class SharedConsumer {
+  private readonly options: SharedConsumerOptions
+  private readonly client: ConsumerClient
+  private readonly feeds = new Map<string, Feed>()
+  private readonly toAssign = new Map<Feed, number>()
+  private readonly toUnassign = new Set<Feed>()
+  private connecting: Promise<void> | undefined
+  private looping: Promise<void> | undefined
+  /** Questions to brokers wait for each other, so that they never fill the thread pool. */
+  private questions: Promise<unknown> = Promise.resolve()
+  private woken = false
+  private rouse: (() => void) | undefined
+  private closed = false
+  private lastTrouble: string | undefined
+
+  constructor(options: SharedConsumerOptions) {
+    this.options = options
+    this.client = new options.kafka.KafkaConsumer(
+      {
+        // Never joined, never written: the client wants one.
+        'group.id': 'cairn-without-a-group',
+        'enable.auto.commit': false,
+        'enable.auto.offset.store': false,
+        'isolation.level': 'read_committed',
+        'enable.partition.eof': true,
+        'check.crcs': true,
+        // Larger: a partition that is assigned, or resumed, waits so long for the answer to an earlier request.
+        'fetch.wait.max.ms': 100,
+        'fetch.queue.backoff.ms': 50,
+        'queued.min.messages': 100_000,
+        'queued.max.messages.kbytes': 16_384,
+        'max.poll.interval.ms': 86_400_000,
+        ...options.config,
+        queue_non_empty_cb: () => this.arouse()
+      },
+      { 'auto.offset.reset': 'error' }
+    )
+    this.client.setDefaultConsumeTimeout(0)
+    // As events, not as a list: their order among each other counts.
+    this.client.on('data', message => this.sort(message))
+    this.client.on('partition.eof', place => this.ended(place.topic, place.partition, place.offset))
+    this.client.on('event.error', error => this.trouble(error))
+  }
+
+  /** Throws SOURCE_UNREACHABLE. */
+  connect(topic: string): Promise<void> {
+    this.connecting ??= new Promise<void>((resolve, reject) => {
+      const { answerMs: timeout = 10_000, cluster } = this.options
+      this.client.connect({ topic, timeout, allTopics: false }, error => {
+        if (!error) return resolve()
+        const last = this.lastTrouble === undefined ? '' : `; ${this.lastTrouble}`
+        reject(unreachable(`${cluster} does not answer: ${error.message}${last}`, error))
+      })
+    }).then(() => {
+      this.looping = this.loop()
+    })
+    return this.connecting
+  }
+
+  /** How many partitions a topic has. Throws TOPIC_MISSING, SOURCE_UNREACHABLE. */
+  async partitions(topic: string): Promise<number> {
+    await this.connect(topic)
+    const { answerMs: timeout = 10_000, cluster } = this.options
+    return this.ask(`topic "${topic}" at ${cluster}`, done =>
+      this.client.getMetadata({ topic, timeout, allTopics: false }, (error, metadata) => {
+        const count = metadata?.topics.find(({ name }) => name === topic)?.partitions.length ?? 0
+        if (error) done(error, 0)
+        else if (count > 0) done(null, count)
+        else
+          done(
+            new CodedError(
+              'TOPIC_MISSING',
+              `topic "${topic}" is not at ${cluster}, or this user may not describe it`
+            ) as unknown as ClientError,
+            0
+          )
+      })
+    )
+  }
+
+  async bounds({ topic, partition }: Place): Promise<Bounds> {
+    await this.connect(topic)
+    return this.ask(`topic "${topic}", partition ${partition}`, done =>
+      this.client.queryWatermarkOffsets(topic, partition, this.options.answerMs ?? 10_000, (error, found) =>
+        error ? done(error, undefined as never) : done(null, { earliest: found.lowOffset, end: found.highOffset })
+      )
+    )
+  }
+
+  private ask<T>(what: string, question: (done: (error: unknown, answer: T) => void) => void): Promise<T> {
+    const asked = this.questions.then(
+      () =>
+        new Promise<T>((resolve, reject) => {
+          if (this.closed) return reject(unreachable(`${what}: the reader is closed`))
+          question((error, answer) => (error ? reject(this.coded(what, error)) : resolve(answer)))
+        })
+    )
+    this.questions = asked.catch(() => undefined)
+    return asked
+  }
+
+  private coded(what: string, error: unknown): CodedError {
+    if (error instanceof CodedError) return error
+    const { code, message } = error as ClientError
+    if (isGone(code)) return new CodedError('TOPIC_MISSING', `${what}: ${message}`, { cause: error })
+    if (isRefused(code)) return new CodedError('KAFKA_REFUSED', `${what}: ${message}`, { cause: error })
+    return unreachable(`${what}: ${message}`, error)
+  }
+
+  feed(place: Place): Feed {
+    const key = keyOf(place)
+    let found = this.feeds.get(key)
+    if (found === undefined) this.feeds.set(key, (found = new Feed(place)))
+    return found
+  }
+
+  /** From now on the feed brings what stands at `position` and behind it. */
+  seek(feed: Feed, position: number): void {
+    feed.clear(position)
+    this.toAssign.delete(feed)
+    if (feed.assigned) this.toUnassign.add(feed)
+    void this.begin(feed, position, feed.turn)
+  }
+
+  private async begin(feed: Feed, position: number, turn: number): Promise<void> {
+    try {
+      const bounds = await this.bounds(feed)
+      if (feed.turn !== turn || this.closed) return
+      if (position < bounds.earliest || position > bounds.end) {
+        feed.outside = bounds
+        feed.told()
+      } else {
+        this.toAssign.set(feed, position)
+        this.arouse()
+      }
+    } catch (error) {
+      if (feed.turn !== turn || this.closed) return
+      if (!(error instanceof CodedError) || error.retriable) {
+        this.troubles(error as CodedError)
+        this.options.clock.after(retryMs, () => void this.begin(feed, position, turn))
+        return
+      }
+      feed.failure = error
+      feed.told()
+    }
+  }
+
+  /** Nobody reads it any more. */
+  drop(feed: Feed): void {
+    feed.clear(-1)
+    this.toAssign.delete(feed)
+    if (feed.assigned) this.toUnassign.add(feed)
+    this.feeds.delete(keyOf(feed))
+    this.arouse()
+  }
+
+  /** The feed was taken from. */
+  eased(feed: Feed): void {
+    if (feed.paused && feed.bytes * 4 < this.feedLimit) this.arouse()
+  }
+
+  /** Cached by the client: the high watermark, which lies at or behind the last stable offset. */
+  knownEnd({ topic, partition }: Place): number {
+    try {
+      return this.client.getWatermarkOffsets(topic, partition).highOffset
+    } catch {
+      return -1
+    }
+  }
+
+  private get feedLimit(): number {
+    return Math.max(leastFeedBytes, bufferedBytes / this.feeds.size)
+  }
+
+  private arouse(): void {
+    this.woken = true
+    this.rouse?.()
+  }
+
+  private async loop(): Promise<void> {
+    for (let nextCheck = this.options.clock.elapsed() + silentMs; !this.closed;) {
+      this.woken = false
+      this.settle()
+      const count = await this.take()
+      if (this.options.clock.elapsed() >= nextCheck) {
+        nextCheck = this.options.clock.elapsed() + silentMs
+        this.checkSilent(silentMs)
+      }
+      if (count === 0 && !this.woken && !this.closed) await this.rest()
+    }
+  }
+
+  private rest(): Promise<void> {
+    return new Promise(resolve => {
+      const go = (): void => {
+        cancel()
+        this.rouse = undefined
+        resolve()
+      }
+      const cancel = this.options.clock.after(nextLookMs, go)
+      this.rouse = go
+    })
+  }
+
+  /** Between two calls of `consume`: what is to be read changes. */
+  private settle(): void {
+    if (this.toUnassign.size > 0) {
+      this.client.incrementalUnassign([...this.toUnassign].map(placeOf))
+      for (const feed of this.toUnassign) feed.assigned = feed.paused = false
+      this.toUnassign.clear()
+    }
+    if (this.toAssign.size > 0) {
+      this.client.incrementalAssign([...this.toAssign].map(([feed, offset]) => ({ ...placeOf(feed), offset })))
+      for (const feed of this.toAssign.keys()) {
+        feed.assigned = true
+        feed.heardAt = this.options.clock.elapsed()
+      }
+      this.toAssign.clear()
+    }
+    this.pauseAndResume()
+  }
+
+  private pauseAndResume(): void {
+    const limit = this.feedLimit
+    for (const feed of this.feeds.values()) {
+      if (!feed.assigned || feed.paused === feed.bytes > limit / 4) continue
+      if (!feed.paused && feed.bytes <= limit) continue
+      feed.paused = !feed.paused
+      if (feed.paused) reached('kafka: a partition is paused')
+      if (feed.paused) this.client.pause([placeOf(feed)])
+      else this.client.resume([placeOf(feed)])
+    }
+  }
+
+  private take(): Promise<number> {
+    return new Promise(resolve =>
+      this.client.consume(consumeCount, (error, messages) => {
+        if (error) {
+          this.trouble(error)
+          this.checkSilent(0)
+          return resolve(0)
+        }
+        for (const feed of this.feeds.values()) if (!feed.isEmpty || feed.eof !== undefined) feed.told()
+        resolve(messages.length)
+      })
+    )
+  }
+
+  private sort(message: ClientMessage): void {
+    const feed = this.feeds.get(keyOf(message))
+    // Of an assignment that is over, or is about to be.
+    if (feed === undefined || !feed.assigned || this.toUnassign.has(feed)) return
+    feed.messages.push(message)
+    feed.bytes += (message.key?.length ?? 0) + (message.value?.length ?? 0)
+    feed.heardAt = this.options.clock.elapsed()
+    feed.eof = undefined
+  }
+
+  private ended(topic: string, partition: number, offset: number): void {
+    const feed = this.feeds.get(keyOf({ topic, partition }))
+    if (feed === undefined || !feed.assigned || this.toUnassign.has(feed)) return
+    feed.eof = offset
+  }
+
+  /**
+   * The client does not say of which partition an error is, and swallows some, and ends of partitions with them. Who is silent begins anew
+   * where it stands, which tells whether it still can.
+   */
+  private checkSilent(forMs: number): void {
+    const since = this.options.clock.elapsed() - forMs
+    for (const feed of this.feeds.values()) {
+      if (!feed.assigned || feed.paused || !feed.isEmpty || feed.eof !== undefined || feed.heardAt > since) continue
+      reached('kafka: a silent partition begins anew')
+      this.seek(feed, feed.at)
+    }
+  }
+
+  private trouble(error: ClientError): void {
+    this.troubles(this.coded(this.options.cluster, error))
+  }
+
+  private troubles(error: CodedError): void {
+    if (this.lastTrouble === error.message) return
+    this.lastTrouble = error.message
+    this.options.troubled?.(error)
+  }
+
+  /** Once. In the client's own order: stop polling, wait for what is in flight, unassign, disconnect. */
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    for (const feed of this.feeds.values()) feed.told()
+    this.rouse?.()
+    const connected = await this.connecting?.then(
+      () => true,
+      () => false
+    )
+    if (connected !== true) return
+    await this.looping
+    await this.questions
+    this.client.unassign()
+    await new Promise<void>(resolve => this.client.disconnect(resolve))
+  }
+}
+
+const placeOf = ({ topic, partition }: Place): Place => ({ topic, partition })
+
+function unreachable(message: string, cause?: unknown): CodedError {
+  return new CodedError('SOURCE_UNREACHABLE', message, { cause })
+}
