@@ -1,13 +1,15 @@
 /**
  * `npm run services -- install`: gets the real servers that tests talk to, into the project's cache folder, without root.
- * `npm run services -- status`: what there is. No dependencies: it runs before there are any.
+ * `npm run services -- status`: what there is. `up` and `down`: see running.mjs. No dependencies: it runs before there are any.
  */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { clientIn, clientPackage, clientVersion, installClient } from './kafka-client.mjs'
+import { fetchKafka, java, kafkaVersion } from './kafka.mjs'
 import { root } from './prepare.mjs'
+import { down, running, up } from './running.mjs'
 
 const cache = join(root, '.cache', 'services')
 const say = text => process.stderr.write(`${text}\n`)
@@ -53,6 +55,28 @@ export const services = {
           'Put prometheus and promtool 2.42 or newer on PATH, or name prometheus in CAIRN_PROMETHEUS, with promtool beside it.'
         )
       fromDebian('prometheus', folder)
+    }
+  },
+  // A folder of jars: broker, controller and all of Kafka's tools. Another broker may be named in KAFKA_BROKERS.
+  kafka: {
+    about: 'Apache Kafka, broker and tools',
+    variable: 'CAIRN_KAFKA_HOME',
+    locate: folder =>
+      java() !== undefined && existsSync(join(folder, 'libs', `kafka-tools-${kafkaVersion}.jar`)) ? folder : undefined,
+    version: () => `Apache Kafka ${kafkaVersion}`,
+    install(folder) {
+      const missing = [java() === undefined && 'Java', !succeeds('mvn', ['-version']) && 'Maven'].filter(Boolean)
+      const remedy = 'Install Java 17 or newer and Maven (apt-get install openjdk-17-jre-headless maven), then again.'
+      if (missing.length > 0) throw new CannotInstall(`this machine has no ${missing.join(' and no ')}`, remedy)
+      say(`  fetching Apache Kafka ${kafkaVersion} with Maven; this takes a minute …`)
+      try {
+        fetchKafka(folder, step)
+      } catch (error) {
+        throw new CannotInstall(
+          error.message,
+          "Let Maven reach its central repository, or a mirror in Maven's settings."
+        )
+      }
     }
   },
   // Of the servers that can be built from module proxies the smallest one whose conditional writes hold under concurrency.
@@ -225,15 +249,23 @@ function status() {
     }
     process.stdout.write(`${name}: ${found}\n    ${about}\n`)
   }
+  for (const reach of running()) process.stdout.write(`running: ${reach}\n`)
   return missing
 }
 
-function main([command, ...names]) {
+async function main([command, ...names]) {
+  if (command === 'up' && names.length > 0) return (await up(names, locate)) === 0 ? 0 : 1
+  if (command === 'down') return down(names)
   const unknown = names.filter(name => services[name] === undefined)
   if ((command !== 'install' && command !== 'status') || unknown.length > 0) {
     if (unknown.length > 0) say(`no service is named ${unknown.map(name => `"${name}"`).join(', ')}`)
     say(
-      `usage: npm run services -- install [${Object.keys(services).join(' | ')}] …\n       npm run services -- status`
+      [
+        `usage: npm run services -- install [${Object.keys(services).join(' | ')}] …`,
+        '       npm run services -- status',
+        '       npm run services -- up kafka nats     starts them on free ports and says how to reach them',
+        '       npm run services -- down [kafka | nats] …'
+      ].join('\n')
     )
     return 2
   }
@@ -242,4 +274,4 @@ function main([command, ...names]) {
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url))
-  process.exitCode = main(process.argv.slice(2))
+  process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,125 @@
+/**
+ * Apache Kafka as its published artifacts: how Maven fetches them, how a broker is configured, and how its classes are started. No
+ * dependencies: `services.mjs` uses it before there are any.
+ */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** The newest whose broker and tools can all be had from Maven's central repository; runs on Java 17. */
+export const kafkaVersion = '4.3.1'
+
+/** What a broker says when it serves. */
+export const kafkaStarted = 'Kafka Server started'
+
+const artifacts = [
+  ['org.apache.kafka', 'kafka_2.13', kafkaVersion],
+  ['org.apache.kafka', 'kafka-tools', kafkaVersion],
+  // Without a logger of any kind nobody hears that a broker has started, or why it has not.
+  ['org.slf4j', 'slf4j-simple', '1.7.36']
+]
+
+const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>cairn</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+${artifacts.map(([group, artifact, version]) => `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`).join('\n')}
+  </dependencies>
+</project>
+`
+
+/** Fills `folder` with `libs`; `step` runs a command. */
+export function fetchKafka(folder, step) {
+  const repository = join(folder, 'maven')
+  mkdirSync(repository, { recursive: true })
+  writeFileSync(join(folder, 'pom.xml'), pom)
+  const args = ['-B', '-q', '-f', join(folder, 'pom.xml'), `-Dmaven.repo.local=${repository}`]
+  step('mvn', [
+    ...args,
+    'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies',
+    '-DincludeScope=runtime',
+    `-DoutputDirectory=${join(folder, 'libs')}`
+  ])
+  rmSync(repository, { recursive: true, force: true })
+}
+
+/** Undefined: there is none. That of JAVA_HOME beats that of PATH. */
+export function java() {
+  const home = process.env.JAVA_HOME
+  const folders = [
+    ...(home === undefined || home === '' ? [] : [join(home, 'bin')]),
+    ...(process.env.PATH ?? '').split(delimiter)
+  ]
+  return folders.map(folder => join(folder, 'java')).find(path => existsSync(path))
+}
+
+/** How a class of Kafka is started: program and arguments. */
+export function kafkaCommand(folder, mainClass, args, { heapMb = 256 } = {}) {
+  const options = [
+    `-Xmx${heapMb}m`,
+    // Starts in half the time, and tests are over before a better compiler would pay.
+    '-XX:TieredStopAtLevel=1',
+    '-XX:+UseSerialGC',
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+    '-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.utils.AppInfoParser=error',
+    '-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info'
+  ]
+  return [java() ?? 'java', [...options, '-cp', `${join(folder, 'libs')}/*`, mainClass, ...args]]
+}
+
+/**
+ * The properties of broker `id` of `brokers` (each `{ id, port, controllerPort, listeners }`), broker and controller in one. `extra` wins.
+ * Small numbers where Kafka's own are for large clusters: fifty partitions of each internal topic are fifty times the files.
+ */
+export function brokerProperties({ id, folder, brokers, extra = {} }) {
+  const me = brokers.find(broker => broker.id === id)
+  const replicas = Math.min(3, brokers.length)
+  const listeners = [{ name: 'PLAINTEXT', protocol: 'PLAINTEXT', port: me.port }, ...(me.listeners ?? [])]
+  const text = each => each.map(({ name, port }) => `${name}://127.0.0.1:${port}`).join(',')
+  const controller = { name: 'CONTROLLER', protocol: 'PLAINTEXT', port: me.controllerPort }
+  const properties = {
+    'process.roles': 'broker,controller',
+    'node.id': id,
+    'controller.quorum.voters': brokers.map(each => `${each.id}@127.0.0.1:${each.controllerPort}`).join(','),
+    listeners: text([...listeners, controller]),
+    'advertised.listeners': text(listeners),
+    'listener.security.protocol.map': [...listeners, controller]
+      .map(({ name, protocol }) => `${name}:${protocol}`)
+      .join(','),
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'controller.listener.names': 'CONTROLLER',
+    'log.dirs': join(folder, 'data'),
+    'num.network.threads': 2,
+    'num.io.threads': 2,
+    'background.threads': 2,
+    'log.cleaner.dedupe.buffer.size': 2 * 1024 * 1024,
+    'default.replication.factor': replicas,
+    'min.insync.replicas': Math.max(1, replicas - 1),
+    'offsets.topic.replication.factor': replicas,
+    'offsets.topic.num.partitions': 4,
+    'transaction.state.log.replication.factor': replicas,
+    'transaction.state.log.min.isr': Math.max(1, replicas - 1),
+    'transaction.state.log.num.partitions': 4,
+    'share.coordinator.state.topic.replication.factor': replicas,
+    'share.coordinator.state.topic.min.isr': Math.max(1, replicas - 1),
+    'share.coordinator.state.topic.num.partitions': 1,
+    'group.initial.rebalance.delay.ms': 0,
+    'auto.create.topics.enable': false,
+    ...extra
+  }
+  return Object.entries(properties)
+    .map(([key, value]) => `${key}=${String(value).replaceAll('\\', '\\\\')}\n`)
+    .join('')
+}
+
+/** Arguments of `kafka.tools.StorageTool` that make a new broker's folder; `scram`: `SCRAM-SHA-256=[name=…,password=…]`. */
+export const formatArguments = (propertiesFile, scram = []) => [
+  'format',
+  '-t',
+  'Q2Fpcm5DYWlybkNhaXJuMQ',
+  '-c',
+  propertiesFile,
+  ...scram.flatMap(each => ['--add-scram', each])
+]
