@@ -61,8 +61,11 @@ export const services = {
   kafka: {
     about: 'Apache Kafka, broker and tools',
     variable: 'CAIRN_KAFKA_HOME',
-    locate: folder =>
-      java() !== undefined && existsSync(join(folder, 'libs', `kafka-tools-${kafkaVersion}.jar`)) ? folder : undefined,
+    locate() {
+      const folder = folderOf('kafka')
+      const there = java() !== undefined && existsSync(join(folder, 'libs', `kafka-tools-${kafkaVersion}.jar`))
+      return there ? folder : undefined
+    },
     version: () => `Apache Kafka ${kafkaVersion}`,
     install(folder) {
       const missing = [java() === undefined && 'Java', !succeeds('mvn', ['-version']) && 'Maven'].filter(Boolean)
