@@ -5,6 +5,7 @@ import type { ElectorTiming } from '../../runtime/core/elector.ts'
 export const usualTiming: ClusterTiming & ElectorTiming = {
   heartbeatMs: 500,
   lostAfterMs: 5_000,
+  silentAfterMs: 10_000,
   gatherMs: 1_000,
   startTimeoutMs: 60_000,
   checkpointTimeoutMs: 60_000,

@@ -14,6 +14,8 @@
  * 2. Only workers with the leader's own plan get tasks.
  * 3. A planned change of the assignment (join, leave, rescale) stops behind a decided and published checkpoint; nothing is rolled back.
  * 4. Without progress, generations begin at growing distances.
+ * 5. A worker to which another one lost its connection is waited for, for a few heartbeats: one that lives is heard by then, one that died
+ *    gets nothing, though `lostAfterMs` is not over.
  */
 import { reached } from '../kernel/marks.ts'
 import { assign, workersOf, type Assignment } from './assignment.ts'
@@ -25,6 +27,8 @@ export interface ClusterTiming {
   readonly heartbeatMs: number
   /** A worker that was not heard for so long is lost. */
   readonly lostAfterMs: number
+  /** A connection between two workers over which nothing comes for so long, though both live, is dead. */
+  readonly silentAfterMs: number
   /** How long a new leader waits for workers to be heard. */
   readonly gatherMs: number
   /** A generation of which a worker does not run after so long is given up. */
@@ -72,6 +76,11 @@ export type ClusterAction =
 interface Member {
   readonly report: Report
   heardAt: number
+  /** Since then it reported at every third heartbeat at least: its event loop turns. */
+  steadySince: number
+  reportedAt: number
+  /** Another one lost its connection to it then, and it was not heard since. */
+  doubtedAt: number | undefined
 }
 
 interface Running {
@@ -90,8 +99,15 @@ interface Running {
 
 /** Checkpoints that ran out of time before the generation is given up: something is stuck though everybody reports. */
 const stuckAfterTimeouts = 2
+/** Heartbeats in which a worker that lives is heard. More: a crash is noticed later; fewer: a lost message makes it one. */
+const doubtHeartbeats = 3
+/** Fewer: a lost report hides a dead connection for long; more: a busy event loop is taken for one that turns. */
+const steadyHeartbeats = 3
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
+
+const isRunning = ({ report }: Member, { generation }: Running): boolean =>
+  report.generation === generation && report.state === 'running'
 
 export class ClusterLeader {
   private readonly settings: ClusterLeaderSettings
@@ -100,6 +116,8 @@ export class ClusterLeader {
   private perWorker: number
   private running: Running | undefined
   private beginning: Assignment | undefined
+  /** The newest generation begun here. */
+  private newest = 0
   private phase: Directive['phase'] = 'waiting'
   private sequence = 0
   private gatherUntil: number | undefined
@@ -166,7 +184,7 @@ export class ClusterLeader {
   nextDeadlineMs(now: number): number {
     const { heartbeatMs } = this.settings.timing
     const checkpoint = this.running?.checkpoints.nextDeadlineMs() ?? Infinity
-    const begin = this.running === undefined && this.beginning === undefined ? this.earliestBegin() : Infinity
+    const begin = this.running === undefined && this.beginning === undefined ? this.earliestBegin(now) : Infinity
     return Math.min(this.announceAt, now + heartbeatMs, checkpoint, begin > now ? begin : Infinity)
   }
 
@@ -198,8 +216,12 @@ export class ClusterLeader {
       reached('cluster leader: a report that is repeated or late')
       return
     }
-    this.members.set(report.worker, { report, heardAt: now })
+    const steady = known !== undefined && now - known.reportedAt <= steadyHeartbeats * this.settings.timing.heartbeatMs
+    const steadySince = steady ? known.steadySince : now
+    this.members.set(report.worker, { report, heardAt: now, reportedAt: now, steadySince, doubtedAt: undefined })
     const { running } = this
+    const repeated = known?.report.state === 'failed' && known.report.generation === report.generation
+    if (report.lost !== undefined && report.generation === this.newest && !repeated) this.doubt(report.lost, now)
     if (running === undefined || report.generation !== running.generation) return
     if (report.state === 'failed' && running.workers.includes(report.worker))
       return this.giveUp(`worker ${report.worker}: ${report.error ?? 'failed'}`, now)
@@ -209,7 +231,21 @@ export class ClusterLeader {
 
   private pulse(worker: string, now: number): void {
     const member = this.members.get(worker)
-    if (member !== undefined) member.heardAt = now
+    if (member === undefined) return
+    member.heardAt = now
+    member.doubtedAt = undefined
+  }
+
+  private doubt(worker: string, now: number): void {
+    const member = this.members.get(worker)
+    if (member === undefined || worker === this.settings.worker) return
+    reached('cluster leader: a worker is doubted')
+    member.doubtedAt ??= now
+  }
+
+  private get doubtMs(): number {
+    const { heartbeatMs, lostAfterMs } = this.settings.timing
+    return Math.min(lostAfterMs, doubtHeartbeats * heartbeatMs)
   }
 
   private checkpoint(command: CheckpointCommand, now: number, actions: ClusterAction[]): void {
@@ -260,7 +296,12 @@ export class ClusterLeader {
         reached('cluster leader: a worker lost')
         return this.giveUp(`worker ${worker} was not heard for ${timing.lostAfterMs} ms`, now)
       }
-      const runs = member.report.generation === running.generation && member.report.state === 'running'
+      const runs = isRunning(member, running)
+      const silent = runs ? member.report.silent?.find(peer => this.turns(peer, running, now)) : undefined
+      if (silent !== undefined) {
+        reached('cluster leader: a connection that carries nothing')
+        return this.giveUp(`worker ${worker} hears nothing of worker ${silent}, which lives`, now)
+      }
       if (!runs && now - running.since > timing.startTimeoutMs) {
         reached('cluster leader: a worker that does not start')
         return this.giveUp(`worker ${worker} did not run within ${timing.startTimeoutMs} ms`, now)
@@ -274,6 +315,15 @@ export class ClusterLeader {
     if (this.draining) running.stopping = 'drain'
     else if (this.wantsOther(now) || this.nobodyStays(now)) running.stopping = 'reassign'
     if (running.stopping !== undefined) this.checkpoint({ kind: 'drain' }, now, actions)
+  }
+
+  /** It runs the generation and has not stood still for as long as it takes to call it silent. */
+  private turns(worker: string, running: Running, now: number): boolean {
+    const member = this.members.get(worker)
+    const { silentAfterMs, heartbeatMs } = this.settings.timing
+    if (member === undefined || !isRunning(member, running)) return false
+    const fresh = now - member.reportedAt <= steadyHeartbeats * heartbeatMs
+    return fresh && now - member.steadySince > silentAfterMs && now - running.since > silentAfterMs
   }
 
   /** Whether other workers should run the job than those that do. */
@@ -291,6 +341,7 @@ export class ClusterLeader {
     const { plan, timing } = this.settings
     const alive = [...this.members.values()]
       .filter(({ heardAt }) => now - heardAt <= timing.lostAfterMs)
+      .filter(({ doubtedAt }) => doubtedAt === undefined || now - doubtedAt < this.doubtMs)
       .map(({ report }) => report)
       .filter(report => report.plan === plan)
     const staying = alive.filter(report => !report.leaving)
@@ -326,7 +377,7 @@ export class ClusterLeader {
 
   private begin(now: number, actions: ClusterAction[]): void {
     if (this.running !== undefined || this.beginning !== undefined || this.isOver) return
-    if (now < this.earliestBegin()) return
+    if (now < this.earliestBegin(now)) return
     const able = this.able(now)
     if (able.length === 0) return
     if (this.nobodyStays(now)) return reached('cluster leader: nobody stays')
@@ -334,8 +385,12 @@ export class ClusterLeader {
     actions.push({ kind: 'begin', assignment: this.beginning })
   }
 
-  private earliestBegin(): number {
-    return Math.max(this.gatherUntil ?? 0, this.notBefore)
+  private earliestBegin(now: number): number {
+    let earliest = Math.max(this.gatherUntil ?? 0, this.notBefore)
+    for (const { heardAt, doubtedAt } of this.members.values())
+      if (doubtedAt !== undefined && now - heardAt <= this.settings.timing.lostAfterMs)
+        earliest = Math.max(earliest, doubtedAt + this.doubtMs)
+    return earliest
   }
 
   private begun(generation: number, epoch: number, final: boolean, now: number): void {
@@ -344,6 +399,7 @@ export class ClusterLeader {
     const { intervalMs, pendingLimitBytes, timing } = this.settings
     const workers = workersOf(assignment)
     this.beginning = undefined
+    this.newest = generation
     this.fruitless++
     const checkpoints = new CheckpointLeader({
       workers,

@@ -23,6 +23,10 @@ export interface Report {
   readonly state: 'idle' | 'starting' | 'running' | 'failed'
   /** Why it failed. */
   readonly error?: string
+  /** It failed because its connection to this worker is gone. */
+  readonly lost?: string
+  /** Peers of a running generation of which nothing came for `silentAfterMs`. */
+  readonly silent?: readonly string[]
   /** Of a running generation. */
   readonly report?: WorkerReport
 }

@@ -38,8 +38,10 @@ export type Frame =
     }
   /** So many bytes of the channel were handled: as many more may come. */
   | { readonly kind: 'credit'; readonly channel: ChannelName; readonly sizeBytes: number }
+  /** The connection carries bytes. */
+  | { readonly kind: 'ping' }
 
-const kinds = { hello: 1, element: 2, credit: 3 } as const
+const kinds = { hello: 1, element: 2, credit: 3, ping: 4 } as const
 const elements = { records: 1, watermark: 2, idle: 3, barrier: 4, end: 5 } as const
 
 export function encodeHello(hello: Omit<Extract<Frame, { kind: 'hello' }>, 'kind'>): Uint8Array {
@@ -57,6 +59,10 @@ export function encodeCredit(channel: ChannelName, sizeBytes: number): Uint8Arra
   writeChannel(w, channel)
   w.varuint(sizeBytes)
   return finish(w)
+}
+
+export function encodePing(): Uint8Array {
+  return finish(begin(kinds.ping))
 }
 
 /** Writes one record of a batch: at the call, so that an emitted value is a value. */
@@ -229,6 +235,8 @@ function decodeFrame(r: ByteReader, sizeBytes: number): Frame {
       }
     case kinds.credit:
       return { kind: 'credit', channel: readChannel(r), sizeBytes: r.varuint() }
+    case kinds.ping:
+      return { kind: 'ping' }
     case kinds.element:
       return { kind: 'element', channel: readChannel(r), sequence: r.varuint(), element: readElement(r), sizeBytes }
     default:

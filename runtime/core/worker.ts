@@ -433,6 +433,7 @@ export class Worker {
 
   private frame(peer: string, frame: Frame): void {
     if (frame.kind === 'hello') throw new CodedError('FRAME_MALFORMED', `worker "${peer}" introduced itself twice`)
+    if (frame.kind === 'ping') return
     const key = channelKey(frame.channel)
     const channel = frame.kind === 'element' ? this.topology.incoming.get(key) : this.topology.outgoing.get(key)
     if (channel?.peer !== peer)

@@ -24,7 +24,7 @@ import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import type { ControlBus } from '../ports/control-bus.ts'
 import type { Transport } from '../ports/transport.ts'
-import { Connections } from './connections.ts'
+import { Connections, PeerLost } from './connections.ts'
 import { lineageOf, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
 import { Leadership } from './leadership.ts'
 
@@ -74,6 +74,8 @@ export class ClusterWorker {
   private sequence = 0
   private leaving = false
   private reported = ''
+  /** The peer with whose connection the generation ended here. */
+  private lost: string | undefined
   private over = false
   private finishing = false
   private pastEvents = 0
@@ -93,6 +95,7 @@ export class ClusterWorker {
       worker: this.id,
       transport: settings.transport,
       clock: settings.ports.clock,
+      pingMs: settings.timing.heartbeatMs,
       ...(settings.refused === undefined ? {} : { refused: settings.refused })
     })
     this.ended = new Promise((resolve, reject) => (this.settle = { resolve, reject }))
@@ -221,6 +224,7 @@ export class ClusterWorker {
     if (this.over) return
     const { bus, plan, planHash, name, timing, ports } = this.settings
     const report = this.generation?.shell.report
+    const silent = this.connections.silent(timing.silentAfterMs)
     const message: Report = {
       worker: this.id,
       name,
@@ -231,6 +235,8 @@ export class ClusterWorker {
       generation: this.follower.generation,
       state: this.state,
       ...(this.failure === undefined ? {} : { error: this.failure }),
+      ...(this.lost === undefined ? {} : { lost: this.lost }),
+      ...(silent.length === 0 ? {} : { silent }),
       ...(report === undefined ? {} : { report })
     }
     this.reportAt = ports.clock.elapsed() + timing.heartbeatMs
@@ -373,6 +379,7 @@ export class ClusterWorker {
     const old = this.drop()
     this.connections.leave()
     this.failure = undefined
+    this.lost = undefined
     this.state = 'starting'
     this.report()
     try {
@@ -462,6 +469,7 @@ export class ClusterWorker {
     this.state = 'failed'
     this.failures++
     this.failure = error instanceof Error ? error.message : String(error)
+    this.lost = error instanceof PeerLost ? error.peer : undefined
     this.onFailure(this.failure)
     void generation?.shell.stop()
     this.report()

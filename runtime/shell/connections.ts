@@ -6,9 +6,10 @@
  * 1. Frames pass only between workers of the same generation: an older hello is refused, a newer one waits until this worker has entered
  *    that generation, and entering a generation closes the connections of the one before first.
  * 2. A connection that breaks, or carries malformed bytes, is never mended: the generation ends.
- * 3. Who has not said who it is costs little: few connections, few bytes, a short time; then it is closed, and nothing else happens.
+ * 3. Of each connection is known when something came over it last: pings go both ways, so silence says that it carries nothing.
+ * 4. Who has not said who it is costs little: few connections, few bytes, a short time; then it is closed, and nothing else happens.
  */
-import { encodeHello, FrameReader, type Frame } from '../core/frames.ts'
+import { encodeHello, encodePing, FrameReader, type Frame } from '../core/frames.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -20,6 +21,8 @@ export interface ConnectionSettings {
   readonly worker: string
   readonly transport: Transport
   readonly clock: Clock
+  /** Between two pings. Larger: silence says something later. */
+  readonly pingMs: number
   /** Told why a connection that somebody made was closed, for a log. */
   readonly refused?: (reason: string) => void
 }
@@ -37,6 +40,8 @@ interface Entered {
 interface Link {
   readonly waiting: Uint8Array[]
   stream: ByteStream | undefined
+  /** When something came from the peer last, or the generation was entered here. */
+  heardAt: number
 }
 
 /** A connection whose generation this worker has not entered yet. */
@@ -63,6 +68,15 @@ const introduceWithinMs = 5_000
 const helloLimitBytes = 4_096
 /** Connections that have not said who they are: beyond this the oldest goes, as a worker needs but a moment. */
 const strangerLimit = 128
+
+export class PeerLost extends CodedError {
+  readonly peer: string
+
+  constructor(peer: string, reason: string) {
+    super('PEER_LOST', `the connection to worker "${peer}" is gone: ${reason}`)
+    this.peer = peer
+  }
+}
 
 export class Connections {
   private readonly settings: ConnectionSettings
@@ -91,12 +105,13 @@ export class Connections {
     failed: Entered['failed']
   ): void {
     this.leave()
+    const now = this.settings.clock.elapsed()
     const entered: Entered = {
       generation,
       peers: new Set(addresses.keys()),
       receive,
       failed,
-      links: new Map([...addresses.keys()].map(peer => [peer, { waiting: [], stream: undefined }])),
+      links: new Map([...addresses.keys()].map(peer => [peer, { waiting: [], stream: undefined, heardAt: now }])),
       open: true
     }
     this.entered = entered
@@ -104,6 +119,29 @@ export class Connections {
       if (early.generation < generation) this.refuse(early)
       else if (early.generation === generation) this.adopt(early)
     for (const [peer, address] of addresses) if (this.settings.worker < peer) void this.connect(entered, peer, address)
+    if (addresses.size > 0) this.ping(entered, now)
+  }
+
+  /** Peers of which nothing was heard for so long. */
+  silent(forMs: number): string[] {
+    const { entered } = this
+    if (entered?.open !== true) return []
+    const since = this.settings.clock.elapsed() - forMs
+    return [...entered.links].filter(([, { heardAt }]) => heardAt <= since).map(([peer]) => peer)
+  }
+
+  private ping(entered: Entered, last: number): void {
+    const { clock, pingMs } = this.settings
+    clock.after(pingMs, () => {
+      if (!entered.open || this.closed) return
+      const now = clock.elapsed()
+      for (const link of entered.links.values()) {
+        // This worker stood still itself: what came meanwhile was not read yet.
+        if (now - last > 2 * pingMs) link.heardAt = now
+        link.stream?.write(encodePing())
+      }
+      this.ping(entered, now)
+    })
   }
 
   /** Closes the connections of the generation; what still comes over them is not looked at. */
@@ -267,7 +305,9 @@ export class Connections {
   }
 
   private deliver(entered: Entered, peer: string, frames: readonly Frame[]): void {
-    for (const frame of frames) if (entered.open) entered.receive(peer, frame)
+    const link = entered.links.get(peer)
+    if (link !== undefined) link.heardAt = this.settings.clock.elapsed()
+    for (const frame of frames) if (entered.open && frame.kind !== 'ping') entered.receive(peer, frame)
   }
 
   private guard(entered: Entered, stream: ByteStream, work: () => void): void {
@@ -289,7 +329,7 @@ export class Connections {
   private lost(entered: Entered, peer: string, reason: string): void {
     if (!entered.open) return
     reached('connections: a peer lost')
-    this.fail(entered, new CodedError('PEER_LOST', `the connection to worker "${peer}" is gone: ${reason}`))
+    this.fail(entered, new PeerLost(peer, reason))
   }
 
   private fail(entered: Entered, error: unknown): void {

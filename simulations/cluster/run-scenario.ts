@@ -100,6 +100,7 @@ export interface Subject {
 export const timing = {
   heartbeatMs: 500,
   lostAfterMs: 2_500,
+  silentAfterMs: 3_000,
   gatherMs: 400,
   startTimeoutMs: 15_000,
   checkpointTimeoutMs: 4_000,

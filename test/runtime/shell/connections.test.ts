@@ -62,7 +62,7 @@ async function lab(t: Test): Promise<Lab> {
   const make = (worker: string): Connections => {
     const transport = tcpTransport()
     const why = (reason: string): void => void refused.push(reason)
-    const made = new Connections({ job: 'shop', lineage: 3, worker, transport, clock, refused: why })
+    const made = new Connections({ job: 'shop', lineage: 3, worker, transport, clock, pingMs: 500, refused: why })
     t.teardown(async () => {
       await made.close()
       transport.destroy()

@@ -1,0 +1,129 @@
+/** Who gets a generation, and when: the leader alone, told what it hears and when. */
+import t from 'tap'
+import { workersOf } from '../../../runtime/core/assignment.ts'
+import { ClusterLeader, type ClusterAction, type ClusterCommand } from '../../../runtime/core/cluster-leader.ts'
+import type { Report } from '../../../runtime/core/cluster-messages.ts'
+
+const timing = {
+  heartbeatMs: 500,
+  lostAfterMs: 5_000,
+  silentAfterMs: 3_000,
+  gatherMs: 1_000,
+  startTimeoutMs: 60_000,
+  checkpointTimeoutMs: 60_000
+}
+
+class Heard {
+  now = 0
+  private readonly leader: ClusterLeader
+  private readonly sequences = new Map<string, number>()
+  private generation = 0
+  /** Workers of each generation, and when it began. */
+  readonly begun: { readonly workers: string; readonly at: number }[] = []
+
+  constructor() {
+    this.leader = new ClusterLeader({
+      worker: 'a#1',
+      plan: 'p',
+      term: 1,
+      slots: 4,
+      tasksPerWorker: 1,
+      intervalMs: 1_000,
+      pendingLimitBytes: 1e6,
+      timing,
+      previous: undefined,
+      finished: false
+    })
+  }
+
+  step(command: ClusterCommand): void {
+    this.take(this.leader.step(command, this.now))
+  }
+
+  private take(actions: readonly ClusterAction[]): void {
+    for (const action of actions) {
+      if (action.kind !== 'begin') continue
+      this.begun.push({ workers: workersOf(action.assignment).sort().join(' '), at: this.now })
+      this.step({ kind: 'begun', generation: ++this.generation, epoch: 0, final: false })
+    }
+  }
+
+  report(worker: string, change: Partial<Report> = {}): void {
+    const sequence = (this.sequences.get(worker) ?? 0) + 1
+    this.sequences.set(worker, sequence)
+    const usual = { address: worker, plan: 'p', leaving: false, generation: this.generation, state: 'running' } as const
+    this.step({ kind: 'heard', report: { worker, name: worker.slice(0, 1), sequence, ...usual, ...change } })
+  }
+
+  /** Time goes on; those who live report at each heartbeat. */
+  pass(ms: number, ...alive: readonly string[]): void {
+    for (const end = this.now + ms; this.now < end; this.now += 100) {
+      if (this.now % timing.heartbeatMs === 0) for (const worker of alive) this.report(worker)
+      this.step({ kind: 'tick' })
+    }
+  }
+}
+
+function three(): Heard {
+  const heard = new Heard()
+  heard.pass(2_000, 'a#1', 'b#1', 'c#1')
+  return heard
+}
+
+void t.test('a worker whose connections broke and that is silent gets nothing, long before it counts as lost', t => {
+  const heard = three()
+  t.same(heard.begun, [{ workers: 'a#1 b#1 c#1', at: 1_000 }])
+  heard.report('b#1', { state: 'failed', error: 'the connection is gone', lost: 'c#1' })
+  heard.pass(3_000, 'a#1', 'b#1')
+  t.same(heard.begun[1], { workers: 'a#1 b#1', at: 3_500 })
+  heard.report('c#1')
+  heard.pass(500, 'a#1', 'b#1', 'c#1')
+  t.equal(heard.begun.length, 2, 'one that comes back is taken in as planned, not at once')
+  t.end()
+})
+
+void t.test('a worker that is heard is not lost, whoever cannot reach it', t => {
+  for (const sign of ['report', 'pulse'] as const) {
+    const heard = three()
+    heard.report('b#1', { state: 'failed', error: 'the connection is gone', lost: 'c#1' })
+    heard.now += 100
+    if (sign === 'report') heard.report('c#1', { state: 'failed', error: 'the connection is gone', lost: 'b#1' })
+    else heard.step({ kind: 'pulse', worker: 'c#1' })
+    heard.pass(2_000, 'a#1', 'b#1', 'c#1')
+    t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1', sign)
+  }
+  t.end()
+})
+
+void t.test('without a word of broken connections a silent worker has its time', t => {
+  const heard = three()
+  heard.pass(10_000, 'a#1', 'b#1')
+  t.ok((heard.begun[1]?.at ?? 0) > 2_000 + timing.lostAfterMs - 500, String(heard.begun[1]?.at))
+  t.equal(heard.begun[1]?.workers, 'a#1 b#1')
+  t.end()
+})
+
+void t.test('a connection that carries nothing ends the generation, if both ends live', t => {
+  const heard = three()
+  heard.pass(3_000, 'a#1', 'b#1', 'c#1')
+  heard.report('b#1', { silent: ['c#1'] })
+  heard.pass(500, 'a#1', 'b#1', 'c#1')
+  t.equal(heard.begun.length, 2)
+  t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1')
+  t.end()
+})
+
+void t.test('a worker that stood still is not called silent', t => {
+  const heard = three()
+  heard.pass(1_000, 'a#1', 'b#1', 'c#1')
+  // Its event loop is busy; a thread of its own says that it lives.
+  for (let i = 0; i < 20; i++) {
+    heard.step({ kind: 'pulse', worker: 'c#1' })
+    heard.pass(500, 'a#1')
+    heard.report('b#1', { silent: ['c#1'] })
+  }
+  heard.report('c#1')
+  heard.report('b#1', { silent: ['c#1'] })
+  t.equal(heard.begun.length, 1)
+  t.end()
+})
