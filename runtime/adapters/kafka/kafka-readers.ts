@@ -19,7 +19,10 @@ interface Shared {
   readonly topics: Set<string>
 }
 
-export interface KafkaReadersOptions extends Pick<SharedConsumerOptions, 'clock' | 'troubled' | 'answerMs'> {
+export interface KafkaReadersOptions extends Pick<
+  SharedConsumerOptions,
+  'clock' | 'troubled' | 'answerMs' | 'bufferedBytes'
+> {
   readonly cluster: KafkaCluster
   /** Shown to operators of Kafka. */
   readonly name: string
@@ -35,6 +38,11 @@ export class KafkaReaders {
 
   get clock(): Clock {
     return this.options.clock
+  }
+
+  /** How many are open. */
+  get consumers(): number {
+    return this.shared.size
   }
 
   reader(topic: string): LogReader {

@@ -27,6 +27,8 @@ export interface SharedConsumerOptions {
   readonly troubled?: (error: CodedError) => void
   /** Default 10,000. Until connecting, or a question at start, rejects. */
   readonly answerMs?: number
+  /** Default 64 MiB, of all partitions together. More is memory; less makes partitions that are read in turns be fetched twice. */
+  readonly bufferedBytes?: number
 }
 
 export interface Bounds {
@@ -79,8 +81,7 @@ export class Feed implements Place {
 
 /** More would hold the event loop for longer while they are unpacked. */
 const consumeCount = 1000
-/** More is memory; less makes partitions that are read in turns be fetched twice. */
-const bufferedBytes = 64 * 1024 * 1024
+const usualBufferedBytes = 64 * 1024 * 1024
 const leastFeedBytes = 1024 * 1024
 /** Should the client's wake-up ever be missed. Larger: that record comes so much later. */
 const nextLookMs = 100
@@ -261,7 +262,7 @@ export class SharedConsumer {
   }
 
   private get feedLimit(): number {
-    return Math.max(leastFeedBytes, bufferedBytes / this.feeds.size)
+    return Math.max(leastFeedBytes, (this.options.bufferedBytes ?? usualBufferedBytes) / this.feeds.size)
   }
 
   private arouse(): void {
@@ -297,6 +298,9 @@ export class SharedConsumer {
   /** Between two calls of `consume`: what is to be read changes. */
   private settle(): void {
     if (this.toUnassign.size > 0) {
+      // A pause outlives the assignment.
+      const paused = [...this.toUnassign].filter(feed => feed.paused)
+      if (paused.length > 0) this.client.resume(paused.map(placeOf))
       this.client.incrementalUnassign([...this.toUnassign].map(placeOf))
       for (const feed of this.toUnassign) feed.assigned = feed.paused = false
       this.toUnassign.clear()
@@ -329,7 +333,7 @@ export class SharedConsumer {
       this.client.consume(consumeCount, (error, messages) => {
         if (error) {
           this.trouble(error)
-          this.checkSilent(0)
+          this.checkSilent(0, true)
           return resolve(0)
         }
         for (const feed of this.feeds.values()) if (!feed.isEmpty || feed.eof !== undefined) feed.told()
@@ -358,10 +362,11 @@ export class SharedConsumer {
    * The client does not say of which partition an error is, and swallows some, and ends of partitions with them. Who is silent begins anew
    * where it stands, which tells whether it still can.
    */
-  private checkSilent(forMs: number): void {
+  private checkSilent(forMs: number, alsoEnded = false): void {
     const since = this.options.clock.elapsed() - forMs
     for (const feed of this.feeds.values()) {
-      if (!feed.assigned || feed.paused || !feed.isEmpty || feed.eof !== undefined || feed.heardAt > since) continue
+      if (!feed.assigned || feed.paused || !feed.isEmpty || feed.heardAt > since) continue
+      if (feed.eof !== undefined && !alsoEnded) continue
       reached('kafka: a silent partition begins anew')
       this.seek(feed, feed.at)
     }
