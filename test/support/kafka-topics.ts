@@ -83,7 +83,13 @@ export class KafkaTopics {
   async producer(config: Readonly<Record<string, string | number>> = {}): Promise<TestProducer> {
     const { Producer } = loadKafka()
     const client = new Producer(
-      { 'bootstrap.servers': this.brokers, 'linger.ms': 1, 'queue.buffering.max.messages': 1_000_000, ...config },
+      {
+        'bootstrap.servers': this.brokers,
+        'enable.idempotence': true,
+        'linger.ms': 1,
+        'queue.buffering.max.messages': 1_000_000,
+        ...config
+      },
       {}
     ) as Transactional
     await new Promise<void>((resolve, reject) =>
