@@ -6,7 +6,9 @@
  * 1. Requests are written in the order of `send`, none before the connection is ready; replies come in that order, or the connection is
  *    broken: nothing is ever taken for the answer to another question.
  * 2. A request ends exactly once: answered, lost (written; may have been executed, or may be later) or unsent (never left).
- * 3. No frame larger than `maxFrameBytes` is kept; at most `maxInFlight` requests are under way.
+ * 3. Where sessions end, the connection authenticates again before the first request that would come too late; what was written before is
+ *    answered first.
+ * 4. No frame larger than `maxFrameBytes` is kept; at most `maxInFlight` requests are under way.
  */
 import { ByteReader } from '../kernel/bytes.ts'
 import { CodedError } from '../kernel/errors.ts'
@@ -44,7 +46,8 @@ export interface SaslExchange {
 
 export interface ConnectionOptions {
   readonly clientId: string
-  readonly sasl?: SaslExchange
+  /** A fresh exchange for each authentication: when a connection opens, and before its session ends. */
+  readonly sasl?: () => SaslExchange
   /** Larger: one frame of a broken or hostile peer takes so much memory. */
   readonly maxFrameBytes?: number
   /** Larger: more waits behind one slow request. */
@@ -68,12 +71,16 @@ interface Pending {
 
 const noAbilities: BrokerAbilities = { versions: new Map(), transactionVersion: 0 }
 const unsupportedVersion = 35
+/** Of a session's lifetime: a larger one leaves a request less time to arrive before the session has ended. */
+const sessionShare = 0.8
 
 export class ConnectionMachine {
   state: 'opening' | 'authenticating' | 'ready' | 'broken' = 'opening'
   private abilities = noAbilities
   private readonly options: Required<Omit<ConnectionOptions, 'sasl'>>
-  private readonly sasl: SaslExchange | undefined
+  private readonly sasl: (() => SaslExchange) | undefined
+  /** Before then the broker wants to hear again who this is (KIP-368), or it closes the connection. */
+  private sessionEndsAt = Infinity
   private actions: ConnectionAction[] = []
   private waiting: Pending[] = []
   private inFlight: Pending[] = []
@@ -173,6 +180,15 @@ export class ConnectionMachine {
   }
 
   private flush(): void {
+    if (
+      this.state === 'ready' &&
+      this.waiting.length > 0 &&
+      this.now >= this.sessionEndsAt &&
+      this.sasl !== undefined
+    ) {
+      reached('kafka: authenticates again')
+      this.authenticate(this.sasl())
+    }
     while (this.state === 'ready' && this.inFlight.length < this.options.maxInFlight) {
       const next = this.waiting.shift()
       if (next === undefined) return
@@ -284,7 +300,7 @@ export class ConnectionMachine {
       const feature = reply.finalizedFeatures.find(({ name }) => name === 'transaction.version')
       this.abilities = { versions, transactionVersion: feature?.maxVersionLevel ?? 0 }
       if (this.sasl === undefined) this.state = 'ready'
-      else this.authenticate(this.sasl)
+      else this.authenticate(this.sasl())
     })
   }
 
@@ -299,12 +315,13 @@ export class ConnectionMachine {
 
   private exchange(sasl: SaslExchange, message: Uint8Array): void {
     const version = this.versionOf('SaslAuthenticate', Infinity) ?? 0
-    this.own('SaslAuthenticate', version, { authBytes: message }, ({ errorCode, authBytes }) => {
+    this.own('SaslAuthenticate', version, { authBytes: message }, ({ errorCode, authBytes, sessionLifetimeMs }) => {
       // What the server says about it may name secrets.
       if (errorCode !== 0) throw new KafkaRefusal(`SASL ${sasl.mechanism}`, errorCode)
       const next = sasl.next(authBytes)
-      if (next === undefined) this.state = 'ready'
-      else this.exchange(sasl, next)
+      if (next !== undefined) return this.exchange(sasl, next)
+      this.state = 'ready'
+      this.sessionEndsAt = sessionLifetimeMs > 0 ? this.now + sessionLifetimeMs * sessionShare : Infinity
     })
   }
 }

@@ -1,22 +1,32 @@
 /** What must be known of a topic before anything is written to it. */
 import { CodedError } from '../kernel/errors.ts'
-import { meaningOf, nameOfError } from './error-names.ts'
+import { KafkaRefusal, meaningOf } from './error-names.ts'
 import { insist, refresh, type ClusterView, type Protocol } from './protocol.ts'
 
 const topicResource = 2
 const unknownTopic = 3
 
-/** Throws TOPIC_MISSING when the cluster says that it has none of this name. */
-export function* partitionsOf(view: ClusterView, topic: string, deadline: number): Protocol<number> {
+/**
+ * Throws TOPIC_MISSING when the cluster says that it has none of this name; `expected`: it was just made, and not every broker has
+ * heard of it.
+ */
+export function* partitionsOf(
+  view: ClusterView,
+  topic: string,
+  deadline: number,
+  expected?: 'expected'
+): Protocol<number> {
   for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
     const codes = yield* refresh(view, [topic])
     const code = codes.find(([name]) => name === topic)?.[1]
     const count = view.partitions(topic)
     if (code === 0 && count !== undefined) return count
-    if (code === unknownTopic) throw new CodedError('TOPIC_MISSING', `no topic "${topic}"`)
-    if (code !== undefined && meaningOf(code) === 'failed') throw new Error(`topic "${topic}": ${nameOfError(code)}`)
+    if (code === unknownTopic && expected === undefined) throw new CodedError('TOPIC_MISSING', `no topic "${topic}"`)
+    if (code !== undefined && meaningOf(code) === 'failed') throw new KafkaRefusal(`topic "${topic}"`, code)
+    // Whoever is not let in now will not be let in a moment later.
+    if (view.trouble instanceof KafkaRefusal && view.trouble.meaning === 'failed') throw view.trouble
     const { now } = yield { kind: 'wait', ms: pause }
-    if (now >= deadline) throw new Error(`nobody says where topic "${topic}" is`)
+    if (now >= deadline) throw view.trouble ?? new Error(`nobody says where topic "${topic}" is`)
   }
 }
 

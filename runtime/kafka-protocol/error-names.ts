@@ -27,10 +27,18 @@ const table: Readonly<Record<number, readonly [name: string, meaning: ErrorMeani
   20: ['NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'failed'],
   29: ['TOPIC_AUTHORIZATION_FAILED', 'failed'],
   30: ['GROUP_AUTHORIZATION_FAILED', 'failed'],
+  31: ['CLUSTER_AUTHORIZATION_FAILED', 'failed'],
+  32: ['INVALID_TIMESTAMP', 'refused'],
   33: ['UNSUPPORTED_SASL_MECHANISM', 'failed'],
   34: ['ILLEGAL_SASL_STATE', 'failed'],
   35: ['UNSUPPORTED_VERSION', 'failed'],
+  36: ['TOPIC_ALREADY_EXISTS', 'failed'],
+  37: ['INVALID_PARTITIONS', 'failed'],
+  38: ['INVALID_REPLICATION_FACTOR', 'failed'],
+  40: ['INVALID_CONFIG', 'failed'],
+  41: ['NOT_CONTROLLER', 'elsewhere'],
   42: ['INVALID_REQUEST', 'failed'],
+  44: ['POLICY_VIOLATION', 'failed'],
   45: ['OUT_OF_ORDER_SEQUENCE_NUMBER', 'failed'],
   46: ['DUPLICATE_SEQUENCE_NUMBER', 'failed'],
   47: ['INVALID_PRODUCER_EPOCH', 'fenced'],
@@ -60,8 +68,9 @@ export class KafkaRefusal extends Error {
   readonly meaning: ErrorMeaning
   override readonly name = 'KafkaRefusal'
 
-  constructor(what: string, code: number) {
-    super(`${what}: ${nameOfError(code)}`)
+  /** @param said the broker's own words */
+  constructor(what: string, code: number, said?: string) {
+    super(`${what}: ${nameOfError(code)}${said === undefined ? '' : ` (${said})`}`)
     this.code = code
     this.meaning = meaningOf(code)
   }

@@ -231,6 +231,53 @@ export const apis = {
       finalizedFeatures: tagged(2, 3, list(finalizedFeature))
     })
   ),
+  CreateTopics: api(
+    19,
+    // From 4 on numbers may be left to the cluster (KIP-464).
+    [4, 7],
+    5,
+    struct({
+      topics: list(
+        struct({
+          name: string,
+          numPartitions: int32,
+          replicationFactor: int16,
+          assignments: list(struct({ partitionIndex: int32, brokerIds: list(int32) })),
+          configs: list(struct({ name: string, value: nullable(string) }))
+        })
+      ),
+      timeoutMs: int32,
+      validateOnly: bool
+    }),
+    struct({
+      throttleTimeMs: int32,
+      topics: list(
+        struct({
+          name: string,
+          topicId: since(7, uuid),
+          errorCode: int16,
+          errorMessage: nullable(string),
+          topicConfigErrorCode: tagged(0, 5, int16),
+          numPartitions: since(5, int32, -1),
+          replicationFactor: since(5, int16, -1),
+          configs: since(
+            5,
+            nullable(
+              list(
+                struct({
+                  name: string,
+                  value: nullable(string),
+                  readOnly: bool,
+                  configSource: int8,
+                  isSensitive: bool
+                })
+              )
+            )
+          )
+        })
+      )
+    })
+  ),
   InitProducerId: api(
     22,
     // From 3 on it says which epoch it believes to be its own (KIP-360).

@@ -38,11 +38,16 @@ export interface Leader {
 /** Where brokers, leaders and coordinators are, as far as is known. Shared by all slots of a publisher. */
 export class ClusterView {
   readonly addresses = new Map<number, string>()
+  /** Why the last question about the cluster was not answered; undefined when it was. */
+  trouble: Error | undefined
+  /** Who creates topics; any broker of a cluster without ZooKeeper. */
+  controller: number | undefined
   private readonly leaders = new Map<string, Leader>()
   private readonly counts = new Map<string, number>()
 
   apply(reply: ReplyOf<'Metadata'>): void {
     for (const { nodeId, host, port } of reply.brokers) this.addresses.set(nodeId, `${host}:${port}`)
+    this.controller = reply.controllerId >= 0 ? reply.controllerId : undefined
     for (const { name, errorCode, partitions } of reply.topics) {
       if (name === null) continue
       if (errorCode === 0) this.counts.set(name, partitions.length)
@@ -142,6 +147,7 @@ export function* refresh(
   }
   const { ended } = yield { kind: 'ask', asks: [askFor('Metadata', 'any', body)] }
   const how = ended[0] as Ended
+  view.trouble = how.kind === 'answered' ? undefined : how.error
   if (how.kind !== 'answered') return []
   const reply = how.reply as ReplyOf<'Metadata'>
   view.apply(reply)

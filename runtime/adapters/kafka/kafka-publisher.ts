@@ -4,7 +4,9 @@
  */
 import { CodedError } from '../../kernel/errors.ts'
 import { reached } from '../../kernel/marks.ts'
+import { createTopic } from '../../kafka-protocol/create-topic.ts'
 import { partitionsOf, topicConfigs } from '../../kafka-protocol/describe-protocol.ts'
+import { KafkaRefusal } from '../../kafka-protocol/error-names.ts'
 import type { Protocol } from '../../kafka-protocol/protocol.ts'
 import { batchOverheadBytes } from '../../kafka-protocol/record-batch.ts'
 import { SlotTransactions } from '../../kafka-protocol/transaction-machine.ts'
@@ -17,6 +19,8 @@ export interface KafkaPublisherOptions extends KafkaClientOptions {
   readonly topic: string
   /** Compacted, never deleted, at least as many partitions as the job has slots. */
   readonly ledgerTopic: string
+  /** The ledger topic is made when it is missing, with so many partitions; default: TOPIC_MISSING. */
+  readonly ledgerPartitions?: number
   /** Slots that share a partition wait for each other's open transactions. Default: the slot's number. */
   readonly ledgerPartition?: (slot: SlotName, partitions: number) => number
   /** Default 60,000. Larger: a dead owner's transaction blocks readers for longer. */
@@ -31,12 +35,23 @@ interface Target {
   readonly maxBatchBytes: number
 }
 
+/**
+ * The newest entry of each slot is all that counts, and it counts for ever; a leader that lacks the newest would lose it. Entries come
+ * uncompressed, and the reader here knows no compression.
+ */
+const ledgerConfigs = {
+  'cleanup.policy': 'compact',
+  'compression.type': 'producer',
+  'unclean.leader.election.enable': 'false'
+}
+
 /** A batch's own, and a record's beside its key and value. */
 const overheadBytes = batchOverheadBytes + 39
 
 export class KafkaPublisher implements Publisher {
   private readonly client: KafkaClient
-  private readonly options: Required<Omit<KafkaPublisherOptions, 'sasl' | keyof KafkaClientOptions>>
+  private readonly options: Required<Omit<KafkaPublisherOptions, 'ledgerPartitions' | keyof KafkaClientOptions>>
+  private readonly ledgerPartitions: number | undefined
   private target: Promise<Target> | undefined
 
   constructor(options: KafkaPublisherOptions) {
@@ -44,6 +59,7 @@ export class KafkaPublisher implements Publisher {
     const { topic, ledgerTopic, transactionTimeoutMs = 60_000, initialiseMs = 60_000 } = options
     const ledgerPartition = options.ledgerPartition ?? (({ slot }, partitions) => slot % partitions)
     this.options = { topic, ledgerTopic, ledgerPartition, transactionTimeoutMs, initialiseMs }
+    this.ledgerPartitions = options.ledgerPartitions
   }
 
   async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
@@ -52,11 +68,11 @@ export class KafkaPublisher implements Publisher {
   }
 
   private async look(): Promise<Target> {
-    const { topic, ledgerTopic, initialiseMs } = this.options
+    const { topic, initialiseMs } = this.options
     const { client } = this
     this.target ??= (async () => ({
       partitions: await client.run(now => partitionsOf(client.view, topic, now + initialiseMs)),
-      ledgerPartitions: await client.run(now => partitionsOf(client.view, ledgerTopic, now + initialiseMs)),
+      ledgerPartitions: await this.lookAtLedger(),
       maxBatchBytes: await client.run(now => maxBatchBytes(topic, now + initialiseMs))
     }))()
     try {
@@ -65,6 +81,20 @@ export class KafkaPublisher implements Publisher {
       this.target = undefined
       throw unreachable(`topic "${topic}" cannot be described`, cause)
     }
+  }
+
+  private async lookAtLedger(): Promise<number> {
+    const { ledgerTopic: name, initialiseMs } = this.options
+    const { client, ledgerPartitions: partitions } = this
+    const look = (): Promise<number> => client.run(now => partitionsOf(client.view, name, now + initialiseMs))
+    try {
+      return await look()
+    } catch (error) {
+      if (partitions === undefined || !(error instanceof CodedError) || error.code !== 'TOPIC_MISSING') throw error
+    }
+    reached('kafka: makes the ledger topic')
+    await client.run(now => createTopic(client.view, { name, partitions, configs: ledgerConfigs }, now + initialiseMs))
+    return client.run(now => partitionsOf(client.view, name, now + initialiseMs, 'expected'))
   }
 
   async initialise(slot: SlotName): Promise<Producer> {
@@ -139,8 +169,16 @@ function* maxBatchBytes(topic: string, deadline: number): Protocol<number> {
   return limit
 }
 
+/** Code 35 comes from our own side: the broker named no version that both know. */
+const unsupportedVersion = 35
+/** Rights, credentials, and settings of the cluster: nothing changes by waiting. */
+const refusals = [17, 29, 30, 31, 33, 34, 37, 38, 40, 44, 50, 53, 58, unsupportedVersion]
+
 function unreachable(message: string, cause: unknown): CodedError {
-  return cause instanceof CodedError && cause.code !== 'CORRUPT'
-    ? cause
-    : new CodedError('SINK_UNREACHABLE', message, { cause })
+  if (cause instanceof CodedError && cause.code !== 'CORRUPT') return cause
+  const why = cause instanceof Error ? cause.message : String(cause)
+  if (!(cause instanceof KafkaRefusal) || !refusals.includes(cause.code))
+    return new CodedError('SINK_UNREACHABLE', `${message}: ${why}`, { cause })
+  const old = cause.code === unsupportedVersion ? '; transactions need Apache Kafka 2.5 or newer' : ''
+  return new CodedError('KAFKA_REFUSED', `${message}: ${why}${old}`, { cause })
 }

@@ -5,6 +5,7 @@ import { writeValue } from '../../../runtime/kafka-protocol/codec.ts'
 import {
   ConnectionMachine,
   saslPlain,
+  type SaslExchange,
   type ConnectionAction,
   type ConnectionOptions
 } from '../../../runtime/kafka-protocol/connection-machine.ts'
@@ -167,7 +168,7 @@ void t.test('a reply that does not come in time breaks the connection; what the 
 
 void t.test('authentication comes before everything else, and its failure is told without secrets', t => {
   const begin = (): ConnectionMachine => {
-    const machine = new ConnectionMachine({ ...options, sasl: saslPlain('me', 'secret') }, 0)
+    const machine = new ConnectionMachine({ ...options, sasl: () => saslPlain('me', 'secret') }, 0)
     machine.send(1, 'EndTxn', end, 0)
     machine.take()
     machine.receive(frame('ApiVersions', 4, 1, versions()), 1)
@@ -187,5 +188,30 @@ void t.test('authentication comes before everything else, and its failure is tol
   const actions = bad.take()
   t.same(ended(actions), [[1, 'unsent']])
   t.match(actions.at(-1), { kind: 'broken', error: { message: 'SASL PLAIN: SASL_AUTHENTICATION_FAILED' } })
+  t.end()
+})
+
+void t.test('a session that ends is renewed before the next request, behind what is under way', t => {
+  let exchanges = 0
+  const sasl = (): SaslExchange => {
+    exchanges++
+    return saslPlain('me', 'secret')
+  }
+  const machine = new ConnectionMachine({ ...options, sasl }, 0)
+  machine.receive(frame('ApiVersions', 4, 1, versions()), 0)
+  machine.receive(frame('SaslHandshake', 1, 2, { errorCode: 0, mechanisms: ['PLAIN'] }), 0)
+  const reply = { errorCode: 0, errorMessage: null, authBytes: new Uint8Array(0), sessionLifetimeMs: 1000 }
+  machine.receive(frame('SaslAuthenticate', 1, 3, reply), 0)
+  machine.send(1, 'EndTxn', end, 799)
+  machine.take()
+  machine.send(2, 'EndTxn', end, 800)
+  t.same(written(machine.take()), [{ key: 17, version: 1, correlationId: 5 }], 'asked who this is first')
+  machine.receive(frame('EndTxn', 5, 4, endReply), 801)
+  t.same(ended(machine.take()), [[1, 'answered']])
+  machine.receive(frame('SaslHandshake', 1, 5, { errorCode: 0, mechanisms: ['PLAIN'] }), 802)
+  machine.take()
+  machine.receive(frame('SaslAuthenticate', 1, 6, reply), 803)
+  t.same(written(machine.take()), [{ key: 26, version: 5, correlationId: 7 }])
+  t.equal(exchanges, 2)
   t.end()
 })

@@ -54,7 +54,7 @@ for (const { dialect, ...options } of dialects)
         const lost: BrokerFault = { kind: 'lost-reply', request: 'EndTxn', rate: 1 }
         const failed: BrokerFault = { kind: 'error', request: 'EndTxn', rate: 1, error: 'UNKNOWN_SERVER_ERROR' }
         return {
-          publisher: () => makePublisher(scene, process, { sasl: saslPlain(login.user, login.password) }),
+          publisher: () => makePublisher(scene, process, { sasl: () => saslPlain(login.user, login.password) }),
           seen,
           fail: when => cluster.inject(when === 'after' ? lost : failed, 1_000_000),
           reopen: async () => cluster.heal()
