@@ -7,6 +7,7 @@
 import { ByteReader, ByteWriter } from '../kernel/bytes.ts'
 import { crc32c } from '../kernel/crc32c.ts'
 import { CodedError } from '../kernel/errors.ts'
+import { headersSizeBytes, type RecordHeader } from '../kernel/record-header.ts'
 import { readInt64, writeInt64 } from './codec.ts'
 
 export interface KafkaRecord {
@@ -14,6 +15,7 @@ export interface KafkaRecord {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+  readonly headers?: readonly RecordHeader[]
 }
 
 export interface BatchOwner {
@@ -62,11 +64,28 @@ const sizeOf = (bytes: Uint8Array | undefined): number =>
 
 const timeOf = ({ timestamp }: KafkaRecord): number => (Number.isFinite(timestamp) ? Math.trunc(timestamp) : -1)
 
-const bodySize = (record: KafkaRecord, timeDelta: number, index: number): number =>
-  2 + varintBytes(timeDelta) + varintBytes(index) + sizeOf(record.key) + sizeOf(record.value)
+interface EncodedHeader {
+  readonly name: Uint8Array
+  readonly value: Uint8Array | undefined
+}
+
+const utf8 = new TextEncoder()
+const names = new TextDecoder()
+const noHeaders: readonly EncodedHeader[] = []
+
+const encodedHeaders = ({ headers }: KafkaRecord): readonly EncodedHeader[] =>
+  headers?.map(({ name, value }) => ({ name: utf8.encode(name), value })) ?? noHeaders
+
+function bodySize(record: KafkaRecord, headers: readonly EncodedHeader[], timeDelta: number, index: number): number {
+  let size = 1 + varintBytes(timeDelta) + varintBytes(index) + sizeOf(record.key) + sizeOf(record.value)
+  size += varintBytes(headers.length)
+  for (const { name, value } of headers) size += sizeOf(name) + sizeOf(value)
+  return size
+}
 
 /** What a record takes in a batch, at most, wherever it stands there. */
-export const recordSizeBytes = ({ key, value }: KafkaRecord): number => 2 + 5 + 9 + 5 + sizeOf(key) + sizeOf(value)
+export const recordSizeBytes = ({ key, value, headers }: KafkaRecord): number =>
+  2 + 5 + 9 + 5 + sizeOf(key) + sizeOf(value) + (headers === undefined ? 0 : 4 + headersSizeBytes(headers))
 
 export function encodeBatch(records: readonly KafkaRecord[], owner: BatchOwner): Uint8Array {
   const first = records[0]
@@ -91,19 +110,27 @@ export function encodeBatch(records: readonly KafkaRecord[], owner: BatchOwner):
   writer.u32(records.length)
   for (const [i, record] of records.entries()) {
     const timeDelta = timeOf(record) - baseTime
-    writeVarint(writer, bodySize(record, timeDelta, i))
+    const headers = encodedHeaders(record)
+    writeVarint(writer, bodySize(record, headers, timeDelta, i))
     writer.u8(0)
     writeVarint(writer, timeDelta)
     writeVarint(writer, i)
-    for (const part of [record.key, record.value]) {
-      writeVarint(writer, part?.length ?? -1)
-      if (part !== undefined) writer.bytes(part)
+    writePart(writer, record.key)
+    writePart(writer, record.value)
+    writeVarint(writer, headers.length)
+    for (const { name, value } of headers) {
+      writePart(writer, name)
+      writePart(writer, value)
     }
-    writeVarint(writer, 0)
   }
   writer.patchU32(8, writer.length - 12)
   writer.patchU32(crcAt, crc32c(writer.view().subarray(checkedFrom)))
   return writer.take()
+}
+
+function writePart(writer: ByteWriter, part: Uint8Array | undefined): void {
+  writeVarint(writer, part?.length ?? -1)
+  if (part !== undefined) writer.bytes(part)
 }
 
 /** All whole batches; a broker may cut the last one off where its limit was. */
@@ -170,11 +197,16 @@ function decodeRecord(reader: ByteReader, baseOffset: number, baseTime: number):
   }
   const key = part()
   const value = part()
-  const headers = readVarint(body)
-  if (headers < 0 || headers * 2 > body.remaining) throw corrupt(`${headers} headers`)
-  for (let i = 0; i < headers * 2; i++) part()
+  const count = readVarint(body)
+  if (count < 0 || count * 2 > body.remaining) throw corrupt(`${count} headers`)
+  const headers: RecordHeader[] = []
+  for (let i = 0; i < count; i++) {
+    const name = part()
+    if (name === undefined) throw corrupt('a header without a name')
+    headers.push({ name: names.decode(name), value: part() })
+  }
   body.expectEnd()
-  return { offset, timestamp, key, value }
+  return count === 0 ? { offset, timestamp, key, value } : { offset, timestamp, key, value, headers }
 }
 
 /** The key of a control record: its version, then what it says. */

@@ -4,6 +4,7 @@
  * A *position* is where the next read begins: a Kafka offset, a byte offset in a file, a sequence number of a generator.
  * Positions only grow; they may have gaps (transaction markers, compaction).
  */
+import type { RecordHeader } from '../kernel/record-header.ts'
 
 /** Records with positional access: never one object per record. Valid until the next fetch of the same partition. */
 export interface RecordBatch {
@@ -16,6 +17,8 @@ export interface RecordBatch {
   key(i: number): Uint8Array | undefined
   /** Raw value bytes, undefined for a tombstone. */
   value(i: number): Uint8Array | undefined
+  /** In their order; for sources whose records may have some. */
+  headers?(i: number): readonly RecordHeader[] | undefined
   /** For sources that decode by themselves (generator, driver, CSV): the value, a fresh object at each call. May throw, as a codec may. */
   valueObject?(i: number): unknown
   /** Total bytes of keys and values: what back-pressure counts. */
@@ -56,6 +59,8 @@ export interface OutputRecord {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+  /** Where the sink has none, they are left out. */
+  readonly headers?: readonly RecordHeader[]
 }
 
 /** At-least-once output: every record is written one or more times. */

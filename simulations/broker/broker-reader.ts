@@ -101,6 +101,7 @@ function batchOf(records: readonly StoredRecord[]): RecordBatch {
     timestamp: i => at(i).timestamp,
     key: i => at(i).key,
     value: i => at(i).value,
+    headers: i => at(i).headers,
     sizeBytes: records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0)
   }
 }

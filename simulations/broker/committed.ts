@@ -1,4 +1,5 @@
 /** The truth about a topic, for checkers: derived from what is stored and by whom it was decided, not by any client's filter. */
+import type { RecordHeader } from '../../runtime/kernel/record-header.ts'
 import type { Topic } from './broker-cluster.ts'
 import type { Partition, StoredBatch } from './partition.ts'
 
@@ -8,6 +9,7 @@ export interface CommittedRecord {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+  readonly headers?: readonly RecordHeader[]
   /** Counts transactions of the cluster; undefined outside transactions. */
   readonly transaction: number | undefined
   /** What else its transaction wrote to compacted topics: its slot's ledger entry. */

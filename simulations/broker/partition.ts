@@ -7,6 +7,7 @@
  * 2. The last stable offset never passes an open transaction, nor one whose marker is not replicated.
  * 3. A producer epoch never goes back; sequence numbers of an epoch follow each other; the last five batches are recognised.
  */
+import type { RecordHeader } from '../../runtime/kernel/record-header.ts'
 import { reached } from '../../runtime/kernel/marks.ts'
 import type { BrokerError, NewBatch } from './requests.ts'
 import type { BrokerWorld } from './world.ts'
@@ -16,6 +17,7 @@ export interface StoredRecord {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+  readonly headers?: readonly RecordHeader[]
 }
 
 export interface StoredBatch {
@@ -135,7 +137,7 @@ export class Partition {
       transactional: batch.transactional,
       control: undefined,
       appendedAt: this.world.now(),
-      records: batch.records.map(({ timestamp, key, value }, i) => ({ offset: baseOffset + i, timestamp, key, value })),
+      records: batch.records.map((record, i) => ({ ...record, offset: baseOffset + i })),
       sizeBytes: batch.sizeBytes,
       transaction
     })

@@ -1,4 +1,5 @@
 /** Requests and replies of the simulated log as objects, and Kafka's errors by name: what lies behind the byte-level front end. */
+import type { RecordHeader } from '../../runtime/kernel/record-header.ts'
 import type { StoredBatch } from './partition.ts'
 
 /** Kafka's numbers, so that the front end has one table. */
@@ -49,6 +50,7 @@ export interface NewRecord {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+  readonly headers?: readonly RecordHeader[]
 }
 
 export interface NewBatch extends TopicPartition {

@@ -1,5 +1,6 @@
 /** The simulated broker's own reading and writing of record batches. */
 import { crc32c } from '../../runtime/kernel/crc32c.ts'
+import type { RecordHeader } from '../../runtime/kernel/record-header.ts'
 import type { StoredBatch } from './partition.ts'
 import type { NewBatch, NewRecord, TopicPartition } from './requests.ts'
 import { Cursor, Out, WireError } from './wire-bytes.ts'
@@ -55,9 +56,14 @@ function readRecord(head: Cursor, firstTime: number, index: number): NewRecord {
   }
   const key = part()
   const value = part()
-  if (record.varint() !== 0) throw new WireError('headers')
+  const headers: RecordHeader[] = []
+  for (let left = record.varint(); left > 0; left--) {
+    const name = part()
+    if (name === undefined) throw new WireError('a header without a name')
+    headers.push({ name: new TextDecoder().decode(name), value: part() })
+  }
   record.done()
-  return { timestamp, key, value }
+  return headers.length === 0 ? { timestamp, key, value } : { timestamp, key, value, headers }
 }
 
 const written = new WeakMap<StoredBatch, Uint8Array>()
@@ -78,8 +84,8 @@ function encode(batch: StoredBatch): Uint8Array {
   body.int64(batch.producerId).int16(batch.producerEpoch).int32(batch.baseSequence)
   if (control === undefined) {
     body.int32(records.length)
-    for (const { offset, timestamp, key, value } of records)
-      writeRecord(body, timestamp - firstTime, offset - baseOffset, key, value)
+    for (const { offset, timestamp, key, value, headers } of records)
+      writeRecord(body, timestamp - firstTime, offset - baseOffset, key, value, headers)
   } else {
     body.int32(1)
     const key = new Out()
@@ -105,13 +111,20 @@ function writeRecord(
   time: number,
   delta: number,
   key: Uint8Array | undefined,
-  value: Uint8Array | undefined
+  value: Uint8Array | undefined,
+  headers: readonly RecordHeader[] = []
 ): void {
   const record = new Out().int8(0).varint(time).varint(delta)
-  for (const part of [key, value]) {
+  const add = (part: Uint8Array | undefined): void => {
     record.varint(part?.length ?? -1)
     if (part !== undefined) record.raw(part)
   }
-  record.varint(0)
+  add(key)
+  add(value)
+  record.varint(headers.length)
+  for (const header of headers) {
+    add(new TextEncoder().encode(header.name))
+    add(header.value)
+  }
   out.varint(record.size).raw(record.take())
 }

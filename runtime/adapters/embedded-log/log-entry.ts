@@ -3,10 +3,11 @@
  * transaction marker. The key is (topic number, partition, offset of the first record); the checksum covers key and content.
  *
  *   crc32 u32 · flags u8 · 3 × 0 · producer u32 · count u32 · start of record i: count × u32
- *   record: timestamp f64 · key length i32 (−1 = none) · value length i32 (−1 = none) · key · value
+ *   record: timestamp f64 · key length i32 (−1 = none) · value length i32 (−1 = none) · key · value · headers, up to the next record
  */
 import { crc32 } from '../../kernel/checksum.ts'
 import { CodedError } from '../../kernel/errors.ts'
+import { decodeHeaders, encodeHeaders, type RecordHeader } from '../../kernel/record-header.ts'
 import type { OutputRecord } from '../../ports/log.ts'
 
 /** Larger entries would make a fetch read much more than it asked for. */
@@ -60,6 +61,7 @@ export function encodeEntries(
   producer: number
 ): EncodedEntry[] {
   const entries: EncodedEntry[] = []
+  const headers = records.map(record => encodeHeaders(record.headers))
   let from = 0
   let at = offset
   while (from < records.length) {
@@ -67,12 +69,12 @@ export function encodeEntries(
     let size = headerBytes
     while (to < records.length && to - from < entryRecords) {
       const { key, value } = records[to] as OutputRecord
-      const more = 4 + recordHeaderBytes + (key?.length ?? 0) + (value?.length ?? 0)
+      const more = 4 + recordHeaderBytes + (key?.length ?? 0) + (value?.length ?? 0) + (headers[to]?.length ?? 0)
       if (to > from && size + more > entryBytes) break
       size += more
       to++
     }
-    entries.push(encode(place, at, records, from, to, size, flags, producer))
+    entries.push(encode(place, at, records, headers, from, to, size, flags, producer))
     at += to - from
     from = to
   }
@@ -90,6 +92,7 @@ function encode(
   place: Place,
   offset: number,
   records: readonly OutputRecord[],
+  headers: readonly Uint8Array[],
   from: number,
   to: number,
   size: number,
@@ -111,6 +114,9 @@ function encode(
     at += record.key?.length ?? 0
     if (record.value !== undefined) value.set(record.value, at)
     at += record.value?.length ?? 0
+    const behind = headers[i] as Uint8Array
+    value.set(behind, at)
+    at += behind.length
   }
   const key = entryKey(place, offset)
   head(key, value, flags, producer, count)
@@ -167,6 +173,13 @@ export class LogEntry {
     if (length < 0) return undefined
     const from = at + recordHeaderBytes + Math.max(0, this.view.getInt32(at + 8))
     return this.bytes.subarray(from, from + length)
+  }
+  headers(i: number): readonly RecordHeader[] | undefined {
+    const at = this.start(i)
+    const parts = Math.max(0, this.view.getInt32(at + 8)) + Math.max(0, this.view.getInt32(at + 12))
+    const end = i + 1 < this.count ? this.start(i + 1) : this.bytes.length
+    const from = at + recordHeaderBytes + parts
+    return from >= end ? undefined : decodeHeaders(this.bytes.subarray(from, end))
   }
   private start(i: number): number {
     return this.view.getUint32(headerBytes + 4 * i)

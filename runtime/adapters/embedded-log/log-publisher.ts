@@ -1,5 +1,6 @@
 /** Exactly-once output to a topic: one transaction holds the records and the ledger entry, in one synced write. */
 import { CodedError } from '../../kernel/errors.ts'
+import { headersSizeBytes } from '../../kernel/record-header.ts'
 import type { OutputRecord } from '../../ports/log.ts'
 import type { LedgerEntry, Producer, Publisher, PublishOutcome, SlotName } from '../../ports/publisher.ts'
 import type { EmbeddedLog } from './embedded-log.ts'
@@ -71,8 +72,8 @@ class LogProducer implements Producer {
 
   private refusal(records: readonly OutputRecord[]): CodedError | undefined {
     const { partitions } = this.log.find(this.topic)
-    for (const { partition, key, value } of records) {
-      const size = (key?.length ?? 0) + (value?.length ?? 0)
+    for (const { partition, key, value, headers } of records) {
+      const size = (key?.length ?? 0) + (value?.length ?? 0) + headersSizeBytes(headers)
       if (!Number.isSafeInteger(partition) || partition < 0 || partition >= partitions)
         return new CodedError(
           'RECORD_REFUSED',

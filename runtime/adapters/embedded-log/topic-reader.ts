@@ -1,6 +1,7 @@
 /** Reads one topic, committed records only, in pages of stored entries. */
 import { CodedError } from '../../kernel/errors.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../ports/log.ts'
+import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { EmbeddedLog } from './embedded-log.ts'
 import { entryKey, LogEntry } from './log-entry.ts'
 import type { LogPartition } from './log-partition.ts'
@@ -146,6 +147,9 @@ class LogBatch implements RecordBatch {
   }
   value(i: number): Uint8Array | undefined {
     return this.entryOf(i).value(this.within(i))
+  }
+  headers(i: number): readonly RecordHeader[] | undefined {
+    return this.entryOf(i).headers(this.within(i))
   }
 
   /** Reading is nearly always in order, so the entry is near the last one. */

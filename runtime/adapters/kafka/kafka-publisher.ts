@@ -8,6 +8,7 @@ import { createTopic } from '../../kafka-protocol/create-topic.ts'
 import { partitionsOf, topicConfigs } from '../../kafka-protocol/describe-protocol.ts'
 import { KafkaRefusal } from '../../kafka-protocol/error-names.ts'
 import type { Protocol } from '../../kafka-protocol/protocol.ts'
+import { headersSizeBytes } from '../../kernel/record-header.ts'
 import { batchOverheadBytes } from '../../kafka-protocol/record-batch.ts'
 import { SlotTransactions } from '../../kafka-protocol/transaction-machine.ts'
 import type { OutputRecord } from '../../ports/log.ts'
@@ -144,10 +145,10 @@ export class KafkaPublisher implements Publisher {
 
   private refusal(records: readonly OutputRecord[], { partitions, maxBatchBytes }: Target): Error | undefined {
     const { topic } = this.options
-    for (const { partition, key, value } of records) {
+    for (const { partition, key, value, headers } of records) {
       if (!Number.isInteger(partition) || partition < 0 || partition >= partitions)
         return new Error(`topic "${topic}" has ${partitions} partitions; a record is for partition ${partition}`)
-      const size = (key?.length ?? 0) + (value?.length ?? 0)
+      const size = (key?.length ?? 0) + (value?.length ?? 0) + headersSizeBytes(headers)
       const limit = maxBatchBytes - overheadBytes
       if (size > limit) return new Error(`topic "${topic}" takes ${limit} bytes; a record has ${size}`)
     }

@@ -1,5 +1,6 @@
 /** One topic as a log: its partitions, read committed, over a consumer that it may share with the readers of other topics. */
 import { CodedError } from '../../kernel/errors.ts'
+import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../ports/log.ts'
 import type { KafkaReaders, Lease } from './kafka-readers.ts'
 import type { ClientMessage } from './load-kafka.ts'
@@ -151,4 +152,13 @@ class MessageBatch implements RecordBatch {
   value(i: number): Uint8Array | undefined {
     return this.at(i).value ?? undefined
   }
+  headers(i: number): readonly RecordHeader[] | undefined {
+    return this.at(i).headers?.flatMap(each => Object.entries(each).map(headerOf))
+  }
 }
+
+const text = new TextEncoder()
+const headerOf = ([name, value]: [string, Uint8Array | string | null]): RecordHeader => ({
+  name,
+  value: typeof value === 'string' ? text.encode(value) : (value ?? undefined)
+})

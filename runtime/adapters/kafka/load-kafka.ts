@@ -28,6 +28,8 @@ export interface ClientMessage extends PlaceAt {
   readonly value: Uint8Array | null | undefined
   /** -1 where the record has none. */
   readonly timestamp: number
+  /** Each an object of one name. */
+  readonly headers?: readonly Readonly<Record<string, Uint8Array | string | null>>[]
 }
 
 export interface ClientMetadata {

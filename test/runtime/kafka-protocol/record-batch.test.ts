@@ -39,17 +39,27 @@ void t.test('a batch of Kafka is understood, its check included', t => {
   t.equal(more.length, 0)
   t.match(batch, { baseOffset: 0, lastOffset: 2, producerId: -1, transactional: false, control: undefined })
   t.same(
+    batch?.records.map(({ headers }) => headers?.map(({ name, value }) => [name, text(value)])),
+    [0, 1, 2].map(i => [[`header-key-${i}`, `header-value-${i}`]])
+  )
+  t.same(
     batch?.records.map(({ offset, timestamp, key, value }) => [offset, timestamp, text(key), text(value)]),
     [0, 1, 2].map(i => [i, 0x15f88c172a9, `key-${i}`, `some-value-${i}`])
   )
   t.end()
 })
 
-const record = fc.record({
-  timestamp: fc.integer({ min: -1, max: 2 ** 45 }),
-  key: fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined }),
-  value: fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined })
-})
+const optionalBytes = fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined })
+const header = fc.record({ name: fc.string({ unit: 'grapheme' }), value: optionalBytes })
+const record = fc.record(
+  {
+    timestamp: fc.integer({ min: -1, max: 2 ** 45 }),
+    key: optionalBytes,
+    value: optionalBytes,
+    headers: fc.array(header, { minLength: 1, maxLength: 4 })
+  },
+  { requiredKeys: ['timestamp', 'key', 'value'] }
+)
 
 void t.test('what is written here, the simulated broker reads', t => {
   fc.assert(

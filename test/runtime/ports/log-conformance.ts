@@ -1,5 +1,6 @@
 /** What every LogReader promises, run against each implementation. What one cannot do is said as data. */
 import type { Test } from 'tap'
+import type { RecordHeader } from '../../../runtime/kernel/record-header.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../../runtime/ports/log.ts'
 
 export interface LogCapabilities {
@@ -12,6 +13,8 @@ export interface LogCapabilities {
   /** A fetch may be told how many bytes it may take. */
   readonly limited: boolean
   readonly partitions: number
+  /** Records keep their headers; `append` takes some. */
+  readonly headers?: boolean
 }
 
 export interface LogSubject {
@@ -20,7 +23,7 @@ export interface LogSubject {
   /** Record `i` of a batch as the text that was written. */
   text(batch: RecordBatch, i: number): string
   /** Unbounded logs only: one more record for a partition, visible once it resolves. */
-  append?(partition: number, text: string): Promise<void>
+  append?(partition: number, text: string, headers?: readonly RecordHeader[]): Promise<void>
 }
 
 /** Makes a log that holds these texts, one list per partition; whatever it needs is released by `t.teardown`. */
@@ -197,6 +200,34 @@ async function testFollowing(t: Test, capabilities: LogCapabilities, make: MakeL
     if (got.kind === 'records') t.equal(subject.text(got.batch, 0), 'late')
     await reader.close()
   })
+
+  if (capabilities.headers === true)
+    await t.test('headers come as they were written', async t => {
+      const subject = await make(
+        t,
+        texts.map(() => [])
+      )
+      const reader = subject.reader()
+      const value = new TextEncoder().encode('ü')
+      const written = [
+        [],
+        [
+          { name: 'a', value },
+          { name: 'a', value: undefined },
+          { name: 'ü', value: value.slice(2) }
+        ],
+        []
+      ]
+      for (const [i, headers] of written.entries()) await subject.append?.(0, `${i}`, headers)
+      const read: unknown[] = []
+      for (let at = await reader.start(0, 'earliest'); read.length < written.length;) {
+        const got = await reader.fetch(0, at, 1 << 20, 1000)
+        if (got.kind === 'records') for (let i = 0; i < got.batch.count; i++) read.push(got.batch.headers?.(i) ?? [])
+        if (got.kind !== 'finished' && got.kind !== 'out-of-range') at = got.next
+      }
+      t.same(read, written)
+      await reader.close()
+    })
 
   if (!capabilities.gaveUp) return
   await t.test('"latest" begins behind what is there', async t => {

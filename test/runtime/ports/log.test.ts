@@ -8,17 +8,19 @@ import { EmbeddedLog } from '../../../runtime/adapters/embedded-log/embedded-log
 import { GeneratorReader } from '../../../runtime/adapters/generator-reader.ts'
 import { LinesReader } from '../../../runtime/adapters/lines-reader.ts'
 import { nodeClock } from '../../../runtime/adapters/node-clock.ts'
+import type { RecordHeader } from '../../../runtime/kernel/record-header.ts'
 import type { LogReader, OutputRecord, RecordBatch } from '../../../runtime/ports/log.ts'
 import { DrivenReader } from '../../../simulations/driver/driven-reader.ts'
 import { testLogReader, type LogCapabilities, type MakeLog } from './log-conformance.ts'
 
 const textOfValue = (batch: RecordBatch, i: number): string => new TextDecoder().decode(batch.value(i))
 const textOfObject = (batch: RecordBatch, i: number): string => String(batch.valueObject?.(i))
-const record = (partition: number, text: string): OutputRecord => ({
+const record = (partition: number, text: string, headers: readonly RecordHeader[] = []): OutputRecord => ({
   partition,
   timestamp: 0,
   key: undefined,
-  value: new TextEncoder().encode(text)
+  value: new TextEncoder().encode(text),
+  headers
 })
 
 function folderOf(t: Test): string {
@@ -79,7 +81,8 @@ const makeLog =
     return {
       reader: () => log.reader('texts', { bounded }),
       text: textOfValue,
-      append: async (partition, text) => void (await log.append('texts', partition, [record(partition, text)]))
+      append: async (partition, text, headers) =>
+        void (await log.append('texts', partition, [record(partition, text, headers)]))
     }
   }
 
@@ -111,7 +114,8 @@ const withGaps: Fill = async (log, texts) => {
     }
 }
 
-const embedded: LogCapabilities = { bounded: false, gaveUp: true, outOfRange: true, limited: true, partitions: 3 }
+const able = { bounded: false, gaveUp: true, outOfRange: true, limited: true, partitions: 3, headers: true }
+const embedded: LogCapabilities = able
 void t.test('embedded log', t => testLogReader(t, embedded, makeLog(plain)))
 void t.test('embedded log, bounded', t => testLogReader(t, { ...embedded, bounded: true }, makeLog(plain, true)))
 // Markers stand behind the last record, so that the position behind it plus one is not out of range.

@@ -1,5 +1,6 @@
 /** What every Publisher promises (RELIABILITY, page one), run against each implementation. What one cannot do is said as data. */
 import type { Test } from 'tap'
+import type { RecordHeader } from '../../../runtime/kernel/record-header.ts'
 import type { OutputRecord } from '../../../runtime/ports/log.ts'
 import type { LedgerEntry, Producer, Publisher, SlotName } from '../../../runtime/ports/publisher.ts'
 
@@ -13,6 +14,8 @@ export interface PublisherCapabilities {
   readonly shared: boolean
   /** Refuses a record for a partition that is not there. */
   readonly checksPartitions: boolean
+  /** Records keep their headers. */
+  readonly headers?: boolean
 }
 
 /** What a reader of the target sees. */
@@ -21,6 +24,7 @@ export interface Seen {
   readonly timestamp: number
   readonly key: string | undefined
   readonly value: string
+  readonly headers?: readonly RecordHeader[] | undefined
 }
 
 export interface PublisherSubject {
@@ -111,6 +115,37 @@ async function testPublishing(t: Test, able: PublisherCapabilities, make: MakePu
         if (key !== undefined) t.equal(Number(key.slice(1)) % able.partitions, partition)
       }
   })
+
+  if (able.headers === true)
+    await t.test('headers come out as they were given: in order, twice the same name, empty, absent', async t => {
+      const subject = await make(t)
+      const producer = await begun(subject.publisher())
+      const headers = [
+        { name: 'traceparent', value: encoder.encode('00-1-2-01') },
+        { name: 'ü', value: undefined },
+        { name: 'ü', value: new Uint8Array(0) },
+        { name: '', value: encoder.encode('x'.repeat(300)) }
+      ]
+      const records = [outputRecord('a'), { ...outputRecord('b', 0, 'k'), headers }, outputRecord('c')]
+      t.same(await producer.publish(records, ledgerEntry(3)), { kind: 'published' })
+      const seen = await subject.seen()
+      t.same(
+        seen.map(each => [each.value, each.headers ?? []]),
+        [
+          ['a', []],
+          ['b', headers],
+          ['c', []]
+        ]
+      )
+      const large = { ...headers[3], value: new Uint8Array((await subject.publisher().describe()).maxRecordBytes) }
+      if (able.checksPartitions)
+        t.match(
+          await producer.publish([{ ...outputRecord('d'), headers: [large] }] as OutputRecord[], ledgerEntry(4)),
+          {
+            kind: 'refused'
+          }
+        )
+    })
 
   await t.test('an epoch may have many chunks, each with its entry', async t => {
     const subject = await make(t)

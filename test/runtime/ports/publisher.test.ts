@@ -33,7 +33,8 @@ async function seenIn(log: EmbeddedLog, topic: string): Promise<Seen[]> {
           partition,
           timestamp: got.batch.timestamp(i),
           key: key === undefined ? undefined : decoder.decode(key),
-          value: decoder.decode(got.batch.value(i))
+          value: decoder.decode(got.batch.value(i)),
+          headers: got.batch.headers?.(i)
         })
       }
       position = got.next
@@ -57,7 +58,7 @@ function failNextBatch(log: EmbeddedLog, when: 'before' | 'after'): void {
 void t.test('embedded log', t =>
   testPublisher(
     t,
-    { fencing: 'by-owner', partitions: 3, wholeRecords: true, shared: true, checksPartitions: true },
+    { fencing: 'by-owner', partitions: 3, wholeRecords: true, shared: true, checksPartitions: true, headers: true },
     async t => {
       const folder = folderOf(t)
       let log = await openLog(folder)

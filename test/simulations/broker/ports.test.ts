@@ -1,5 +1,6 @@
 /** The ports over the simulated log keep what every port promises. */
 import t from 'tap'
+import type { RecordHeader } from '../../../runtime/kernel/record-header.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 import { BrokerClient } from '../../../simulations/broker/broker-client.ts'
 import { BrokerCluster } from '../../../simulations/broker/broker-cluster.ts'
@@ -32,7 +33,7 @@ for (const { dialect, ...options } of dialects)
   void t.test(`publisher, ${dialect} brokers, ${JSON.stringify(options)}`, t =>
     testPublisher(
       t,
-      { fencing: 'by-owner', partitions: 3, wholeRecords: true, shared: true, checksPartitions: true },
+      { fencing: 'by-owner', partitions: 3, wholeRecords: true, shared: true, checksPartitions: true, headers: true },
       async t => {
         const login = { user: 'cairn', password: 'secret' }
         const scene = await makeScene(new Prng(7), options, { dialect, login })
@@ -44,11 +45,12 @@ for (const { dialect, ...options } of dialects)
         const seen = async (): Promise<Seen[]> => {
           while (cluster.coordinator.undecidedMarkers > 0) await new Promise<void>(done => time.schedule(10, done))
           t.same(cluster.malformed, [])
-          return cluster.committed('out').map(({ partition, timestamp, key, value }) => ({
+          return cluster.committed('out').map(({ partition, timestamp, key, value, headers }) => ({
             partition,
             timestamp,
             key: key === undefined ? undefined : text(key),
-            value: text(value)
+            value: text(value),
+            headers
           }))
         }
         const lost: BrokerFault = { kind: 'lost-reply', request: 'EndTxn', rate: 1 }
@@ -63,7 +65,14 @@ for (const { dialect, ...options } of dialects)
     )
   )
 
-const able: LogCapabilities = { bounded: false, gaveUp: true, outOfRange: true, limited: true, partitions: 3 }
+const able: LogCapabilities = {
+  bounded: false,
+  gaveUp: true,
+  outOfRange: true,
+  limited: true,
+  partitions: 3,
+  headers: true
+}
 
 const makeLog =
   (aborted: boolean): MakeLog =>
@@ -75,8 +84,13 @@ const makeLog =
     const client = (): BrokerClient => new BrokerClient(cluster, process.clock, at)
     cluster.createTopic('texts', { partitions: texts.length })
     const encoder = new TextEncoder()
-    const append = (partition: number, list: readonly string[], producerId = -1): Promise<void> => {
-      const records = list.map(each => ({ timestamp: 0, key: undefined, value: encoder.encode(each) }))
+    const append = (
+      partition: number,
+      list: readonly string[],
+      producerId = -1,
+      headers: readonly RecordHeader[] = []
+    ): Promise<void> => {
+      const records = list.map(each => ({ timestamp: 0, key: undefined, value: encoder.encode(each), headers }))
       const sizeBytes = records.reduce((sum, { value }) => sum + value.length, 61)
       const transactional = producerId >= 0
       const batch = { topic: 'texts', partition, producerId, producerEpoch: 0, baseSequence: 0, sizeBytes }
@@ -106,7 +120,7 @@ const makeLog =
     return {
       reader: () => new BrokerReader(client(), 'texts'),
       text: (batch, i) => text(batch.value(i)),
-      append: (partition, each) => append(partition, [each])
+      append: (partition, each, headers) => append(partition, [each], -1, headers)
     }
   }
 
