@@ -11,6 +11,21 @@ export interface ValueCodec {
   readonly encodeText?: (value: unknown) => string
 }
 
+/** A record of a Kafka topic as it was read. */
+export interface KafkaRecord<V> {
+  /** As UTF-8; undefined where the record has none. */
+  readonly key: string | undefined
+  readonly keyBytes: Uint8Array | undefined
+  /** Undefined: a tombstone. */
+  readonly value: V | undefined
+  /** In their order; a name may come several times. */
+  readonly headers: readonly { readonly name: string; readonly value: Uint8Array | undefined }[]
+  /** Milliseconds since 1970; NaN where the record has none. */
+  readonly timestamp: number
+  readonly partition: number
+  readonly offset: number
+}
+
 export type SourceSpec =
   | { readonly connector: 'lines'; readonly paths: readonly string[]; readonly codec: ValueCodec }
   | {
@@ -37,8 +52,13 @@ export type SourceSpec =
   | {
       readonly connector: 'kafka'
       readonly topic: string
+      /** Of partitions of a new job that `begin` says nothing about. */
       readonly from: 'earliest' | 'latest'
+      /** With `from: 'latest'`: ms since 1970, or the offset of each partition. */
+      readonly begin: number | readonly number[] | undefined
       readonly codec: ValueCodec
+      /** What becomes of a record; absent: its value. Throws when it refuses it. */
+      readonly read: ((record: KafkaRecord<unknown>) => unknown) | undefined
       readonly brokers: string | undefined
     }
 

@@ -3,6 +3,7 @@ import type { SinkSpec, SourceSpec } from './connectors.ts'
 import type { Plan } from './plan.ts'
 
 const topicRule = /^[A-Za-z][A-Za-z0-9_-]{0,254}$/
+const kafkaTopicRule = /^[A-Za-z0-9._-]{1,249}$/
 /** The embedded log's limit: every partition is a record that is read when it is opened. */
 const partitionLimit = 1024
 /** The name under which a job's dead letters have their slots. */
@@ -12,6 +13,7 @@ export function checkInputsAndOutputs(plan: Plan, problems: string[]): void {
   const sizes = new Map<string, { readonly partitions: number; readonly what: string }>()
   const checkSink = (what: string, sink: SinkSpec): void => {
     if (sink.connector === 'files' && sink.folder === '') problems.push(`${what}: its folder has no name`)
+    if (sink.connector === 'kafka') checkKafka(what, sink, problems)
     if (sink.connector !== 'log') return
     checkTopic(what, sink.topic, problems)
     const { partitions, topic } = sink
@@ -57,9 +59,31 @@ function checkSource(what: string, source: SourceSpec, problems: string[]): void
         if (!Number.isSafeInteger(value) || value < least)
           problems.push(`${what}: ${name} is ${value}; it must be a whole number from ${least}`)
       return
-    case 'kafka':
+    case 'kafka': {
+      checkKafka(what, source, problems)
+      const { begin, from } = source
+      if (!['earliest', 'latest'].includes(from))
+        problems.push(
+          `${what}: from is ${JSON.stringify(from)}; it is 'earliest', 'latest', a date or a list of offsets`
+        )
+      const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
+      if (begin !== undefined && !(typeof begin === 'number' ? isCount(begin) : begin.every(isCount)))
+        problems.push(
+          `${what}: from is ${typeof begin === 'number' ? 'no date' : `[${begin.join(', ')}], not offsets`}`
+        )
       return
+    }
   }
+}
+
+function checkKafka(
+  what: string,
+  { topic, brokers }: { readonly topic: string; readonly brokers: string | undefined },
+  problems: string[]
+): void {
+  if (!kafkaTopicRule.test(topic) || topic === '.' || topic === '..')
+    problems.push(`${what}: Kafka has no topic ${JSON.stringify(topic)}; its names match ${kafkaTopicRule.source}`)
+  if (brokers?.trim() === '') problems.push(`${what}: brokers names none`)
 }
 
 function checkTopic(what: string, topic: string, problems: string[]): void {

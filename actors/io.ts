@@ -1,6 +1,7 @@
 /** Inputs and outputs that a job file names. Data only; `deploy` binds them to adapters. */
 import type { Codec } from './codecs.ts'
 import { json, validated, type Checked, type StandardSchema } from './codecs.ts'
+import type { KafkaRecord } from './connectors.ts'
 import type { Sink, Source } from './stream.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 
@@ -78,6 +79,38 @@ export function topic<T>(
   return {
     source: { connector: 'log', topic: name, from, bounded, codec },
     sink: { connector: 'log', topic: name, partitions, codec, key }
+  }
+}
+
+/**
+ * A topic of Apache Kafka, as a source or as a sink. It must exist. Which brokers, and how one gets in, is a setting of whoever runs the job
+ * (docs/kafka.md).
+ */
+export function kafka<V, T = V>(options: {
+  readonly topic: string
+  readonly value: Codec<V>
+  /** Sink: the record's key, as UTF-8. Records of one key are in one partition, the one where Kafka's own clients put it, in order. */
+  readonly key?: (value: V) => string
+  /** Source: where a new job begins: at a time, or at an offset for each partition, too; default 'earliest'. */
+  readonly from?: 'earliest' | 'latest' | Date | readonly number[]
+  /** Source: what becomes of a record, with its key, headers and place. Without it: its value, which is undefined for a tombstone. */
+  readonly read?: (record: KafkaRecord<V>) => T
+  /** `host:port,…` of another cluster than the one in the settings. */
+  readonly brokers?: string
+}): Source<T> & Sink<V> {
+  const { topic, value: codec, key, from = 'earliest', brokers } = options
+  const named = typeof from === 'string'
+  return {
+    source: {
+      connector: 'kafka',
+      topic,
+      from: named ? from : 'latest',
+      begin: named ? undefined : from instanceof Date ? from.getTime() : from,
+      codec,
+      read: options.read as ((record: KafkaRecord<unknown>) => unknown) | undefined,
+      brokers
+    },
+    sink: { connector: 'kafka', topic, codec, key, brokers }
   }
 }
 

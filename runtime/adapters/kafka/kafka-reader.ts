@@ -6,16 +6,36 @@ import type { KafkaReaders, Lease } from './kafka-readers.ts'
 import type { ClientMessage } from './load-kafka.ts'
 import type { Feed } from './shared-consumer.ts'
 
+export interface KafkaRecordParts {
+  readonly key: string | undefined
+  readonly keyBytes: Uint8Array | undefined
+  readonly value: Uint8Array | undefined
+  readonly headers: readonly RecordHeader[]
+  readonly timestamp: number
+  readonly partition: number
+  readonly offset: number
+}
+
+export interface KafkaReaderOptions {
+  readonly topic: string
+  /** Where "latest" is: ms since 1970, or the offset of each partition. */
+  readonly begin?: number | readonly number[] | undefined
+  /** What a record becomes; absent: its bytes are decoded by whoever reads. */
+  readonly make?: ((record: KafkaRecordParts) => unknown) | undefined
+}
+
 export class KafkaReader implements LogReader {
   private readonly readers: KafkaReaders
   private readonly topic: string
+  private readonly options: KafkaReaderOptions
   private readonly feeds = new Map<number, Feed>()
   private lease: Lease | undefined
   private closed = false
 
-  constructor(readers: KafkaReaders, topic: string) {
+  constructor(readers: KafkaReaders, options: KafkaReaderOptions) {
     this.readers = readers
-    this.topic = topic
+    this.options = options
+    this.topic = options.topic
   }
 
   private get consumer(): Lease['consumer'] {
@@ -29,8 +49,16 @@ export class KafkaReader implements LogReader {
   }
 
   async start(partition: number, from: 'earliest' | 'latest'): Promise<number> {
-    const { earliest, end } = await this.consumer.bounds({ topic: this.topic, partition })
-    return from === 'earliest' ? earliest : end
+    const { topic, begin } = this.options
+    if (from === 'latest' && typeof begin === 'object') {
+      const offset = begin[partition]
+      if (offset === undefined)
+        throw new CodedError('OPTION_INVALID', `topic "${topic}": from names no offset for partition ${partition}`)
+      return offset
+    }
+    const { earliest, end } = await this.consumer.bounds({ topic, partition })
+    if (from === 'earliest') return earliest
+    return begin === undefined ? end : this.consumer.offsetAt({ topic, partition }, begin as number, end)
   }
 
   async fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
@@ -93,10 +121,7 @@ export class KafkaReader implements LogReader {
     let end = taken
     let sizeBytes = 0
     while (end < messages.length && (end === taken || sizeBytes < maxBytes)) sizeBytes += sizeOf(messages[end++])
-    const batch = new MessageBatch(
-      taken === 0 && end === messages.length ? messages : messages.slice(taken, end),
-      sizeBytes
-    )
+    const batch = this.batch(taken === 0 && end === messages.length ? messages : messages.slice(taken, end), sizeBytes)
     feed.taken = end
     feed.bytes -= sizeBytes
     const last = messages[end - 1] as ClientMessage
@@ -109,6 +134,11 @@ export class KafkaReader implements LogReader {
     feed.at = next
     this.consumer.eased(feed)
     return { kind: 'records', batch, next, end: Math.max(next, feed.eof ?? this.consumer.knownEnd(feed)) }
+  }
+
+  private batch(messages: readonly ClientMessage[], sizeBytes: number): RecordBatch {
+    const { make } = this.options
+    return make === undefined ? new MessageBatch(messages, sizeBytes) : new MadeBatch(messages, sizeBytes, make)
   }
 
   /** Whoever waits is answered at once. */
@@ -129,14 +159,14 @@ const sizeOf = (message: ClientMessage | undefined): number =>
 class MessageBatch implements RecordBatch {
   readonly count: number
   readonly sizeBytes: number
-  private readonly messages: readonly ClientMessage[]
+  protected readonly messages: readonly ClientMessage[]
 
   constructor(messages: readonly ClientMessage[], sizeBytes: number) {
     this.messages = messages
     this.count = messages.length
     this.sizeBytes = sizeBytes
   }
-  private at(i: number): ClientMessage {
+  protected at(i: number): ClientMessage {
     return this.messages[i] as ClientMessage
   }
   offset(i: number): number {
@@ -162,3 +192,26 @@ const headerOf = ([name, value]: [string, Uint8Array | string | null]): RecordHe
   name,
   value: typeof value === 'string' ? text.encode(value) : (value ?? undefined)
 })
+const decoder = new TextDecoder()
+
+class MadeBatch extends MessageBatch {
+  private readonly make: (record: KafkaRecordParts) => unknown
+
+  constructor(messages: readonly ClientMessage[], sizeBytes: number, make: (record: KafkaRecordParts) => unknown) {
+    super(messages, sizeBytes)
+    this.make = make
+  }
+  valueObject(i: number): unknown {
+    const { partition, offset } = this.at(i)
+    const keyBytes = this.key(i)
+    return this.make({
+      key: keyBytes === undefined ? undefined : decoder.decode(keyBytes),
+      keyBytes,
+      value: this.value(i),
+      headers: this.headers(i) ?? [],
+      timestamp: this.timestamp(i),
+      partition,
+      offset
+    })
+  }
+}

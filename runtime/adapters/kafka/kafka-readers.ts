@@ -4,7 +4,7 @@
  */
 import type { LogReader } from '../../ports/log.ts'
 import type { Clock } from '../../ports/clock.ts'
-import { KafkaReader } from './kafka-reader.ts'
+import { KafkaReader, type KafkaReaderOptions } from './kafka-reader.ts'
 import { SharedConsumer, type SharedConsumerOptions } from './shared-consumer.ts'
 import { clusterConfig, type KafkaCluster } from './kafka-options.ts'
 import { loadKafka } from './load-kafka.ts'
@@ -45,8 +45,8 @@ export class KafkaReaders {
     return this.shared.size
   }
 
-  reader(topic: string): LogReader {
-    return new KafkaReader(this, topic)
+  reader(options: KafkaReaderOptions): LogReader {
+    return new KafkaReader(this, options)
   }
 
   /** Throws PACKAGE_MISSING. */

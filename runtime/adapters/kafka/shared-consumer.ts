@@ -138,7 +138,8 @@ export class SharedConsumer {
   /** Throws SOURCE_UNREACHABLE. */
   connect(topic: string): Promise<void> {
     this.connecting ??= new Promise<void>((resolve, reject) => {
-      const { answerMs: timeout = 10_000, cluster } = this.options
+      const { cluster } = this.options
+      const timeout = this.answerMs
       this.client.connect({ topic, timeout, allTopics: false }, error => {
         if (!error) return resolve()
         const last = this.lastTrouble === undefined ? '' : `; ${this.lastTrouble}`
@@ -153,7 +154,8 @@ export class SharedConsumer {
   /** How many partitions a topic has. Throws TOPIC_MISSING, SOURCE_UNREACHABLE. */
   async partitions(topic: string): Promise<number> {
     await this.connect(topic)
-    const { answerMs: timeout = 10_000, cluster } = this.options
+    const { cluster } = this.options
+    const timeout = this.answerMs
     return this.ask(`topic "${topic}" at ${cluster}`, done =>
       this.client.getMetadata({ topic, timeout, allTopics: false }, (error, metadata) => {
         const count = metadata?.topics.find(({ name }) => name === topic)?.partitions.length ?? 0
@@ -174,10 +176,26 @@ export class SharedConsumer {
   async bounds({ topic, partition }: Place): Promise<Bounds> {
     await this.connect(topic)
     return this.ask(`topic "${topic}", partition ${partition}`, done =>
-      this.client.queryWatermarkOffsets(topic, partition, this.options.answerMs ?? 10_000, (error, found) =>
+      this.client.queryWatermarkOffsets(topic, partition, this.answerMs, (error, found) =>
         error ? done(error, undefined as never) : done(null, { earliest: found.lowOffset, end: found.highOffset })
       )
     )
+  }
+
+  /** The first record of that time or later; `end` where there is none. */
+  async offsetAt({ topic, partition }: Place, time: number, end: number): Promise<number> {
+    const what = `topic "${topic}", partition ${partition}`
+    return this.ask(what, done =>
+      this.client.offsetsForTimes([{ topic, partition, offset: time }], this.answerMs, (error, found) => {
+        const place = found?.[0]
+        if (error || place?.error !== undefined) done(error ?? place?.error, end)
+        else done(null, place === undefined || place.offset < 0 ? end : Math.min(end, place.offset))
+      })
+    )
+  }
+
+  private get answerMs(): number {
+    return this.options.answerMs ?? 10_000
   }
 
   private ask<T>(what: string, question: (done: (error: unknown, answer: T) => void) => void): Promise<T> {

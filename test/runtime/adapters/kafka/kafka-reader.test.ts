@@ -28,13 +28,13 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
   const subject = (t: Test, topic: string): LogSubject => {
     const readers = readersOf()
     return {
-      reader: () => closing(t, readers.reader(topic)),
+      reader: () => closing(t, readers.reader({ topic })),
       text: textOf,
       append: (partition, value) => plain.send(topic, [{ partition, value }])
     }
   }
   const textsOf = async (topic: string, partition: number, count: number): Promise<string[]> => {
-    const reader = readersOf().reader(topic)
+    const reader = readersOf().reader({ topic })
     const log = { reader: () => reader, text: textOf }
     const read = await readLog(log, reader, partition, count)
     await reader.close()
@@ -92,7 +92,7 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
       { key: 'a', value: null, timestamp: 5 },
       { key: '', value: '', timestamp: 6 }
     ])
-    const reader = closing(t, readersOf().reader(topic))
+    const reader = closing(t, readersOf().reader({ topic }))
     const got = await reader.fetch(0, 0, 1 << 20, 1000)
     if (got.kind !== 'records') return t.fail(got.kind)
     const { batch } = got
@@ -126,7 +126,7 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
     await open.begin()
     await open.send(topic, [{ value: 'not yet' }])
     await plain.send(topic, [{ value: 'behind' }])
-    const reader = closing(t, readersOf().reader(topic))
+    const reader = closing(t, readersOf().reader({ topic }))
     t.equal(await reader.start(0, 'latest'), 3)
     t.match(await reader.fetch(0, 0, 1 << 20, waitMs), { kind: 'records', next: 3 })
     t.same(await reader.fetch(0, 3, 1 << 20, waitMs), { kind: 'caught-up', next: 3 })
@@ -136,12 +136,12 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
 
   await t.test('what retention has taken is out of range, at the start of reading and in the middle of it', async t => {
     const topic = await filled('cut', numbers(100))
-    const reader = closing(t, readersOf().reader(topic))
+    const reader = closing(t, readersOf().reader({ topic }))
     t.match(await reader.fetch(0, 0, 20, 1000), { kind: 'records' })
     t.match(await reader.fetch(0, 100, 20, waitMs), { kind: 'caught-up', next: 100 })
     await topics.cut(topic, 0, 40)
     t.same(await reader.fetch(0, 39, 20, waitMs), { kind: 'out-of-range', earliest: 40, end: 100 })
-    t.same(await closing(t, readersOf().reader(topic)).fetch(0, 0, 20, 0), {
+    t.same(await closing(t, readersOf().reader({ topic })).fetch(0, 0, 20, 0), {
       kind: 'out-of-range',
       earliest: 40,
       end: 100
@@ -153,7 +153,7 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
   await t.test('readers of several topics share one consumer; the same topic twice is read twice', async t => {
     const names = [await filled('first', numbers(10)), await filled('second', numbers(20))]
     const readers = readersOf()
-    const [first, second, again] = [...names, names[0] as string].map(topic => closing(t, readers.reader(topic)))
+    const [first, second, again] = [...names, names[0] as string].map(topic => closing(t, readers.reader({ topic })))
     const all = await Promise.all(
       [first, second, again].map(reader => (reader as LogReader).fetch(0, 0, 1 << 20, 1000))
     )
@@ -177,7 +177,7 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
         topic,
         Array.from({ length: 500 }, () => ({ partition, value }))
       )
-    const reader = closing(t, readersOf({ bufferedBytes: 2_000_000 }).reader(topic))
+    const reader = closing(t, readersOf({ bufferedBytes: 2_000_000 }).reader({ topic }))
     const read = async (partition: number, from: number, count: number): Promise<number> => {
       let position = from
       while (position < count) {
@@ -196,11 +196,11 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
   })
 
   await t.test('a missing topic, and brokers that are not there, are said as such', async t => {
-    await t.rejects(closing(t, readersOf().reader('nowhere')).partitions(), {
+    await t.rejects(closing(t, readersOf().reader({ topic: 'nowhere' })).partitions(), {
       code: 'TOPIC_MISSING',
       message: /topic "nowhere" is not at Kafka \(/
     })
-    const away = readersOf({ cluster: { brokers: ['127.0.0.1:1'] }, answerMs: 500 }).reader('any')
+    const away = readersOf({ cluster: { brokers: ['127.0.0.1:1'] }, answerMs: 500 }).reader({ topic: 'any' })
     await t.rejects(closing(t, away).partitions(), {
       code: 'SOURCE_UNREACHABLE',
       message: /Kafka \(127\.0\.0\.1:1\) does not answer/
@@ -209,7 +209,7 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
 
   await t.test('a topic that is deleted while it is read fails its reader', async t => {
     const topic = await filled('deleted', numbers(5))
-    const reader = closing(t, readersOf().reader(topic))
+    const reader = closing(t, readersOf().reader({ topic }))
     t.match(await reader.fetch(0, 0, 1 << 20, 1000), { kind: 'records', next: 5 })
     await topics.remove(topic)
     const more = async (): Promise<void> => {
