@@ -1,5 +1,6 @@
 /** What the command line sees of a job that runs in this process. `startJob` in `start-job.ts` makes one. */
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
+import type { KafkaOptions } from './kafka.ts'
 import type { GenerationGauges } from '../runtime/core/worker-gauges.ts'
 
 export interface StartOptions {
@@ -19,6 +20,7 @@ export interface StartOptions {
   /** Go back to that savepoint, or kept checkpoint; to another than the newest only with `fork`, in a new lineage. */
   readonly restore?: string
   readonly fork?: boolean
+  readonly kafka?: KafkaOptions
 }
 
 export interface JobStatus {

@@ -27,6 +27,7 @@ import type { Probe } from '../runtime/shell/task-files.ts'
 import { openControl } from './control-server.ts'
 import { answersOf } from './job-answers.ts'
 import type { JobStatus, RunningJob, StartOptions } from './running-job.ts'
+import { KafkaSide } from './kafka.ts'
 import { lockFolder, makeJobFolder } from './job-lock.ts'
 import { openLineage } from './open-lineage.ts'
 import { localStorage } from './storage-place.ts'
@@ -58,7 +59,9 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   await makeJobFolder(folder)
   const unlock = await lockFolder(folder)
   let log: EmbeddedLog | undefined
+  const kafka = new KafkaSide(plan, options.kafka ?? {})
   const release = async (): Promise<void> => {
+    await kafka.close()
     await log?.close()
     await unlock()
   }
@@ -66,7 +69,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     if (usesLog(plan)) log = await openLog(plan, folder, options.fresh)
     if (options.fresh) await setAside(plan, folder, log)
     const bound = {
-      ...bind(plan, folder, log, probe),
+      ...bind(plan, folder, kafka, log, probe),
       check: options.check === true,
       dropState: options.dropState ?? []
     }
@@ -192,10 +195,17 @@ function sinksOf(plan: Plan): [string, SinkSpec][] {
   return letters ? [...sinks, [deadLettersName, plan.deadLetters]] : sinks
 }
 
+/** Dead letters go out as well as their sink can. */
+function deliveryOf(plan: Plan, sink: string): 'exactly-once' | 'at-least-once' {
+  const node = plan.nodes.find(node => node.kind === 'sink' && node.name === sink)
+  return node?.kind === 'sink' ? node.delivery : 'exactly-once'
+}
+
 /** The outside world of a job in this process. `folder`: local to it. Throws OPTION_INVALID. */
 export function bind(
   plan: Plan,
   folder: string,
+  kafka: KafkaSide,
   log: EmbeddedLog | undefined,
   probe: Probe | undefined
 ): Omit<Ports, 'storage'> {
@@ -208,15 +218,20 @@ export function bind(
       publishers.set(name, publisher)
       appenders.set(name, log.appender(sink.topic))
     } else if (sink.connector === 'stdout') appenders.set(name, new StreamAppender(process.stdout))
-    else
-      throw new CodedError('OPTION_INVALID', `sink "${name}": the connector "${sink.connector}" is not available yet`)
+    else if (sink.connector === 'kafka' && deliveryOf(plan, name) === 'exactly-once')
+      publishers.set(name, kafka.publisher(name, sink))
+    else if (sink.connector === 'kafka') {
+      const { appender, target } = kafka.appender(name, sink)
+      appenders.set(name, appender)
+      publishers.set(name, target)
+    }
   return {
     clock: nodeClock,
     measure: () => performance.now(),
     store: () =>
       plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore()),
     spill: { files: nodeFiles, folder: join(folder, 'spill') },
-    reader: node => reader(node, log),
+    reader: node => reader(node, kafka, log),
     publishers,
     appenders,
     nonce,
@@ -224,7 +239,7 @@ export function bind(
   }
 }
 
-function reader(node: SourceNode, log: EmbeddedLog | undefined): LogReader {
+function reader(node: SourceNode, kafka: KafkaSide, log: EmbeddedLog | undefined): LogReader {
   switch (node.source.connector) {
     case 'lines':
       return new LinesReader(node.source.paths.map(path => resolve(path)))
@@ -238,10 +253,7 @@ function reader(node: SourceNode, log: EmbeddedLog | undefined): LogReader {
     case 'log':
       assert(log !== undefined, 'a topic without a log')
       return log.reader(node.source.topic, { bounded: node.source.bounded })
-    default:
-      throw new CodedError(
-        'OPTION_INVALID',
-        `source "${node.name}": the connector "${node.source.connector}" is not available yet`
-      )
+    case 'kafka':
+      return kafka.reader(node.name, node.source)
   }
 }

@@ -9,15 +9,17 @@ import { subjects } from '../../runtime/core/cluster-messages.ts'
 import type { ElectorTiming } from '../../runtime/core/elector.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
+import { KafkaSide } from '../kafka.ts'
 import { lockFolder, makeJobFolder } from '../job-lock.ts'
 import { bind } from '../start-job.ts'
-import type { ConnectionValues } from '../settings/tables.ts'
+import type { ConnectionValues, KafkaValues } from '../settings/tables.ts'
 import { connectCluster, natsOptions } from './connection.ts'
 import { startHeart } from './heart.ts'
 import { toldLineages } from './told-storage.ts'
 
 export interface WorkerOptions {
   readonly connection: ConnectionValues
+  readonly kafka: Partial<KafkaValues>
   /** Stays the same when the process is started again. */
   readonly name: string
   /** Absolute; this worker's own, on a local disk. */
@@ -62,6 +64,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
   refuseLocal(plan)
   await makeJobFolder(options.local)
   const unlock = await lockFolder(options.local)
+  const kafka = new KafkaSide(plan, { settings: options.kafka, troubled: options.troubled })
   try {
     const { lineages, key, bus } = await connectCluster(
       plan.job,
@@ -79,7 +82,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
         planHash: planHash(plan, code),
         name: options.name,
         ports: {
-          ...bind(plan, options.local, undefined, undefined),
+          ...bind(plan, options.local, kafka, undefined, undefined),
           lineage,
           storage,
           dropState: options.dropState ?? []
@@ -104,6 +107,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
       const ended = worker.ended.finally(async () => {
         await heart.stop()
         await bus.close()
+        await kafka.close()
         await unlock()
       })
       ended.catch(() => undefined)
@@ -117,6 +121,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
       throw error
     }
   } catch (error) {
+    await kafka.close()
     await unlock()
     throw error
   }

@@ -14,7 +14,7 @@ import { Progress, stderrScreen } from '../progress.ts'
 import { startOptions, writesToStdout } from '../run-flags.ts'
 import type { RunningJob } from '../running-job.ts'
 import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
-import { runAloneSettings, type RunAloneValues } from '../settings/tables.ts'
+import { kafkaProblems, runAloneSettings, type RunAloneValues } from '../settings/tables.ts'
 import { startJob, type Started } from '../start-job.ts'
 
 export function runCommand(): Command {
@@ -37,7 +37,7 @@ Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes 
 ${settingsHelp}`
     )
     .action(async (path: string, _flags: unknown, command: Command) => {
-      const settings = settingsOf(command, runAloneSettings)
+      const settings = settingsOf(command, runAloneSettings, kafkaProblems)
       await new RunSession(await loadJob(path), settings).run()
     })
 }
@@ -74,7 +74,11 @@ class RunSession {
     try {
       health = await serveMetrics(this.flags.metrics, this.meters, () => this.observe())
       if (health !== undefined) this.say(`metrics at ${health.url}/metrics`)
-      let started = await startJob(this.job, startOptions(this.flags), this.probe)
+      let started = await startJob(
+        this.job,
+        startOptions(this.flags, error => this.troubled(error)),
+        this.probe
+      )
       for (;;) {
         const failure = await this.follow(started)
         if (failure === undefined) return
@@ -137,7 +141,11 @@ class RunSession {
       })
       if (this.interrupted) throw last
       try {
-        return await startJob(this.job, startOptions(flags), this.probe)
+        return await startJob(
+          this.job,
+          startOptions(flags, error => this.troubled(error)),
+          this.probe
+        )
       } catch (error) {
         if (!isCodedError(error) || !error.retriable) throw error
         last = error
@@ -161,6 +169,10 @@ class RunSession {
       gauges: running?.gauges(),
       trouble: this.trouble
     }
+  }
+
+  private troubled({ code, message }: CodedError): void {
+    this.say(`${code}: ${message}`)
   }
 
   private say(text: string): void {

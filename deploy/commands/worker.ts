@@ -84,6 +84,7 @@ function workerOptions(settings: WorkerValues, log: WorkerLog): WorkerOptions {
   const tls = tlsOf(settings)
   return {
     connection: settings,
+    kafka: settings,
     name: settings.name,
     local: resolve(settings.local ?? `.cairn-local/${settings.name}`),
     tcp: {

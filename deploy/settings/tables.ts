@@ -1,6 +1,7 @@
 /** Which settings each command has. `docs/configuration.md` shows them all; a test keeps the two equal. */
 import { hostname } from 'node:os'
 import { logLevels } from '../cluster/log-events.ts'
+import { saslMechanisms } from '../../runtime/adapters/kafka/kafka-options.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import {
   address,
@@ -43,6 +44,18 @@ export const connectionSettings = {
   natsPrefix: { ...text('jobs of one name on one NATS need different ones', '<text>'), shown: 'cairn' }
 } satisfies Settings
 
+/** How topics of Kafka are reached that name no brokers themselves; TLS and credentials are those of all. */
+const kafka = {
+  kafka: list('Kafka brokers, like kafka-1:9092', '<brokers...>'),
+  kafkaTls: toggle('demand TLS, and trust the authorities that the machine trusts'),
+  kafkaCa: content('demand TLS, and trust this authority'),
+  kafkaCert: content("this process's certificate for Kafka"),
+  kafkaKey: secret(content('and its key')),
+  kafkaMechanism: withFallback(oneOf('how a Kafka user logs in', '<mechanism>', saslMechanisms), 'SCRAM-SHA-512'),
+  kafkaUser: text('Kafka user', '<name>'),
+  kafkaPassword: secret(text('and the password; better by environment', '<text>'))
+} satisfies Settings
+
 /** How a job runs in a process. */
 const running = {
   interval: duration('time between checkpoints, like 100ms or 1s'),
@@ -74,6 +87,7 @@ export const workerSettings = {
   tlsKey: secret(content('and its key')),
   tasks: wholeNumber('tasks of each stage in a worker', 1),
   ...running,
+  ...kafka,
   log: { ...oneOf('how it tells what happens', '<format>', ['text', 'json']), shown: 'text on a terminal, else json' },
   logLevel: withFallback(oneOf('leave out what is less than that', '<level>', logLevels), 'info'),
   lostAfter: withFallback(duration('a worker that is not heard for so long is lost'), usualTiming.lostAfterMs, '5s'),
@@ -86,6 +100,7 @@ export const runSettings = {
   ...storage,
   fresh: flagOnly(toggle('start over: checkpoints and output folders are moved aside')),
   ...running,
+  ...kafka,
   check: toggle('freeze events, and notice state that changes between handlers (slower; always on in dev)'),
   parallelism: wholeNumber('tasks per stage', 1)
 } satisfies Settings
@@ -97,6 +112,7 @@ export const runAloneSettings = {
   ...metrics
 } satisfies Settings
 
+export type KafkaValues = Values<typeof kafka>
 export type ConnectionValues = Values<typeof connectionSettings>
 export type WorkerValues = Values<typeof workerSettings>
 export type RunValues = Values<typeof runSettings>
@@ -114,10 +130,21 @@ export function connectionProblems(set: ReadonlySet<string>): string[] {
   ]
 }
 
+/** What does not fit together. @param set names of what is set */
+export function kafkaProblems(set: ReadonlySet<string>): string[] {
+  const mechanism = set.has('kafkaMechanism') && !set.has('kafkaUser')
+  return [
+    ...(set.has('kafkaUser') === set.has('kafkaPassword') ? [] : ['--kafka-user and --kafka-password go together']),
+    ...(mechanism ? ['--kafka-mechanism without --kafka-user'] : []),
+    ...(set.has('kafkaCert') === set.has('kafkaKey') ? [] : ['--kafka-cert and --kafka-key go together'])
+  ]
+}
+
 export function workerProblems(set: ReadonlySet<string>): string[] {
   const given = ['tlsCa', 'tlsCert', 'tlsKey'].filter(name => set.has(name)).length
   return [
     ...connectionProblems(set),
+    ...kafkaProblems(set),
     ...(given === 0 || given === 3 ? [] : ['TLS among workers needs all of --tls-ca, --tls-cert and --tls-key'])
   ]
 }

@@ -6,4 +6,6 @@ export const isGone = (code: number): boolean => [3, 100, -188, -190].includes(c
 /** Authentication, TLS, and rights on topics, groups, transactions and the cluster. */
 export const isRefused = (code: number): boolean => [29, 30, 31, 33, 34, 53, 58, -169, -181].includes(code)
 
+export const isTooLarge = (code: number): boolean => code === 10
+
 export const queueFull = -184

@@ -161,6 +161,11 @@ export class KafkaPublisher implements Publisher {
   }
 }
 
+/** Of one record, key and value together. */
+export function* maxRecordBytes(topic: string, deadline: number): Protocol<number> {
+  return (yield* maxBatchBytes(topic, deadline)) - overheadBytes
+}
+
 function* maxBatchBytes(topic: string, deadline: number): Protocol<number> {
   const name = 'max.message.bytes'
   const configs = yield* topicConfigs(topic, [name], deadline)
@@ -175,7 +180,8 @@ const unsupportedVersion = 35
 /** Rights, credentials, and settings of the cluster: nothing changes by waiting. */
 const refusals = [17, 29, 30, 31, 33, 34, 37, 38, 40, 44, 50, 53, 58, unsupportedVersion]
 
-function unreachable(message: string, cause: unknown): CodedError {
+/** What a failed question to a cluster means for a sink. */
+export function unreachable(message: string, cause: unknown): CodedError {
   if (cause instanceof CodedError && cause.code !== 'CORRUPT') return cause
   const why = cause instanceof Error ? cause.message : String(cause)
   if (!(cause instanceof KafkaRefusal) || !refusals.includes(cause.code))

@@ -76,7 +76,9 @@ export interface ConsumerClient extends Client {
 }
 
 export interface ProducerClient extends Client {
-  setPollInterval(ms: number): void
+  on(event: 'event.error', listener: (error: ClientError) => void): void
+  on(event: 'delivery-report', listener: (error: ClientError | null | undefined) => void): void
+  setPollInBackground(on: boolean): void
   /** Throws; ERR__QUEUE_FULL when it must wait. */
   produce(
     topic: string,
@@ -87,14 +89,12 @@ export interface ProducerClient extends Client {
     opaque: undefined
   ): void
   flush(timeoutMs: number, callback: (error: ClientError | null | undefined) => void): void
-  poll(): void
 }
 
 export type ClientConfig = Readonly<Record<string, string | number | boolean | ((...args: never[]) => void)>>
 
 export interface KafkaPackage {
   readonly KafkaConsumer: new (config: ClientConfig, topicConfig: ClientConfig) => ConsumerClient
-  readonly HighLevelProducer: unknown
   readonly Producer: new (config: ClientConfig, topicConfig: ClientConfig) => ProducerClient
   readonly librdkafkaVersion: string
 }

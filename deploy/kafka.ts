@@ -1,0 +1,111 @@
+/** Topics of Kafka that a job reads and writes: which cluster they are on, and what reaches them. Everything here is closed together. */
+import type { SinkSpec, SourceSpec } from '../actors/connectors.ts'
+import type { Plan } from '../actors/plan.ts'
+import { KafkaAppender } from '../runtime/adapters/kafka/kafka-appender.ts'
+import { brokersOf, type KafkaCluster } from '../runtime/adapters/kafka/kafka-options.ts'
+import { KafkaReaders } from '../runtime/adapters/kafka/kafka-readers.ts'
+import { KafkaTarget } from '../runtime/adapters/kafka/kafka-target.ts'
+import { openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
+import { nodeClock } from '../runtime/adapters/node-clock.ts'
+import { CodedError } from '../runtime/kernel/errors.ts'
+import type { Appender, LogReader } from '../runtime/ports/log.ts'
+import type { Publisher } from '../runtime/ports/publisher.ts'
+import type { KafkaValues } from './settings/tables.ts'
+
+type KafkaSource = Extract<SourceSpec, { readonly connector: 'kafka' }>
+type KafkaSink = Extract<SinkSpec, { readonly connector: 'kafka' }>
+
+export interface KafkaOptions {
+  /** As they were set; the brokers are for topics that name none. */
+  readonly settings?: Partial<KafkaValues>
+  /** Told of what goes wrong outside and is tried again. */
+  readonly troubled?: (error: CodedError) => void
+}
+
+export class KafkaSide {
+  private readonly plan: Pick<Plan, 'job' | 'slots'>
+  private readonly options: KafkaOptions
+  private readonly readers = new Map<string, KafkaReaders>()
+  private readonly opened: { close(): Promise<void> }[] = []
+
+  constructor(plan: Pick<Plan, 'job' | 'slots'>, options: KafkaOptions) {
+    this.plan = plan
+    this.options = options
+  }
+
+  reader(name: string, { topic, brokers, begin, read, codec }: KafkaSource): LogReader {
+    const cluster = this.cluster(`source "${name}"`, brokers)
+    const key = cluster.brokers.join()
+    let readers = this.readers.get(key)
+    if (readers === undefined) {
+      const { troubled } = this.options
+      const options = { cluster, name: this.clientName, clock: nodeClock }
+      readers = new KafkaReaders(troubled === undefined ? options : { ...options, troubled })
+      this.readers.set(key, readers)
+    }
+    return readers.reader({
+      topic,
+      begin,
+      make:
+        read === undefined
+          ? undefined
+          : record => read({ ...record, value: record.value === undefined ? undefined : codec.decode(record.value) })
+    })
+  }
+
+  /** Exactly once. */
+  publisher(name: string, { topic, brokers }: KafkaSink): Publisher {
+    const { job, slots } = this.plan
+    return this.keep(
+      openKafkaPublisher(this.cluster(`sink "${name}"`, brokers), { job, topic, slots, clock: nodeClock })
+    )
+  }
+
+  /** At least once. */
+  appender(name: string, { topic, brokers }: KafkaSink): { readonly appender: Appender; readonly target: Publisher } {
+    const cluster = this.cluster(`sink "${name}"`, brokers)
+    return {
+      appender: this.keep(new KafkaAppender({ cluster, topic, name: this.clientName })),
+      target: this.keep(new KafkaTarget(cluster, this.clientName, topic, nodeClock))
+    }
+  }
+
+  private keep<Opened extends { close(): Promise<void> }>(opened: Opened): Opened {
+    this.opened.push(opened)
+    return opened
+  }
+
+  private get clientName(): string {
+    return `cairn-${this.plan.job}`
+  }
+
+  private cluster(what: string, brokers: string | undefined): KafkaCluster {
+    const { settings = {} } = this.options
+    const { kafka, kafkaTls, kafkaCa, kafkaCert, kafkaKey, kafkaMechanism, kafkaUser, kafkaPassword } = settings
+    const list = brokers ?? kafka?.join()
+    if (list === undefined)
+      throw new CodedError('OPTION_INVALID', `${what} is on Kafka, and no brokers are named`, {
+        remedy: 'Name them with --kafka host:port, CAIRN_KAFKA, or `brokers` in the job file; see docs/kafka.md.'
+      })
+    const secured = kafkaTls === true || kafkaCa !== undefined || kafkaCert !== undefined
+    return {
+      brokers: brokersOf(brokers === undefined ? '--kafka' : what, list),
+      ...(secured
+        ? {
+            tls: {
+              ...(kafkaCa === undefined ? {} : { ca: kafkaCa }),
+              ...(kafkaCert === undefined ? {} : { certificate: kafkaCert }),
+              ...(kafkaKey === undefined ? {} : { key: kafkaKey })
+            }
+          }
+        : {}),
+      ...(kafkaUser === undefined || kafkaPassword === undefined
+        ? {}
+        : { sasl: { mechanism: kafkaMechanism ?? 'SCRAM-SHA-512', user: kafkaUser, password: kafkaPassword } })
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const each of this.opened.splice(0)) await each.close()
+  }
+}

@@ -1,0 +1,43 @@
+/** What is true of a topic that is written at least once: nothing of it is transactional, and it has no ledger. */
+import { partitionsOf } from '../../kafka-protocol/describe-protocol.ts'
+import { CodedError } from '../../kernel/errors.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Producer, Publisher } from '../../ports/publisher.ts'
+import { KafkaClient } from './kafka-client.ts'
+import type { KafkaCluster } from './kafka-options.ts'
+import { maxRecordBytes, unreachable } from './kafka-publisher.ts'
+import { reachKafka } from './kafka-sockets.ts'
+
+/** Larger: a topic that cannot be described is noticed later. */
+const answerMs = 10_000
+
+export class KafkaTarget implements Publisher {
+  private readonly client: KafkaClient
+  private readonly topic: string
+
+  constructor(cluster: KafkaCluster, name: string, topic: string, clock: Clock) {
+    this.client = new KafkaClient({ ...reachKafka(cluster), clientId: name, clock })
+    this.topic = topic
+  }
+
+  async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
+    const { client, topic } = this
+    try {
+      return {
+        partitions: await client.run(now => partitionsOf(client.view, topic, now + answerMs)),
+        maxRecordBytes: await client.run(now => maxRecordBytes(topic, now + answerMs))
+      }
+    } catch (cause) {
+      throw unreachable(`topic "${topic}" cannot be described`, cause)
+    }
+  }
+
+  initialise(): Promise<Producer> {
+    return Promise.reject(new CodedError('INTERNAL', `topic "${this.topic}" is written at least once`))
+  }
+
+  close(): Promise<void> {
+    this.client.close()
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,137 @@
+/** A job from Kafka to Kafka whose output can be counted by hand, and what came out of it, read by Kafka's own consumer. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { KafkaReaders } from '../../runtime/adapters/kafka/kafka-readers.ts'
+import { nodeClock } from '../../runtime/adapters/node-clock.ts'
+import type { KafkaServer } from './kafka-server.ts'
+import { KafkaTopics, type TestProducer, type TopicRecord } from './kafka-topics.ts'
+
+const accounts = 40
+const partitions = 4
+
+/** Each transfer is taken from one account and given to another: an exchange in between, and a running balance of each side. */
+const jobText = (name: string, from: string, to: string): string => `
+import { Actor, job, json, kafka } from 'cairn'
+
+class Account extends Actor {
+  static actorName = 'Account'
+  balance = 0
+  receive(transfer, ctx) {
+    this.balance -= transfer.amount
+    ctx.send(Inbox, transfer.to, transfer)
+    ctx.emit({ id: transfer.id, side: 'from', account: ctx.key, balance: this.balance })
+  }
+}
+class Inbox extends Actor {
+  static actorName = 'Inbox'
+  received = 0
+  receive(transfer, ctx) {
+    this.received += transfer.amount
+    ctx.emit({ id: transfer.id, side: 'to', account: ctx.key, balance: this.received })
+  }
+}
+const out = kafka({ topic: '${to}', value: json(), key: entry => entry.account })
+export default job('${name}', j => {
+  const transfers = j.source('transfers', kafka({ topic: '${from}', value: json() }))
+  const sent = transfers.keyBy(each => each.from).actor(Account, { sends: [Inbox] })
+  return { sent: sent.to('sent', out), received: j.actor(Inbox).to('received', out) }
+}, { slots: 4, interval: '200ms' })
+`
+
+interface Entry {
+  readonly id: number
+  readonly side: 'from' | 'to'
+  readonly account: string
+  readonly balance: number
+}
+
+const transferOf = (id: number): { id: number; from: string; to: string; amount: number } => ({
+  id,
+  from: `a${(id * 7) % accounts}`,
+  to: `a${(id * 13 + 1) % accounts}`,
+  amount: 1 + (id % 100)
+})
+
+export class KafkaTransfers {
+  readonly name: string
+  readonly folder: string
+  private readonly kafka: KafkaServer
+  private readonly producer: TestProducer
+  private readonly from: string
+  private readonly to: string
+  private sent = 0
+
+  private constructor(kafka: KafkaServer, producer: TestProducer, names: readonly [string, string, string]) {
+    this.kafka = kafka
+    this.producer = producer
+    ;[this.name, this.from, this.to] = names
+    this.folder = mkdtempSync(join(tmpdir(), 'cairn-kafka-job-'))
+    writeFileSync(join(this.folder, 'job.mjs'), jobText(...names))
+  }
+
+  static async make(t: Test, kafka: KafkaServer): Promise<KafkaTransfers> {
+    const topics = new KafkaTopics(t, kafka.brokers)
+    const name = kafka.name('transfers')
+    const from = await topics.create(`${name}-in`, partitions)
+    const to = await topics.create(`${name}-out`, partitions)
+    const made = new KafkaTransfers(kafka, await topics.producer(), [name, from, to])
+    t.teardown(() => rmSync(made.folder, { recursive: true, force: true, maxRetries: 5 }))
+    return made
+  }
+
+  /** So many more transfers. */
+  async send(count: number): Promise<void> {
+    const records = Array.from({ length: count }, (_, i): TopicRecord => {
+      const transfer = transferOf(this.sent + i)
+      return { partition: transfer.id % partitions, key: transfer.from, value: JSON.stringify(transfer) }
+    })
+    this.sent += count
+    await this.producer.send(this.from, records)
+  }
+
+  /** Until so many entries are out, committed; default: all of what was sent. */
+  async until(count = 2 * this.sent): Promise<void> {
+    const cluster = { brokers: this.kafka.brokers }
+    const reader = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock }).reader({ topic: this.to })
+    const positions: number[] = Array.from({ length: partitions }, () => 0)
+    let seen = 0
+    for (let partition = 0; seen < count; partition = (partition + 1) % partitions) {
+      const got = await reader.fetch(partition, positions[partition] ?? 0, 1 << 20, 50)
+      if (got.kind === 'records') seen += got.batch.count
+      if (got.kind === 'records' || got.kind === 'caught-up') positions[partition] = got.next
+    }
+    await reader.close()
+  }
+
+  /** All output is there, none of it twice, and each account's entries are in order. */
+  async right(t: Test): Promise<void> {
+    const records = await this.kafka.consume(this.to)
+    const entries = records.map(({ value }) => JSON.parse(value as string) as Entry)
+    t.ok(
+      records.every(({ key }, i) => key === entries[i]?.account),
+      'every record has its key'
+    )
+    const ids = (side: string): string =>
+      entries
+        .filter(entry => entry.side === side)
+        .map(({ id }) => id)
+        .sort((a, b) => a - b)
+        .join()
+    const expected = Array.from({ length: this.sent }, (_, id) => id)
+    t.ok(ids('from') === expected.join(), `every transfer was sent once (${entries.length} entries)`)
+    t.ok(ids('to') === expected.join(), 'and received once')
+    const amount = (id: number): number => transferOf(id).amount
+    const running = new Map<string, number>()
+    let inOrder = true
+    for (const { side, account, balance, id } of entries) {
+      const key = `${side} ${account}`
+      const next = (running.get(key) ?? 0) + (side === 'from' ? -amount(id) : amount(id))
+      running.set(key, next)
+      inOrder &&= balance === next
+    }
+    t.ok(inOrder, 'and each balance goes on from the one before it')
+    t.same(await this.kafka.openTransactions(this.name), [], 'no transaction is open')
+  }
+}
