@@ -71,10 +71,12 @@ export class KafkaAppender implements Appender {
   }
 
   /** False: the client's queue is full. */
-  private produce(run: Run, { partition, key, value, timestamp }: OutputRecord): boolean {
+  private produce(run: Run, record: OutputRecord): boolean {
+    const { partition, key, value, timestamp } = record
+    const headers = record.headers?.map(({ name, value }) => ({ [name]: given(value) ?? empty }))
     if (run.failure !== undefined) throw run.failure
     try {
-      run.client.produce(this.options.topic, partition, given(value), given(key), timestamp, undefined)
+      run.client.produce(this.options.topic, partition, given(value), given(key), timestamp, undefined, headers)
     } catch (error) {
       if ((error as ClientError).code !== queueFull) throw error
       reached('kafka: the client has too much to write')

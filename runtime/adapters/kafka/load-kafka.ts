@@ -86,7 +86,8 @@ export interface ProducerClient extends Client {
     value: Uint8Array | null,
     key: Uint8Array | null,
     timestamp: number,
-    opaque: undefined
+    opaque: undefined,
+    headers?: readonly Readonly<Record<string, Uint8Array>>[]
   ): void
   flush(timeoutMs: number, callback: (error: ClientError | null | undefined) => void): void
 }
