@@ -238,7 +238,8 @@ const beginnings: { readonly [K in Direct]: Begin<K> } = {
   'lease-lies': ({ lie, doubleAccept }, { targets: { bus } }) => bus.disturb({ lie, doubleAccept }),
   'storage-refuse': ({ rate, host }, { targets: { storage } }) => storage.disturb({ refuse: rate }, host),
   'storage-unreachable': ({ host }, { targets: { storage } }) => storage.disturb({ unreachable: 1 }, host),
-  'storage-ambiguous': ({ rate, lateMs }, { targets: { storage } }) => storage.disturb({ ambiguous: rate, lateMs }),
+  'storage-ambiguous': ({ rate, lateMs, only }, { targets: { storage } }) =>
+    storage.disturb({ [only === 'decisions' ? 'ambiguousDecision' : 'ambiguous']: rate, lateMs }),
   'storage-stale-list': ({ rate, byMs }, { targets: { storage } }) =>
     storage.disturb({ staleList: rate, staleMs: byMs }),
   'storage-full': (_, { targets: { storage } }) => storage.disturb({ full: 1 }),
@@ -276,7 +277,7 @@ const elsewhere: { readonly [K in FaultKind]?: (targets: FaultTargets) => number
   'lease-lies': ({ bus }) => bus.hits.of('lie') + bus.hits.of('doubleAccept'),
   'storage-refuse': ({ storage }) => storage.hits.of('refuse'),
   'storage-unreachable': ({ storage }) => storage.hits.of('unreachable'),
-  'storage-ambiguous': ({ storage }) => storage.hits.of('ambiguous'),
+  'storage-ambiguous': ({ storage }) => storage.hits.of('ambiguous') + storage.hits.of('ambiguousDecision'),
   'storage-stale-list': ({ storage }) => storage.hits.of('staleList'),
   'storage-full': ({ storage }) => storage.hits.of('full'),
   'storage-slow': ({ storage }) => storage.hits.of('slow') + storage.hits.of('hiccup'),

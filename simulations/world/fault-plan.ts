@@ -203,7 +203,11 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
     ...(random.int(2) === 0 ? {} : { host: pick(random, hosts) })
   }),
   'storage-unreachable': host,
-  'storage-ambiguous': random => ({ ...rate(random, 0.6), lateMs: Math.round(between(random, [100, 15_000])) }),
+  'storage-ambiguous': random => ({
+    ...rate(random, 0.6),
+    lateMs: Math.round(between(random, [100, 15_000])),
+    ...(random.int(2) === 0 ? {} : { only: 'decisions' as const })
+  }),
   'storage-stale-list': random => ({ ...rate(random, 1), byMs: Math.round(between(random, [100, 30_000])) }),
   'storage-full': nothing,
   'storage-slow': random => ({ factor: round(between(random, [2, 200])), hiccup: rate(random, 0.1).rate }),

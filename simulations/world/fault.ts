@@ -65,7 +65,12 @@ export type Fault =
   // checkpoint storage; without a host: for all
   | ({ readonly kind: 'storage-refuse'; readonly rate: number; readonly host?: string } & Timed)
   | ({ readonly kind: 'storage-unreachable'; readonly host: string } & Timed)
-  | ({ readonly kind: 'storage-ambiguous'; readonly rate: number; readonly lateMs: number } & Timed)
+  | ({
+      readonly kind: 'storage-ambiguous'
+      readonly rate: number
+      readonly lateMs: number
+      readonly only?: 'decisions'
+    } & Timed)
   | ({ readonly kind: 'storage-stale-list'; readonly rate: number; readonly byMs: number } & Timed)
   | ({ readonly kind: 'storage-full' } & Timed)
   | ({ readonly kind: 'storage-slow'; readonly factor: number; readonly hiccup: number } & Timed)

@@ -37,6 +37,8 @@ export interface StorageFaults {
   readonly unreachable?: number
   /** Of creates and removals: the caller is told of a failure, and it is applied all the same, before or after that. */
   readonly ambiguous?: number
+  /** The same for entries of the decision log alone: where everything is ambiguous, few decisions are ever attempted. */
+  readonly ambiguousDecision?: number
   /** How long after it was asked for such an operation may be applied, at most; default 10,000. */
   readonly lateMs?: number
   /** A listing lacks the newest names, or has ones that were removed. */
@@ -175,7 +177,8 @@ export class SimStorage {
         })
         return
       }
-      if (changes && this.strikes('ambiguous', host)) {
+      const ambiguous = (changes && this.strikes('ambiguous', host)) || this.doubtsDecision(operation, name, host)
+      if (ambiguous) {
         const appliedMs = this.chances.of('ambiguous').next() * (this.rate('lateMs', host) || 10_000)
         later(appliedMs, () => perform(true))
         later(this.options.timeoutMs, () => answer(fail('no answer')))
@@ -188,6 +191,10 @@ export class SimStorage {
         later(backMs, () => answer(outcome))
       })
     })
+  }
+
+  private doubtsDecision(operation: StorageOperation, name: string, host: string): boolean {
+    return operation === 'create' && name.startsWith('decisions/') && this.strikes('ambiguousDecision', host)
   }
 
   private create(name: string, bytes: Uint8Array): Applied<'created' | 'exists'> {
