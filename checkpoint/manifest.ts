@@ -3,7 +3,7 @@ import { sha256Hex } from '../runtime/kernel/checksum.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { LoopStep } from './loop-ends.ts'
 
-export const manifestFormat = 2
+export const manifestFormat = 3
 
 export interface FileRef {
   readonly name: string

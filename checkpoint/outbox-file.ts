@@ -1,10 +1,12 @@
 /**
  * Outbox files: one epoch's outputs of one task, final bytes, cut into chunks small enough for one transaction each. A chunk is
- * `record* · crc32`; a record is `partition · timestamp f64 · key? · value?` (0 = absent, else length + 1).
+ * `record* · crc32`; a record is `partition · timestamp f64 · key? · value? · headers` (0 = absent, else length + 1; headers: a length and
+ * what `record-header.ts` writes).
  */
 import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
 import { crc32 } from '../runtime/kernel/checksum.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
+import { decodeHeaders, encodeHeaders, type RecordHeader } from '../runtime/kernel/record-header.ts'
 import type { OutboxChunk, OutboxSection } from './manifest.ts'
 
 /** A larger chunk would make a transaction long; one record may be larger. */
@@ -15,6 +17,7 @@ export interface OutboxRecord {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+  readonly headers?: readonly RecordHeader[]
 }
 
 interface OpenSection {
@@ -43,18 +46,12 @@ export class OutboxFileWriter {
     this.sizeBytes += later.sizeBytes
   }
 
-  append(
-    sink: string,
-    slot: number,
-    partition: number,
-    timestamp: number,
-    key: Uint8Array | undefined,
-    value: Uint8Array | undefined
-  ): void {
+  append(sink: string, slot: number, { partition, timestamp, key, value, headers }: OutboxRecord): void {
     const section = this.section(sink, slot)
     begin(section.writer, partition, timestamp, key)
     writePart(section.writer, value)
-    this.added(section, (key?.length ?? 0) + (value?.length ?? 0))
+    const more = writeHeaders(section.writer, headers)
+    this.added(section, (key?.length ?? 0) + (value?.length ?? 0) + more)
   }
 
   /** The same for a value that is well-formed text. False: it takes more than `limitBytes` and was not added. */
@@ -65,6 +62,7 @@ export class OutboxFileWriter {
     timestamp: number,
     key: Uint8Array | undefined,
     value: string,
+    headers: readonly RecordHeader[] | undefined,
     limitBytes: number
   ): boolean {
     const section = this.section(sink, slot)
@@ -76,7 +74,8 @@ export class OutboxFileWriter {
       writer.truncate(start)
       return false
     }
-    this.added(section, (key?.length ?? 0) + bytes)
+    const more = writeHeaders(writer, headers)
+    this.added(section, (key?.length ?? 0) + bytes + more)
     return true
   }
 
@@ -123,6 +122,17 @@ function writePart(writer: ByteWriter, part: Uint8Array | undefined): void {
   writer.bytes(part)
 }
 
+/** Answers their bytes. */
+function writeHeaders(writer: ByteWriter, headers: readonly RecordHeader[] | undefined): number {
+  if (headers === undefined) {
+    writer.u8(0)
+    return 0
+  }
+  const bytes = encodeHeaders(headers)
+  writer.block(bytes)
+  return bytes.length
+}
+
 function closeChunk(section: OpenSection): void {
   if (section.records === 0) return
   section.writer.u32(crc32(section.writer.view()))
@@ -140,7 +150,10 @@ export function decodeChunk(bytes: Uint8Array, file: string): OutboxRecord[] {
     return length === 0 ? undefined : reader.bytes(length - 1)
   }
   const records: OutboxRecord[] = []
-  while (reader.remaining > 0)
-    records.push({ partition: reader.varuint(), timestamp: reader.f64(), key: part(), value: part() })
+  while (reader.remaining > 0) {
+    const record = { partition: reader.varuint(), timestamp: reader.f64(), key: part(), value: part() }
+    const headers = decodeHeaders(reader.block())
+    records.push(headers.length === 0 ? record : { ...record, headers })
+  }
   return records
 }

@@ -9,7 +9,7 @@
 import { assert } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
 
-/** Records as columns; an event's id is `origin + offset + path`, joined only when somebody asks. */
+/** Records as columns; an event's id is `origin + offset + path`, joined only when somebody asks. Traces: see `trace-context.ts`. */
 export interface RecordColumns {
   readonly kind: 'records'
   readonly keys: Key[]
@@ -18,6 +18,7 @@ export interface RecordColumns {
   readonly origins: string[]
   readonly offsets: number[]
   readonly paths: string[]
+  readonly traces: string[]
 }
 
 export type ChannelElement =
@@ -36,7 +37,8 @@ export const emptyColumns = (): RecordColumns => ({
   times: [],
   origins: [],
   offsets: [],
-  paths: []
+  paths: [],
+  traces: []
 })
 
 /** A batch put aside: the shell has its bytes, and the channel its place. */
@@ -105,7 +107,7 @@ const readAhead = 2
 
 /** The producer's end of a channel. */
 export interface Outlet {
-  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void
+  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string, trace: string): void
   control(element: ControlElement): void
   /** The producer must wait: what is queued would delay the next barrier too long. Never within a loop. */
   readonly full: boolean
@@ -125,7 +127,7 @@ export class Channel implements Outlet {
     this.limits = limits
   }
 
-  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string, trace: string): void {
     assert(!this.closed, 'a record after the end of a channel')
     let open = this.open
     if (open === undefined) {
@@ -138,6 +140,7 @@ export class Channel implements Outlet {
     open.origins.push(origin)
     open.offsets.push(offset)
     open.paths.push(path)
+    open.traces.push(trace)
     this.queued++
     if (this.place !== undefined) this.place.loop.queued++
     if (open.keys.length >= batchLimit) this.open = undefined

@@ -52,9 +52,9 @@ export class OutgoingChannel implements Outlet {
     this.limits = limits
   }
 
-  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string): void {
+  push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string, trace: string): void {
     assert(!this.closed, 'a record after the end of a channel')
-    writeRecord(this.open, key, value, time, origin, offset, path)
+    writeRecord(this.open, key, value, time, origin, offset, path, trace)
     this.count++
     if (this.open.length >= batchBytes) this.closeBatch()
   }

@@ -73,7 +73,8 @@ export function writeRecord(
   time: number,
   origin: string,
   offset: number,
-  path: string
+  path: string,
+  trace: string
 ): void {
   w.block(encodeKey(key))
   encodeValue(value, w, 'event')
@@ -81,6 +82,9 @@ export function writeRecord(
   w.string(origin)
   w.f64(offset)
   w.string(path)
+  // Most records have none.
+  if (trace === '') w.u8(0)
+  else w.string(trace)
 }
 
 /** @param records what `writeRecord` wrote, for a batch */
@@ -139,11 +143,20 @@ function writeChannel(w: ByteWriter, { edge, from, to }: ChannelName): void {
 }
 
 /** A batch by itself, with a checksum. */
-export function encodeBatch({ keys, values, times, origins, offsets, paths }: RecordColumns): Uint8Array {
+export function encodeBatch({ keys, values, times, origins, offsets, paths, traces }: RecordColumns): Uint8Array {
   const w = new ByteWriter(1024)
   w.varuint(keys.length)
   for (const [i, key] of keys.entries())
-    writeRecord(w, key, values[i], times[i] as number, origins[i] as string, offsets[i] as number, paths[i] as string)
+    writeRecord(
+      w,
+      key,
+      values[i],
+      times[i] as number,
+      origins[i] as string,
+      offsets[i] as number,
+      paths[i] as string,
+      traces[i] as string
+    )
   w.u32(crc32(w.view()))
   return w.take()
 }
@@ -276,6 +289,7 @@ function readRecords(r: ByteReader): RecordColumns {
     columns.origins.push(r.string())
     columns.offsets.push(r.f64())
     columns.paths.push(r.string())
+    columns.traces.push(r.string())
   }
   return columns
 }

@@ -108,7 +108,7 @@ export class HandlerRunner implements EffectTarget {
     }
     if (name === ttlTimer) return this.expire(entry, handler, time)
     const origin = `${this.stage}/${keyText(entry.key)}/${name}@`
-    this.run(entry, handler, name, time, origin, at, '')
+    this.run(entry, handler, name, time, origin, at, '', '')
   }
 
   run(
@@ -118,10 +118,11 @@ export class HandlerRunner implements EffectTarget {
     time: number,
     origin: string,
     offset: number,
-    path: string
+    path: string,
+    trace: string
   ): void {
     if (entry.busy) {
-      ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path))
+      ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path, trace))
       return
     }
     this.state.touch(entry)
@@ -140,7 +141,7 @@ export class HandlerRunner implements EffectTarget {
       this.checks.before(instance, () => `stage "${this.stage}", key ${keyText(entry.key)}`)
       deepFreeze(argument)
     }
-    context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, this.buffered)
+    context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, trace, this.buffered)
     let result: unknown
     try {
       result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(
@@ -210,6 +211,7 @@ export class HandlerRunner implements EffectTarget {
     this.undo(entry, undo)
     if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
     this.settings.outputs.slot = context.slot
+    this.settings.outputs.trace = context.trace
     this.deadLetters++
     this.settings.deadLetter(
       {
@@ -289,6 +291,7 @@ export class HandlerRunner implements EffectTarget {
   emit(context: TaskContext, output: string, value: unknown, time: number): void {
     const { outputs } = this.settings
     outputs.slot = context.slot
+    outputs.trace = context.trace
     outputs.staged = context.staged
     const port = output === 'main' ? this.main : this.portOf(output)
     const path = port.tracksIds ? `${context.path}/${this.settings.stage.index}.${context.emitted++}` : ''
@@ -303,6 +306,7 @@ export class HandlerRunner implements EffectTarget {
         `stage "${this.stage}" sends to ${to.name}, which its \`sends\` does not list`
       )
     const { outputs } = this.settings
+    outputs.trace = context.trace
     outputs.staged = context.staged
     const path = `${context.path}/${this.settings.stage.index}.${context.emitted++}`
     outputs.send(edge, key, copyValue(message, 'message'), context.time, context.origin, context.offset, path)

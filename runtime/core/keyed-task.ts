@@ -206,6 +206,7 @@ export class KeyedTask {
         element.origins[i] as string,
         element.offsets[i] as number,
         element.paths[i] as string,
+        element.traces[i] as string,
         recorded
       )
     if (end < element.keys.length) this.cursor = end
@@ -399,15 +400,16 @@ export class KeyedTask {
     origin: string,
     offset: number,
     path: string,
+    trace: string,
     recorded: boolean
   ): void {
     assert(!this.finished, 'a record behind the end of a loop')
     const identity = keyIdentity(key)
     const entry = this.state.entries.get(identity) ?? this.state.add(key, identity)
-    if (recorded) this.state.record(entry.keyGroup, { key, value, time, origin, offset, path })
+    if (recorded) this.state.record(entry.keyGroup, { key, value, time, origin, offset, path, trace })
     if (!this.final && time < this.watermarkOf(entry.keyGroup % this.settings.slots)) this.late++
     this.events++
-    this.handlers.run(entry, 'receive', value, time, origin, offset, path)
+    this.handlers.run(entry, 'receive', value, time, origin, offset, path, trace)
   }
 
   // ---- snapshots

@@ -1,7 +1,7 @@
 /**
  * Channel state of one task: messages that were under way when an epoch was sealed. Each is a record of the epoch's delta file,
  *
- *   key = kind · sequence u32      value = key block · time · origin · offset · path · message
+ *   key = kind · sequence u32      value = key block · time · origin · offset · path · trace · message
  *
  * under the key group of its receiver, so that tasks counted anew find it by key. A sender's messages to a receiver come through
  * one channel, so the sequence of arrival keeps their order.
@@ -35,6 +35,7 @@ export interface Message {
   readonly origin: string
   readonly offset: number
   readonly path: string
+  readonly trace: string
 }
 
 export class RecordedMessages {
@@ -62,8 +63,8 @@ export class RecordedMessages {
   replay(): Channel {
     const channel = new Channel()
     for (const { message } of this.restored.sort((a, b) => a.sequence - b.sequence)) {
-      const { key, value, time, origin, offset, path } = message
-      channel.push(key, value, time, origin, offset, path)
+      const { key, value, time, origin, offset, path, trace } = message
+      channel.push(key, value, time, origin, offset, path, trace)
     }
     this.restored = []
     return channel
@@ -88,6 +89,7 @@ export class RecordedMessages {
     value.string(message.origin)
     value.f64(message.offset)
     value.string(message.path)
+    value.string(message.trace)
     encodeValue(message.value, value, 'message')
     writer.addFrom(keyGroup, this.keyOf(place.sequence), value)
   }
@@ -116,5 +118,6 @@ export function decodeMessage(value: Uint8Array): Message {
   const origin = reader.string()
   const offset = reader.f64()
   const path = reader.string()
-  return { key, time, origin, offset, path, value: decodeValue(reader) }
+  const trace = reader.string()
+  return { key, time, origin, offset, path, trace, value: decodeValue(reader) }
 }

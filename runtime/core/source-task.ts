@@ -9,6 +9,7 @@
 import type { ValueCodec } from '../../actors/connectors.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
+import { traceOf } from '../kernel/trace-context.ts'
 import type { Fetched, RecordBatch } from '../ports/log.ts'
 import type { DeadLetter } from './handler-runner.ts'
 import type { SourceStage } from './stage-graph.ts'
@@ -287,7 +288,9 @@ export class SourceTask {
 
   private record(partition: Partition, index: number, batch: RecordBatch, i: number, timestamp: number): void {
     const offset = batch.offset(i)
+    const { outputs } = this.settings
     this.records++
+    outputs.trace = traceOf(batch.headers?.(i))
     let value: unknown
     let time: number
     try {
@@ -297,7 +300,6 @@ export class SourceTask {
       return
     }
     const advanced = partition.watermark.observe(time)
-    const { outputs } = this.settings
     const staged: StagedOutput[] | undefined = this.settings.onStepError === 'fail' ? undefined : []
     outputs.staged = staged
     try {

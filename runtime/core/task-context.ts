@@ -36,6 +36,8 @@ export class TaskContext {
   origin = ''
   offset = 0
   path = ''
+  /** What its outputs carry on. */
+  trace = ''
   /** Emissions of this handler so far: part of the ids of what it emits. */
   emitted = 0
   private readonly target: EffectTarget
@@ -60,6 +62,7 @@ export class TaskContext {
     origin: string,
     offset: number,
     path: string,
+    trace: string,
     buffered: boolean
   ): void {
     this.entry = entry
@@ -68,6 +71,7 @@ export class TaskContext {
     this.origin = origin
     this.offset = offset
     this.path = path
+    this.trace = trace
     this.emitted = 0
     this.randomness = undefined
     this.failure = undefined

@@ -12,6 +12,8 @@ import { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { checkKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { murmur2 } from '../kernel/murmur2.ts'
+import type { RecordHeader } from '../kernel/record-header.ts'
+import { withTrace } from '../kernel/trace-context.ts'
 import type { OutputRecord } from '../ports/log.ts'
 import { taskOfKeyGroup } from './assignment.ts'
 import type { ControlElement, Outlet } from './channel.ts'
@@ -49,6 +51,7 @@ export type StagedOutput =
       readonly origin: string
       readonly offset: number
       readonly path: string
+      readonly trace: string
     }
 
 const text = new TextEncoder()
@@ -56,6 +59,8 @@ const text = new TextEncoder()
 export class TaskOutputs {
   /** Slot of the event being handled; set by the task before it pushes. */
   slot = 0
+  /** Trace context of the same, or ''. */
+  trace = ''
   /** Set while a handler gives something away that may have to be taken back. */
   staged: StagedOutput[] | undefined
   outbox = new OutboxFileWriter()
@@ -140,8 +145,9 @@ export class TaskOutputs {
     const key = keyOf(sink, value)
     const { slot } = this
     const partition = partitionOf(key, slot, limits.partitions)
-    const limit = limits.maxRecordBytes
-    if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, limit))
+    const limit = limits.maxRecordBytes - (key?.length ?? 0)
+    const headers = this.trace === '' ? undefined : this.headersFor(limit - sizeOf(encoded, limit))
+    if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, headers, limit))
       throw tooLarge(sink, text.encode(encoded).length, limit)
     this.emitted++
     this.outboxUsed = true
@@ -160,16 +166,16 @@ export class TaskOutputs {
       if (output.kind === 'sink') this.deliver(output.sink, output.slot, output.record)
       else if (output.kind === 'tap') this.settings.onTap?.(output.handle, output.value)
       else {
-        const { channel, key, value, time, origin, offset, path } = output
+        const { channel, key, value, time, origin, offset, path, trace } = output
         this.emitted++
-        channel.push(key, value, time, origin, offset, path)
+        channel.push(key, value, time, origin, offset, path, trace)
       }
   }
 
   private deliver(sink: SinkNode, slot: number, record: OutputRecord): void {
     this.emitted++
     if (sink.delivery === 'exactly-once') {
-      this.outbox.append(sink.name, slot, record.partition, record.timestamp, record.key, record.value)
+      this.outbox.append(sink.name, slot, record)
       this.outboxUsed = true
       return
     }
@@ -182,9 +188,17 @@ export class TaskOutputs {
     const limits = this.limitsOf(sink)
     const bytes = sink.sink.codec.encode(value)
     const key = keyOf(sink, value)
-    if (bytes.length > limits.maxRecordBytes) throw tooLarge(sink, bytes.length, limits.maxRecordBytes)
+    const limit = limits.maxRecordBytes - (key?.length ?? 0)
+    if (bytes.length > limit) throw tooLarge(sink, bytes.length, limit)
     const partition = partitionOf(key, this.slot, limits.partitions)
-    return { partition, timestamp: timestampOf(time), key, value: bytes }
+    const record = { partition, timestamp: timestampOf(time), key, value: bytes }
+    const headers = this.headersFor(limit - bytes.length)
+    return headers === undefined ? record : { ...record, headers }
+  }
+
+  /** Of the record that is written now, in so much room. */
+  private headersFor(roomBytes: number): readonly RecordHeader[] | undefined {
+    return this.trace === '' ? undefined : withTrace(undefined, this.trace, roomBytes)
   }
 
   private limitsOf(sink: SinkNode): SinkLimits {
@@ -204,8 +218,8 @@ export class TaskOutputs {
     const channel = (channels.length === 1 ? channels[0] : channels[this.taskOf(key)]) as Outlet
     if (this.staged === undefined) {
       this.emitted++
-      channel.push(key, value, time, origin, offset, path)
-    } else this.staged.push({ kind: 'exchange', channel, key, value, time, origin, offset, path })
+      channel.push(key, value, time, origin, offset, path, this.trace)
+    } else this.staged.push({ kind: 'exchange', channel, key, value, time, origin, offset, path, trace: this.trace })
   }
 
   private taskOf(key: Key): number {
@@ -263,6 +277,12 @@ function keyOf({ sink }: SinkNode, value: unknown): Uint8Array | undefined {
 /** Kafka's default partitioning; records without a key stay together by slot. */
 function partitionOf(key: Uint8Array | undefined, slot: number, partitions: number): number {
   return key === undefined ? slot % partitions : (murmur2(key) & 0x7fffffff) % partitions
+}
+
+/** Bytes of the text, or more where so many would be within the limit by far. */
+function sizeOf(encoded: string, limit: number): number {
+  const most = 3 * encoded.length
+  return 2 * most < limit ? most : text.encode(encoded).length
 }
 
 function timestampOf(time: number): number {

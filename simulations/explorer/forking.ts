@@ -134,7 +134,8 @@ function encoded(text: string): Uint8Array {
 
 function chunkBytes(records: readonly string[]): Uint8Array {
   const writer = new OutboxFileWriter()
-  for (const record of records) writer.append(sink, 0, 0, 0, undefined, encoded(record))
+  for (const record of records)
+    writer.append(sink, 0, { partition: 0, timestamp: 0, key: undefined, value: encoded(record) })
   return writer.finish().bytes
 }
 

@@ -48,10 +48,15 @@ void t.test('a state file that was cut or changed anywhere is never read as stat
 
 void t.test('an outbox chunk that was cut or changed anywhere is never published', t => {
   const writer = new OutboxFileWriter()
-  writer.append('s', 3, 1, 5, bytesOf('k'), bytesOf('v'))
+  const headers = [
+    { name: 'traceparent', value: bytesOf('ü') },
+    { name: '', value: undefined }
+  ]
+  const record = { partition: 1, timestamp: 5, key: bytesOf('k'), value: bytesOf('v'), headers }
+  writer.append('s', 3, record)
   const { bytes, sections } = writer.finish()
   t.match(sections, [{ sink: 's', slot: 3, chunks: [{ records: 1, last: true }] }])
-  t.equal(decodeChunk(bytes, 'f').length, 1)
+  t.same(decodeChunk(bytes, 'f'), [record])
   for (const damaged of damages(bytes)) t.throws(() => decodeChunk(damaged, 'f'), { code: 'CORRUPT' })
   t.end()
 })

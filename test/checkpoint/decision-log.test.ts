@@ -2,7 +2,7 @@
 import t from 'tap'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
 import { DecisionLog, type Decision } from '../../checkpoint/decision-log.ts'
-import { encodeManifest } from '../../checkpoint/manifest.ts'
+import { encodeManifest, manifestFormat } from '../../checkpoint/manifest.ts'
 import { readHead } from '../../checkpoint/recovery.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { MemoryFiles } from '../../simulations/memory-files.ts'
@@ -93,7 +93,7 @@ void t.test('a manifest that is deleted while a process starts, because others w
   const numbers = { lineage: 1, generation: 1, keyGroups: 128, slots: 1, parallelism: 1 }
   const lists = { savepointNames: [], savepoints: [], stages: [], sources: [], outboxes: [], ledgers: [] }
   const manifest = (epoch: number) =>
-    encodeManifest({ format: 2, job: 'j', epoch, previous: null, final: false, ...numbers, ...lists })
+    encodeManifest({ format: manifestFormat, job: 'j', epoch, previous: null, final: false, ...numbers, ...lists })
   for (const epoch of [0, 1]) await storage.create(`manifests/${epoch}`, manifest(epoch).bytes)
   const name = (epoch: number) => ({ name: `manifests/${epoch}`, hash: manifest(epoch).hash })
   await log.append(begins(1))

@@ -61,12 +61,12 @@ async function dataPlane(load: Load): Promise<Target[]> {
   const { crc32 } = (await load('runtime/kernel/checksum.js')) as typeof Checksums
   const name = { edge: 3, from: 1, to: 2 }
   const channel = new OutgoingChannel(name, 'w2')
-  channel.push('key', { n: 1, text: 'ü', at: new Date(5), list: [1, [2, [3]]] }, 12, 'in/0/', 7, '.1')
-  channel.push(['a', 2], new Map([['a', new Set([1n, -5])]]), -3, '', 0, '')
+  channel.push('key', { n: 1, text: 'ü', at: new Date(5), list: [1, [2, [3]]] }, 12, 'in/0/', 7, '.1', '00-1')
+  channel.push(['a', 2], new Map([['a', new Set([1n, -5])]]), -3, '', 0, '', '')
   channel.control({ kind: 'watermark', time: 9 })
   channel.control({ kind: 'idle', idle: true })
   channel.control({ kind: 'barrier', epoch: 4 })
-  channel.push(17, [1, null, new Uint8Array(9)], 1, '', 1, '')
+  channel.push(17, [1, null, new Uint8Array(9)], 1, '', 1, '', '')
   channel.control({ kind: 'end' })
   const frames = [
     encodeHello({ job: 'j', lineage: 1, generation: 2, from: 'w1', to: 'w2' }),
@@ -80,7 +80,8 @@ async function dataPlane(load: Load): Promise<Target[]> {
     times: [1, 2],
     origins: ['x', ''],
     offsets: [0, 1],
-    paths: ['', '.1']
+    paths: ['', '.1'],
+    traces: ['', '00-2']
   })
   return [
     {
@@ -188,8 +189,12 @@ async function storedBytes(load: Load): Promise<Target[]> {
   for (let i = 0; i < 8; i++) delta.add(i % 3, text(`key ${i}`), i === 5 ? undefined : text(`value ${i}`))
   const file = delta.finish({ job: 'j', lineage: 1, generation: 2, epoch: 3, stage: 'a' }).slice()
   const outbox = new OutboxFileWriter()
-  outbox.append('sink', 0, 0, 5, text('k'), text('v'))
-  outbox.append('sink', 0, 1, 6, undefined, text('w'))
+  const headers = [
+    { name: 'traceparent', value: text('00-1') },
+    { name: 'none', value: undefined }
+  ]
+  outbox.append('sink', 0, { partition: 0, timestamp: 5, key: text('k'), value: text('v'), headers })
+  outbox.append('sink', 0, { partition: 1, timestamp: 6, key: undefined, value: text('w') })
   const value = (of: unknown): Uint8Array => {
     const writer = new ByteWriter()
     encodeValue(of, writer, 'value')
@@ -225,6 +230,7 @@ async function storedBytes(load: Load): Promise<Target[]> {
   message.string('in/0')
   message.f64(2)
   message.string('.1')
+  message.string('00-1')
   message.bytes(values[1] as Uint8Array)
   const decisions = [
     { kind: 'leads', worker: 'w', generation: 1 },

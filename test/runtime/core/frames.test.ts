@@ -8,12 +8,12 @@ import { isCodedError } from '../../../runtime/kernel/errors.ts'
 const name = { edge: 3, from: 1, to: 2 }
 function sample(): Uint8Array[] {
   const channel = new OutgoingChannel(name, 'w2')
-  channel.push('key', { n: 1, text: 'ü', at: new Date(5) }, 12, 'in/0/', 7, '.1')
-  channel.push(['a', 2], undefined, -3, '', 0, '')
+  channel.push('key', { n: 1, text: 'ü', at: new Date(5) }, 12, 'in/0/', 7, '.1', 'trace 1')
+  channel.push(['a', 2], undefined, -3, '', 0, '', '')
   channel.control({ kind: 'watermark', time: 9 })
   channel.control({ kind: 'idle', idle: true })
   channel.control({ kind: 'barrier', epoch: 4 })
-  channel.push('z', [1, null], 1, '', 1, '')
+  channel.push('z', [1, null], 1, '', 1, '', 'trace 2')
   channel.control({ kind: 'end' })
   const hello = encodeHello({ job: 'j', lineage: 1, generation: 2, from: 'w1', to: 'w2' })
   return [hello, ...channel.take(), encodeCredit(name, 300)]
@@ -42,7 +42,7 @@ void t.test('frames come back whole however the bytes are cut', t => {
 
 void t.test('a large frame that comes byte by byte takes no longer than its bytes', t => {
   const channel = new OutgoingChannel(name, 'w2')
-  channel.push('key', 'x'.repeat(1 << 20), 1, '', 0, '')
+  channel.push('key', 'x'.repeat(1 << 20), 1, '', 0, '', '')
   const reader = new FrameReader()
   const got: Frame[] = []
   // With one copy of what waits for each byte that comes this would be half a terabyte.
@@ -64,7 +64,8 @@ void t.test('an incoming channel hands over what was pushed, in order, and retur
     times: [12, -3],
     origins: ['in/0/', ''],
     offsets: [7, 0],
-    paths: ['.1', '']
+    paths: ['.1', ''],
+    traces: ['trace 1', '']
   })
   t.match(first?.kind === 'records' ? first.values : [], [{ n: 1, text: 'ü', at: new Date(5) }, undefined])
   const kinds: string[] = []

@@ -185,7 +185,8 @@ const records = (...values: number[]): RecordColumns => ({
   times: values,
   origins: values.map(() => 'o'),
   offsets: values,
-  paths: values.map(() => '')
+  paths: values.map(() => ''),
+  traces: values.map(n => `trace ${n}`)
 })
 
 void t.test('a channel gives its elements in their order, whatever is put aside and read back when', async t => {
@@ -197,7 +198,7 @@ void t.test('a channel gives its elements in their order, whatever is put aside 
   for (let n = 0; n < 2000 || !channel.empty; n++) {
     if (n < 2000 && random.int(2) === 0) {
       channel.batch(records(n, n + 0.5))
-      expected.push(`${n},${n + 0.5}`)
+      expected.push(`${n},${n + 0.5},trace ${n},trace ${n + 0.5}`)
     }
     if (n < 2000 && random.int(9) === 0) {
       channel.control({ kind: 'watermark', time: n })
@@ -211,7 +212,11 @@ void t.test('a channel gives its elements in their order, whatever is put aside 
     }
     const element = channel.peek()
     if (element === undefined || random.int(3) > 0) continue
-    got.push(element.kind === 'records' ? element.values.join() : `watermark ${(element as { time: number }).time}`)
+    got.push(
+      element.kind === 'records'
+        ? [...element.values, ...element.traces].join()
+        : `watermark ${(element as { time: number }).time}`
+    )
     channel.shift()
   }
   t.same(got, expected)
