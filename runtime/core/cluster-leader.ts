@@ -106,6 +106,10 @@ const steadyHeartbeats = 3
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
 
+/** For so long somebody whose connection broke is waited for. */
+export const doubtMs = ({ heartbeatMs, lostAfterMs }: ClusterTiming): number =>
+  Math.min(lostAfterMs, doubtHeartbeats * heartbeatMs)
+
 const isRunning = ({ report }: Member, { generation }: Running): boolean =>
   report.generation === generation && report.state === 'running'
 
@@ -244,8 +248,7 @@ export class ClusterLeader {
   }
 
   private get doubtMs(): number {
-    const { heartbeatMs, lostAfterMs } = this.settings.timing
-    return Math.min(lostAfterMs, doubtHeartbeats * heartbeatMs)
+    return doubtMs(this.settings.timing)
   }
 
   private checkpoint(command: CheckpointCommand, now: number, actions: ClusterAction[]): void {

@@ -9,6 +9,7 @@
  * Invariants
  * 1. Time is this worker's own; nobody else's clock is looked at.
  * 2. An outcome that is unknown is looked up, never guessed.
+ * 3. The lease of a holder that is believed dead is taken once, at the revision that was read: one that lives has renewed it, and keeps it.
  */
 import { reached } from '../kernel/marks.ts'
 
@@ -25,6 +26,8 @@ export type ElectorAction =
 
 export type ElectorCommand =
   | { readonly kind: 'tick' }
+  /** The holder, if it is this one, is believed dead. */
+  | { readonly kind: 'suspect'; readonly holder: string }
   | { readonly kind: 'got'; readonly entry: { readonly holder: string; readonly revision: number } | undefined }
   | { readonly kind: 'written'; readonly outcome: { readonly revision: number } | 'conflict' }
   /** No answer came. */
@@ -38,6 +41,7 @@ export class Elector {
   private waiting = false
   private renewedAt = 0
   private nextAt = 0
+  private suspected: string | undefined
 
   constructor(self: string, timing: ElectorTiming) {
     this.self = self
@@ -60,6 +64,10 @@ export class Elector {
   step(command: ElectorCommand, now: number): ElectorAction[] {
     switch (command.kind) {
       case 'tick':
+        return this.tick(now)
+      case 'suspect':
+        this.suspected = command.holder
+        this.nextAt = now
         return this.tick(now)
       case 'got':
         return this.got(command.entry, now)
@@ -92,6 +100,12 @@ export class Elector {
     if (entry.holder === this.self) {
       reached('elector: the lease was written though no answer came')
       return this.hold(entry.revision, now)
+    }
+    if (entry.holder === this.suspected) {
+      reached('elector: the lease of a dead holder is taken')
+      this.suspected = undefined
+      this.waiting = true
+      return [{ kind: 'put', revision: entry.revision }]
     }
     return this.lose()
   }

@@ -16,7 +16,7 @@ import {
   subjects,
   type Report
 } from '../core/cluster-messages.ts'
-import type { ClusterTiming } from '../core/cluster-leader.ts'
+import { doubtMs, type ClusterTiming } from '../core/cluster-leader.ts'
 import { Elector, type ElectorAction, type ElectorTiming } from '../core/elector.ts'
 import { Follower, type FollowerAction } from '../core/follower.ts'
 import { buildStageGraph, type StageGraph } from '../core/stage-graph.ts'
@@ -74,6 +74,8 @@ export class ClusterWorker {
   private sequence = 0
   private leaving = false
   private reported = ''
+  /** Who said last that it leads, and when. */
+  private leader: { readonly id: string; readonly heardAt: number } | undefined
   /** The peer with whose connection the generation ended here. */
   private lost: string | undefined
   private over = false
@@ -214,10 +216,20 @@ export class ClusterWorker {
     const { clock } = this.settings.ports
     const now = clock.elapsed()
     this.elect(this.elector.step({ kind: 'tick' }, now))
+    this.doubtLeader(now)
     if (now >= this.reportAt) this.report()
     this.cancelTick?.()
     const next = Math.min(this.elector.nextDeadlineMs(), this.reportAt)
     this.cancelTick = clock.after(Math.max(1, next - now), () => this.tick())
+  }
+
+  /** A leader whose connection broke and that says nothing is not waited for until its lease is over. */
+  private doubtLeader(now: number): void {
+    const { leader, lost } = this
+    if (leader === undefined || lost !== leader.id) return
+    if (now - leader.heardAt < doubtMs(this.settings.timing)) return
+    this.leader = undefined
+    this.elect(this.elector.step({ kind: 'suspect', holder: leader.id }, now))
   }
 
   private report(): void {
@@ -342,6 +354,7 @@ export class ClusterWorker {
     const directive = decodeDirective(bytes)
     if (directive === undefined) return reached('cluster worker: a message that is no directive')
     const { term } = this.follower
+    if (directive.term >= term) this.leader = { id: directive.leader, heardAt: this.settings.ports.clock.elapsed() }
     this.follow(this.follower.heard(directive))
     this.leadership?.outdated(directive.term)
     if (this.leaving && !this.finishing && directive.generation === 0) {

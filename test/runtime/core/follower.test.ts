@@ -81,3 +81,26 @@ void t.test('a lease of its own whose answer was lost is recognised; that of ano
   t.same(elector.step({ kind: 'got', entry: { holder: 'w2#1', revision: 9 } }, 1503), [{ kind: 'deposed' }])
   t.end()
 })
+
+void t.test('the lease of a holder that is believed dead is taken at once; one that lives keeps it', t => {
+  const look = (): Elector => {
+    const elector = new Elector('w1#1', { leaseMs: 5000, renewMs: 1500 })
+    elector.step({ kind: 'tick' }, 0)
+    t.same(elector.step({ kind: 'got', entry: { holder: 'w2#1', revision: 7 } }, 1), [])
+    t.same(elector.step({ kind: 'suspect', holder: 'w2#1' }, 100), [{ kind: 'get' }])
+    return elector
+  }
+  const dead = look()
+  t.same(dead.step({ kind: 'got', entry: { holder: 'w2#1', revision: 7 } }, 101), [{ kind: 'put', revision: 7 }])
+  t.same(dead.step({ kind: 'written', outcome: { revision: 8 } }, 102), [{ kind: 'elected' }])
+
+  const alive = look()
+  alive.step({ kind: 'got', entry: { holder: 'w2#1', revision: 7 } }, 101)
+  alive.step({ kind: 'written', outcome: 'conflict' }, 102)
+  t.same(alive.step({ kind: 'tick' }, 103), [{ kind: 'get' }])
+  t.same(alive.step({ kind: 'got', entry: { holder: 'w2#1', revision: 8 } }, 104), [], 'it renewed its lease meanwhile')
+
+  const other = look()
+  t.same(other.step({ kind: 'got', entry: { holder: 'w3#1', revision: 9 } }, 101), [], 'somebody else was faster')
+  t.end()
+})
