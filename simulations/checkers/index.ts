@@ -10,6 +10,7 @@ import { fencedSilent, LedgerOrder } from './ledger-order.ts'
 import { finishes, withinLimits } from './limits.ts'
 import { OutputOnce } from './output-once.ts'
 import { deadLettersRight, outputInOrder, outputRight } from './output-right.ts'
+import { outputTraces } from './output-traces.ts'
 import { Progress } from './progress.ts'
 import { Strays } from './strays.ts'
 import { TimersOnce } from './timers-once.ts'
@@ -44,6 +45,7 @@ const plainOthers = {
 const others = {
   'output right': outputRight,
   'output in order': outputInOrder,
+  'output traces': outputTraces,
   'dead letters': deadLettersRight
 } satisfies Record<string, (evidence: Evidence) => Violation[]>
 

@@ -2,6 +2,7 @@
  * Exactly-once output (S1): what each slot of a sink got is the concatenation of its outbox over the decided epochs, chunk for chunk and
  * byte for byte: no duplicate, no gap, nothing else.
  */
+import { encodeHeaders } from '../../runtime/kernel/record-header.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { CheckpointStep, CheckpointVisitor, OutboxPart } from './checkpoint-walk.ts'
 import { few, slotText, type RunEvidence, type Publication, type Violation } from './evidence.ts'
@@ -69,7 +70,11 @@ function byPartition(records: readonly OutputRecord[]): OutputRecord[] {
 
 function same(a: OutputRecord, b: OutputRecord): boolean {
   return (
-    a.partition === b.partition && a.timestamp === b.timestamp && sameBytes(a.key, b.key) && sameBytes(a.value, b.value)
+    a.partition === b.partition &&
+    a.timestamp === b.timestamp &&
+    sameBytes(a.key, b.key) &&
+    sameBytes(a.value, b.value) &&
+    sameBytes(encodeHeaders(a.headers), encodeHeaders(b.headers))
   )
 }
 function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

@@ -71,9 +71,10 @@ function publicationsOf({ broker }: SimCluster): Publication[] {
         if (transaction === undefined) continue
         let found = written.get(transaction)
         if (found === undefined) written.set(transaction, (found = { entry: undefined, records: [] }))
-        for (const { key, value, timestamp } of records)
-          if (ledger) found.entry = { key: new TextDecoder().decode(key), value: value ?? new Uint8Array() }
-          else found.records.push({ partition: number, timestamp, key, value })
+        for (const { offset: _, ...record } of records)
+          if (ledger)
+            found.entry = { key: new TextDecoder().decode(record.key), value: record.value ?? new Uint8Array() }
+          else found.records.push({ partition: number, ...record })
       }
   }
   return broker.coordinator.commits.flatMap(({ transaction, atMs }): Publication[] => {

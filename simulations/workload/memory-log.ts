@@ -1,9 +1,11 @@
 /** A partitioned log in an array: a position is an index. Bounded: what was appended before `end` is all there is. */
+import type { RecordHeader } from '../../runtime/kernel/record-header.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../runtime/ports/log.ts'
 
 export interface LogRecord {
   readonly timestamp: number
   readonly value: Uint8Array
+  readonly headers?: readonly RecordHeader[]
   /** Of a source that decodes by itself: a fresh object at each call. All records of a partition have it, or none. */
   readonly object?: () => unknown
 }
@@ -58,6 +60,7 @@ function batchOf(records: readonly LogRecord[], from: number, to: number, sizeBy
     timestamp: i => records[from + i]?.timestamp ?? NaN,
     key: () => undefined,
     value: i => records[from + i]?.value,
+    headers: i => records[from + i]?.headers,
     ...(records[from]?.object === undefined ? {} : { valueObject: (i: number) => records[from + i]?.object?.() })
   }
 }

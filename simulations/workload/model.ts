@@ -31,6 +31,7 @@ export interface ModelLetter {
   /** Of the event, or the malformed text. */
   readonly event: string
   readonly w: number
+  readonly trace: string
 }
 
 class ModelActor {
@@ -53,7 +54,12 @@ interface Work {
   readonly stage: number
   readonly item: Item
   readonly time: number
+  /** Of the record that it comes from; '' = a timer or window. */
+  readonly trace: string
 }
+/** What a handler runs for. */
+type Cause = Pick<Work, 'time' | 'trace'>
+
 interface DueTimer {
   readonly at: number
   /** Index of the stage: upstream first. */
@@ -68,6 +74,8 @@ export type WatermarkOf = (stage: StageShape, key: string) => number
 
 export class Model {
   readonly rows = new Map<string, Row[]>()
+  /** Trace contexts of the rows. */
+  readonly traces = new Map<string, string[]>()
   readonly letters: ModelLetter[] = []
   private readonly shape: Shape
   private readonly inputs: Inputs
@@ -138,26 +146,30 @@ export class Model {
   private take(source: number, partition: number, index: number): void {
     const { name, lanes } = this.shape.sources[source] as Shape['sources'][number]
     const input = this.inputs[source]?.[partition]?.[index] as Inputs[number][number][number]
-    const { record, value } = input
+    const { record, value, trace } = input
     if (record === undefined) {
-      this.letters.push({ stage: name, key: undefined, event: new TextDecoder().decode(value), w: 0 })
+      this.letters.push({ stage: name, key: undefined, event: new TextDecoder().decode(value), w: 0, trace })
       return
     }
     const { id, key, owner, w, v, ops, seq, lane, at } = record
     if (lane === strayLane) return
-    this.leave(lanes[lane] as readonly Leg[], { id, key, owner, w, v, ops, seq, from: `${name}/${partition}` }, at)
+    this.leave(
+      lanes[lane] as readonly Leg[],
+      { id, key, owner, w, v, ops, seq, from: `${name}/${partition}` },
+      at,
+      trace
+    )
     this.drain()
   }
 
-  private leave(legs: readonly Leg[], item: Item, time: number): void {
+  private leave(legs: readonly Leg[], item: Item, time: number, trace: string): void {
     for (const leg of legs)
       for (const out of throughLeg(item, leg))
-        if (leg.to.kind === 'stage') this.queue.push({ stage: leg.to.stage, item: out, time })
+        if (leg.to.kind === 'stage') this.queue.push({ stage: leg.to.stage, item: out, time, trace })
         else {
           const { name } = this.shape.sinks[leg.to.sink] as Shape['sinks'][number]
-          const rows = this.rows.get(name)
-          if (rows === undefined) this.rows.set(name, [rowOf(out, leg)])
-          else rows.push(rowOf(out, leg))
+          append(this.rows, name, rowOf(out, leg))
+          append(this.traces, name, trace)
         }
   }
 
@@ -166,35 +178,36 @@ export class Model {
     this.queue.length = 0
   }
 
-  private deliver({ stage, item, time }: Work): void {
+  private deliver(work: Work): void {
+    const { stage, item } = work
     const shape = this.shape.stages[stage] as StageShape
     this.touched[stage]?.add(shape.kind === 'dedupe' ? item.id : item.key)
     switch (shape.kind) {
       case 'actor':
-        return this.receive(shape, item, time)
+        return this.receive(shape, work)
       case 'window':
-        return this.collect(shape, item, time)
+        return this.collect(shape, work)
       case 'dedupe':
-        return this.dedupe(shape, item, time)
+        return this.dedupe(shape, work)
     }
   }
 
-  private receive(shape: ActorShape, item: Item, time: number): void {
+  private receive(shape: ActorShape, { item, time, trace }: Work): void {
     if (item.ops.some(({ op }) => op === 'throw')) {
-      this.letters.push({ stage: shape.name, key: item.key, event: item.id, w: item.w })
+      this.letters.push({ stage: shape.name, key: item.key, event: item.id, w: item.w, trace })
       return
     }
     const states = this.states[shape.index] as Map<string, KeyState>
     let state = states.get(item.key) as ModelActor | undefined
     if (state === undefined) states.set(item.key, (state = new ModelActor()))
-    this.run(shape, state, item.key, item, time)
+    this.run(shape, state, item.key, item, { time, trace })
   }
 
-  private run(shape: ActorShape, state: ModelActor, key: string, program: Program, time: number): void {
+  private run(shape: ActorShape, state: ModelActor, key: string, program: Program, cause: Cause): void {
     state.count++
     state.hash = addHash(state.hash, program.id)
     state.kept += program.w
-    program.ops.forEach((op, i) => this.perform(shape, state, key, program, op, `${program.id}.${i}`, time))
+    program.ops.forEach((op, i) => this.perform(shape, state, key, program, op, `${program.id}.${i}`, cause))
   }
 
   private perform(
@@ -204,7 +217,7 @@ export class Model {
     { owner }: Program,
     op: Op,
     id: string,
-    time: number
+    { time, trace }: Cause
   ): void {
     const out = (program: Program, seq: number, way: string): Item => ({
       ...program,
@@ -218,17 +231,17 @@ export class Model {
         return
       case 'emit':
         state.kept -= op.w
-        this.leave(shape.main, out({ id, key, owner: '', w: op.w, v: op.v, ops: [] }, state.emitted++, ''), time)
+        this.leave(shape.main, out({ id, key, owner: '', w: op.w, v: op.v, ops: [] }, state.emitted++, ''), time, trace)
         return
       case 'send':
         state.kept -= op.item.w
         sent(`${op.to}:${op.item.key}`)
-        this.queue.push({ stage: op.to, item: out(op.item, 0, '>'), time })
+        this.queue.push({ stage: op.to, item: out(op.item, 0, '>'), time, trace })
         return
       case 'next':
         state.kept -= op.item.w
         sent(`~${op.item.key}`)
-        this.leave(shape.next, out(op.item, 0, '~'), time)
+        this.leave(shape.next, out(op.item, 0, '~'), time, trace)
         return
       case 'arm':
         state.kept += (state.pending.get(op.name)?.program.w ?? 0) - op.program.w
@@ -256,7 +269,7 @@ export class Model {
         for (const name of op.entries) w += state.map.get(name) ?? 0
         for (const armed of state.pending.values()) w += armed.program.w
         this.states[shape.index]?.delete(key)
-        this.leave(shape.main, out({ id, key, owner: '', w, v: op.v, ops: [] }, state.emitted++, ''), time)
+        this.leave(shape.main, out({ id, key, owner: '', w, v: op.v, ops: [] }, state.emitted++, ''), time, trace)
         return
       }
       case 'sleep':
@@ -265,21 +278,21 @@ export class Model {
     }
   }
 
-  private collect(shape: WindowShape, item: Item, time: number): void {
+  private collect(shape: WindowShape, { item, time }: Work): void {
     const states = this.states[shape.index] as Map<string, KeyState>
     let state = states.get(item.key) as ModelWindows | undefined
     if (state === undefined) states.set(item.key, (state = new ModelWindows(shape)))
     for (const at of state.add(item, time)) this.due.push({ at, order: shape.index, key: item.key, name: '' })
   }
 
-  private dedupe(shape: DedupeShape, item: Item, time: number): void {
+  private dedupe(shape: DedupeShape, { item, time, trace }: Work): void {
     const states = this.states[shape.index] as Map<string, KeyState>
     const state = states.get(item.id) as { until: number } | undefined
     if (state !== undefined && time < state.until) return
     const until = time + shape.withinMs
     states.set(item.id, { until })
     this.due.push({ at: until, order: shape.index, key: item.id, name: '' })
-    this.leave(shape.main, { ...item, from: '' }, time)
+    this.leave(shape.main, { ...item, from: '' }, time, trace)
   }
 
   private fire(shape: StageShape, due: DueTimer): void {
@@ -290,11 +303,17 @@ export class Model {
       const armed = state.pending.get(due.name)
       if (armed?.at !== due.at) return
       state.pending.delete(due.name)
-      this.run(shape as ActorShape, state, due.key, armed.program, due.at)
+      this.run(shape as ActorShape, state, due.key, armed.program, { time: due.at, trace: '' })
     } else if (state instanceof ModelWindows) {
       for (const { start, end, totals } of state.close(due.at))
-        this.leave(shape.main, windowItem(shape.name, due.key, { start, end }, totals), end - 1)
+        this.leave(shape.main, windowItem(shape.name, due.key, { start, end }, totals), end - 1, '')
     } else if (state?.until === due.at) states.delete(due.key)
     this.drain()
   }
+}
+
+function append<T>(lists: Map<string, T[]>, name: string, value: T): void {
+  const list = lists.get(name)
+  if (list === undefined) lists.set(name, [value])
+  else list.push(value)
 }

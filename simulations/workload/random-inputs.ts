@@ -2,9 +2,10 @@
 import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { Program, SourceRecord } from './program.ts'
 import { Programs, programTarget, type ProgramOptions } from './random-programs.ts'
+import { RandomTraces, type Traced } from './random-traces.ts'
 import { realLeg, strayLane, type ActorShape, type Leg, type Shape, type SourceShape } from './shape.ts'
 
-export interface InputRecord {
+export interface InputRecord extends Traced {
   readonly timestamp: number
   readonly value: Uint8Array
   /** What the bytes hold; undefined: they are malformed. */
@@ -52,7 +53,7 @@ function eventsWithin(shape: Shape, stage: ActorShape, { ops }: Program): number
 interface PartitionDraft {
   readonly source: number
   readonly partition: number
-  readonly records: InputRecord[]
+  readonly records: Omit<InputRecord, keyof Traced>[]
   greatest: number
   /** Time between two records, about. */
   readonly step: number
@@ -67,16 +68,20 @@ export function randomInputs(random: Prng, shape: Shape, options: InputOptions):
     })
   )
   const all = drafts.flat()
+  // A stream of its own, so that nothing else is drawn anew.
+  const traces = new RandomTraces(random.fork('traces'))
   const most = Math.max(options.records, recordsPerEvent * options.events)
   for (let made = 0, events = 0; made < most && (made < options.records || events < options.events);) {
     // The one that is furthest behind, mostly: partitions cover about the same times.
     const behind = all.reduce((a, b) => (b.greatest < a.greatest ? b : a))
     const draft = random.int(4) === 0 ? (all[random.int(all.length)] as PartitionDraft) : behind
     made += addRecords(draft, random, shape, programs, options)
-    const { record } = draft.records.at(-1) as InputRecord
+    const { record } = draft.records.at(-1) as PartitionDraft['records'][number]
     if (record !== undefined) events += eventsOf(shape, shape.sources[draft.source]?.lanes[record.lane] ?? [], record)
   }
-  return drafts.map(partitions => partitions.map(({ records }) => records))
+  return drafts.map(partitions =>
+    partitions.map(({ records }) => records.map(record => ({ ...record, ...traces.next() })))
+  )
 }
 
 /** One record, or one that comes twice. */
@@ -123,7 +128,7 @@ function strayRecord(
   { name, boundMs }: SourceShape,
   random: Prng,
   programs: Programs
-): InputRecord {
+): PartitionDraft['records'][number] {
   const at = greatest - boundMs - 2 * random.int(200)
   const record: SourceRecord = {
     id: `${name}/${partition}/${records.length}`,

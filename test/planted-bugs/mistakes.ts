@@ -373,6 +373,25 @@ export const mistakes: readonly Mistake[] = [
     ]
   },
   {
+    name: 'an output carries the trace context of the event before it',
+    changes: [
+      [
+        handlers,
+        'outputs.trace = context.trace; outputs.staged = context.staged; const port',
+        'outputs.staged = context.staged; const port'
+      ],
+      [
+        handlers,
+        'port.push?.(value, time, context.origin, context.offset, path);',
+        'port.push?.(value, time, context.origin, context.offset, path); outputs.trace = context.trace;'
+      ]
+    ]
+  },
+  {
+    name: 'a trace context is lost where an event waits for the checkpoint that holds it',
+    changes: [[messages, 'const trace = reader.string();', "const trace = (reader.string(), '');"]]
+  },
+  {
     name: 'the outputs of an abandoned epoch come after those of the next',
     changes: [[outputs, 'sealed.absorb(this.outbox); this.outbox = sealed;', 'this.outbox.absorb(sealed);']]
   },
