@@ -2,10 +2,11 @@
 import type { SinkSpec, SourceSpec } from '../actors/connectors.ts'
 import type { Plan } from '../actors/plan.ts'
 import { KafkaAppender } from '../runtime/adapters/kafka/kafka-appender.ts'
+import { forgetLedger } from '../runtime/adapters/kafka/forget-ledger.ts'
 import { brokersOf, type KafkaCluster } from '../runtime/adapters/kafka/kafka-options.ts'
 import { KafkaReaders } from '../runtime/adapters/kafka/kafka-readers.ts'
 import { KafkaTarget } from '../runtime/adapters/kafka/kafka-target.ts'
-import { openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
+import { ledgerTopicOf, openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
@@ -34,7 +35,17 @@ export class KafkaSide {
   }
 
   reader(name: string, { topic, brokers, begin, read, codec }: KafkaSource): LogReader {
-    const cluster = this.cluster(`source "${name}"`, brokers)
+    return this.readersOf(this.cluster(`source "${name}"`, brokers)).reader({
+      topic,
+      begin,
+      make:
+        read === undefined
+          ? undefined
+          : record => read({ ...record, value: record.value === undefined ? undefined : codec.decode(record.value) })
+    })
+  }
+
+  private readersOf(cluster: KafkaCluster): KafkaReaders {
     const key = cluster.brokers.join()
     let readers = this.readers.get(key)
     if (readers === undefined) {
@@ -43,14 +54,7 @@ export class KafkaSide {
       readers = new KafkaReaders(troubled === undefined ? options : { ...options, troubled })
       this.readers.set(key, readers)
     }
-    return readers.reader({
-      topic,
-      begin,
-      make:
-        read === undefined
-          ? undefined
-          : record => read({ ...record, value: record.value === undefined ? undefined : codec.decode(record.value) })
-    })
+    return readers
   }
 
   /** Exactly once. */
@@ -67,6 +71,26 @@ export class KafkaSide {
     return {
       appender: this.keep(new KafkaAppender({ cluster, topic, name: this.clientName })),
       target: this.keep(new KafkaTarget(cluster, this.clientName, topic, nodeClock))
+    }
+  }
+
+  /** Starting over: nothing counts as published. What stands in the topics stays. */
+  async forget(sinks: readonly (readonly [string, KafkaSink])[]): Promise<void> {
+    const topic = ledgerTopicOf(this.plan.job)
+    const clusters = new Map(
+      sinks
+        .map(([name, { brokers }]) => this.cluster(`sink "${name}"`, brokers))
+        .map(each => [each.brokers.join(), each])
+    )
+    for (const cluster of clusters.values()) {
+      const reader = this.readersOf(cluster).reader({ topic })
+      const appender = new KafkaAppender({ cluster, topic, name: this.clientName })
+      try {
+        await forgetLedger(reader, appender, this.plan.job)
+      } finally {
+        await reader.close()
+        await appender.close()
+      }
     }
   }
 
@@ -106,6 +130,6 @@ export class KafkaSide {
   }
 
   async close(): Promise<void> {
-    for (const each of this.opened.splice(0)) await each.close()
+    for (const each of [...this.readers.values(), ...this.opened.splice(0)]) await each.close()
   }
 }

@@ -67,7 +67,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   }
   try {
     if (usesLog(plan)) log = await openLog(plan, folder, options.fresh)
-    if (options.fresh) await setAside(plan, folder, log)
+    if (options.fresh) await setAside(plan, folder, kafka, log)
     const bound = {
       ...bind(plan, folder, kafka, log, probe),
       check: options.check === true,
@@ -135,8 +135,17 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   }
 }
 
-/** Moves checkpoints, output folders and output topics aside, so that nothing is deleted silently. A topic that is read stays. */
-async function setAside(plan: Plan, folder: string, log: EmbeddedLog | undefined): Promise<void> {
+/**
+ * Moves checkpoints, output folders and output topics aside, so that nothing is deleted silently. A topic that is read stays, and so does one
+ * of Kafka, to which the output of the new life is added.
+ */
+async function setAside(plan: Plan, folder: string, kafka: KafkaSide, log: EmbeddedLog | undefined): Promise<void> {
+  // First: a ledger without its checkpoints would pass for output that was published.
+  await kafka.forget(
+    sinksOf(plan).flatMap(([name, sink]) =>
+      sink.connector === 'kafka' && deliveryOf(plan, name) === 'exactly-once' ? [[name, sink] as const] : []
+    )
+  )
   const suffix = `.before-${randomBytes(4).toString('hex')}`
   const folders = [
     join(folder, 'lineages'),

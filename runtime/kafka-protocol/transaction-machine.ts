@@ -190,7 +190,8 @@ export class SlotTransactions {
     const batches = decodeBatches(found?.records ?? new Uint8Array(0))
     const { records, next } = readCommitted(batches, found?.abortedTransactions ?? [], position)
     for (const { key, value } of records)
-      if (key !== undefined && value !== undefined && equalBytes(key, this.ledgerKey)) this.ledgerValue = value.slice()
+      // Without a value: forgotten, by a job that starts over.
+      if (key !== undefined && equalBytes(key, this.ledgerKey)) this.ledgerValue = value?.slice()
     return { next, now }
   }
 

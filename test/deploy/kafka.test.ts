@@ -3,6 +3,7 @@ import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { KafkaServer, needsKafka } from '../support/kafka-server.ts'
+import { KafkaTopics } from '../support/kafka-topics.ts'
 import { KafkaTransfers } from '../support/kafka-transfers.ts'
 import { NatsServer } from '../support/nats-server.ts'
 import { needs } from '../support/services.ts'
@@ -25,17 +26,88 @@ void t.test('Kafka to Kafka, exactly once', { ...needs('kafka-client', 'nats-ser
       await transfers.send(2000)
       const run = folder.start('run', 'job.mjs')
       // In the middle of what was sent in this life.
-      await transfers.until(4000 * life - 3000)
+      await transfers.until(4000 * life - 3000, run.ended)
       run.child.kill('SIGKILL')
       await run.ended
     }
     await transfers.send(2000)
     const last = folder.start('run', 'job.mjs')
-    await transfers.until()
+    await transfers.until(undefined, last.ended)
     last.child.kill('SIGTERM')
     const { code, stderr } = await last.ended
     t.equal(code, 0, stderr)
     await transfers.right(t)
+  })
+
+  await t.test('--fresh starts over: what is in the topic stays, and is written again', async t => {
+    const transfers = await KafkaTransfers.make(t, kafka)
+    const folder = new CairnFolder()
+    t.teardown(() => folder.remove())
+    copyFileSync(join(transfers.folder, 'job.mjs'), join(folder.path, 'job.mjs'))
+    await transfers.send(100)
+    for (const [flags, entries] of [
+      [[], 200],
+      [['--fresh'], 400],
+      [[], 400]
+    ] as const) {
+      const run = folder.start('run', 'job.mjs', '--kafka', brokers, ...flags)
+      await transfers.until(entries, run.ended)
+      run.child.kill('SIGTERM')
+      const { code, stderr } = await run.ended
+      t.equal(code, 0, stderr)
+    }
+    t.equal(await transfers.count(), 400)
+  })
+
+  await t.test('what is wrong is said at once', async t => {
+    const folder = new CairnFolder()
+    t.teardown(() => folder.remove())
+    const there = await new KafkaTopics(t, kafka.brokers).create('there', 1)
+    const source = `import { job, json, kafka, lines, files } from 'cairn'\n`
+    folder.file('in.txt', '')
+    const from = (topic: string, more = ''): string =>
+      folder.file(
+        'from.mjs',
+        `${source}export default job('wrong', j => ({
+          out: j.source('in', kafka({ topic: '${topic}', value: json()${more} })).to('out', files('out', json()))
+        }))`
+      )
+    const to = (topic: string): string =>
+      folder.file(
+        'to.mjs',
+        `${source}export default job('wrong', j => ({
+          out: j.source('in', lines('in.txt', json())).to('out', kafka({ topic: '${topic}', value: json() }))
+        }))`
+      )
+    t.match(folder.cairn('run', from(there)), {
+      code: 1,
+      stderr: /OPTION_INVALID: source "in" is on Kafka, and no brokers are named[^]*--kafka host:port/
+    })
+    t.match(folder.cairn('run', from(there), '--kafka', 'nowhere'), {
+      code: 1,
+      stderr: /OPTION_INVALID: --kafka: "nowhere": not host:port/
+    })
+    t.match(folder.cairn('run', from('no-such-topic'), '--kafka', brokers), {
+      code: 1,
+      stderr: /TOPIC_MISSING: topic "no-such-topic" is not at Kafka/
+    })
+    t.match(folder.cairn('run', to('no-such-topic'), '--kafka', brokers), {
+      code: 1,
+      stderr: /TOPIC_MISSING: .*"no-such-topic"/
+    })
+    t.match(folder.cairn('run', from(there), '--kafka', '127.0.0.1:1'), {
+      code: 1,
+      stderr: /SOURCE_UNREACHABLE: Kafka \(127\.0\.0\.1:1\) does not answer/
+    })
+    t.match(folder.cairn('run', from(there), '--kafka', brokers, '--kafka-user', 'u'), {
+      code: 2,
+      stderr: /USAGE: --kafka-user and --kafka-password go together/
+    })
+    folder.env = { CAIRN_KAFKA_CLIENT: join(folder.path, 'in.txt') }
+    t.match(folder.cairn('run', from(there), '--kafka', brokers), {
+      code: 1,
+      stderr: /PACKAGE_MISSING: Kafka needs the package[^]*npm run services -- install kafka-client/
+    })
   })
 
   await t.test('workers of a cluster are killed, drained and started again', async t => {

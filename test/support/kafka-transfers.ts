@@ -91,18 +91,26 @@ export class KafkaTransfers {
     await this.producer.send(this.from, records)
   }
 
-  /** Until so many entries are out, committed; default: all of what was sent. */
-  async until(count = 2 * this.sent): Promise<void> {
+  /** Until so many entries are out, committed; default: all of what was sent. Rejects when what should bring them ends before. */
+  async until(count = 2 * this.sent, ended?: Promise<unknown>): Promise<void> {
+    let over: unknown
+    void ended?.then(how => (over = how))
     const cluster = { brokers: this.kafka.brokers }
     const reader = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock }).reader({ topic: this.to })
     const positions: number[] = Array.from({ length: partitions }, () => 0)
     let seen = 0
     for (let partition = 0; seen < count; partition = (partition + 1) % partitions) {
       const got = await reader.fetch(partition, positions[partition] ?? 0, 1 << 20, 50)
+      if (over !== undefined) throw new Error(`it has ended: ${JSON.stringify(over)}`)
       if (got.kind === 'records') seen += got.batch.count
       if (got.kind === 'records' || got.kind === 'caught-up') positions[partition] = got.next
     }
     await reader.close()
+  }
+
+  /** Entries that are out, committed. */
+  async count(): Promise<number> {
+    return (await this.kafka.consume(this.to)).length
   }
 
   /** All output is there, none of it twice, and each account's entries are in order. */

@@ -49,6 +49,13 @@ export class KafkaReaders {
     return new KafkaReader(this, options)
   }
 
+  /** Whatever reader is still open: what they share is closed. */
+  async close(): Promise<void> {
+    const all = [...this.shared]
+    this.shared.clear()
+    for (const { consumer } of all) await consumer.close()
+  }
+
   /** Throws PACKAGE_MISSING. */
   lease(topic: string): Lease {
     let found = [...this.shared].find(({ topics }) => !topics.has(topic))

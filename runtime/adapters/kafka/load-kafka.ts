@@ -126,7 +126,9 @@ export function loadKafka(load: (name: string) => unknown = createRequire(import
   for (const place of places) {
     if (place === undefined) continue
     try {
-      return (loaded = load(place) as KafkaPackage)
+      const found = load(place) as Partial<KafkaPackage>
+      if (found.KafkaConsumer !== undefined) return (loaded = found as KafkaPackage)
+      tried.push(`${place}: it is another package`)
     } catch (error) {
       const [sentence] = (error instanceof Error ? error.message : String(error)).split('\n')
       tried.push(`${place}: ${sentence}`)
