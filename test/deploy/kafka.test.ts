@@ -44,19 +44,19 @@ void t.test('Kafka to Kafka, exactly once', { ...needs('kafka-client', 'nats-ser
     const folder = new CairnFolder()
     t.teardown(() => folder.remove())
     copyFileSync(join(transfers.folder, 'job.mjs'), join(folder.path, 'job.mjs'))
-    await transfers.send(100)
-    for (const [flags, entries] of [
-      [[], 200],
-      [['--fresh'], 400],
-      [[], 400]
+    for (const [flags, sent, entries] of [
+      [[], 100, 200],
+      [['--fresh'], 0, 400],
+      [[], 10, 420]
     ] as const) {
+      await transfers.send(sent)
       const run = folder.start('run', 'job.mjs', '--kafka', brokers, ...flags)
       await transfers.until(entries, run.ended)
       run.child.kill('SIGTERM')
       const { code, stderr } = await run.ended
       t.equal(code, 0, stderr)
     }
-    t.equal(await transfers.count(), 400)
+    t.equal(await transfers.count(), 420)
   })
 
   await t.test('what is wrong is said at once', async t => {
