@@ -80,34 +80,26 @@ export function encodeMessage(message: Report | Directive | Command | Pulse): Ui
 
 /** Undefined for whatever is no report. */
 export function decodeReport(bytes: Uint8Array): Report | undefined {
-  const message = parse(bytes) as Partial<Report> | undefined
-  return typeof message?.worker === 'string' && isNumber(message.sequence) && isNumber(message.generation)
-    ? (message as Report)
-    : undefined
+  const message = parse(bytes)
+  return reportShape(message) ? (message as Report) : undefined
 }
 
 /** Undefined for whatever is no directive. */
 export function decodeDirective(bytes: Uint8Array): Directive | undefined {
-  const message = parse(bytes) as Partial<Directive> | undefined
-  return isNumber(message?.term) && isNumber(message.sequence) && isNumber(message.generation)
-    ? (message as Directive)
-    : undefined
+  const message = parse(bytes)
+  return directiveShape(message) ? (message as Directive) : undefined
 }
 
 /** Undefined for whatever is no command. */
 export function decodeCommand(bytes: Uint8Array): Command | undefined {
-  const message = parse(bytes) as Partial<{ kind: string; worker: string; term: number; tasks: number }> | undefined
-  if (message?.kind === 'leave' && typeof message.worker === 'string') return message as Command
-  if (message?.kind === 'drain' && isNumber(message.term)) return message as Command
-  if (message?.kind === 'rescale' && isNumber(message.term) && isNumber(message.tasks) && message.tasks > 0)
-    return message as Command
-  return undefined
+  const message = parse(bytes)
+  return commandShapes.some(shape => shape(message)) ? (message as Command) : undefined
 }
 
 /** Undefined for whatever is no pulse. */
 export function decodePulse(bytes: Uint8Array): Pulse | undefined {
-  const message = parse(bytes) as Partial<Pulse> | undefined
-  return message?.kind === 'pulse' && typeof message.worker === 'string' ? (message as Pulse) : undefined
+  const message = parse(bytes)
+  return pulseShape(message) ? (message as Pulse) : undefined
 }
 
 function parse(bytes: Uint8Array): unknown {
@@ -119,4 +111,98 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-const isNumber = (value: unknown): value is number => Number.isSafeInteger(value)
+// ---- shapes: what is signed may still come from another version
+
+type Shape = (value: unknown) => boolean
+
+const isText: Shape = value => typeof value === 'string'
+const isFlag: Shape = value => typeof value === 'boolean'
+const isCount: Shape = value => Number.isSafeInteger(value) && Number(value) >= 0
+const isAtLeastOne: Shape = value => isCount(value) && value !== 0
+const oneOf =
+  (...values: readonly unknown[]): Shape =>
+  value =>
+    values.includes(value)
+const either =
+  (a: Shape, b: Shape): Shape =>
+  value =>
+    a(value) || b(value)
+const listOf =
+  (item: Shape): Shape =>
+  value =>
+    Array.isArray(value) && value.every(item)
+const tableOf =
+  (item: Shape): Shape =>
+  value =>
+    typeof value === 'object' && value !== null && Object.values(value).every(item)
+/** Other fields are let through. */
+const fields =
+  (shapes: Readonly<Record<string, Shape>>, optional: Readonly<Record<string, Shape>> = {}): Shape =>
+  value => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+    const given = value as Readonly<Record<string, unknown>>
+    return (
+      Object.entries(shapes).every(([name, shape]) => shape(given[name])) &&
+      Object.entries(optional).every(([name, shape]) => given[name] === undefined || shape(given[name]))
+    )
+  }
+const isNull = oneOf(null)
+
+const workerReportShape = fields(
+  {
+    changed: isFlag,
+    finished: isFlag,
+    resting: isFlag,
+    recovered: isFlag,
+    settled: isFlag,
+    decided: isCount,
+    unpublished: Number.isFinite,
+    pendingBytes: Number.isFinite
+  },
+  {
+    acknowledged: fields({
+      epoch: isCount,
+      tasks: listOf(fields({ stage: isText, task: isCount })),
+      ledgers: listOf(fields({ sink: isText, stage: isText, slot: isCount }))
+    }),
+    declined: fields({ epoch: isCount, message: isText })
+  }
+)
+const reportShape = fields(
+  {
+    worker: isText,
+    name: isText,
+    sequence: isCount,
+    address: isText,
+    plan: isText,
+    leaving: isFlag,
+    generation: isCount,
+    state: oneOf('idle', 'starting', 'running', 'failed')
+  },
+  { error: isText, lost: isText, silent: listOf(isText), report: workerReportShape }
+)
+const directiveShape = fields({
+  leader: isText,
+  term: isCount,
+  sequence: isCount,
+  phase: oneOf('waiting', 'running', 'finished', 'drained'),
+  generation: isCount,
+  perWorker: isCount,
+  addresses: tableOf(isText),
+  trigger: either(isNull, fields({ epoch: isCount, last: isFlag })),
+  abandoned: isCount,
+  decided: either(
+    isNull,
+    fields({
+      epoch: isCount,
+      hash: isText,
+      loops: listOf(fields({ stages: listOf(isText), step: oneOf('timers', 'close') }))
+    })
+  )
+})
+const commandShapes = [
+  fields({ kind: oneOf('leave'), worker: isText }),
+  fields({ kind: oneOf('drain'), term: isCount }),
+  fields({ kind: oneOf('rescale'), term: isCount, tasks: isAtLeastOne })
+]
+const pulseShape = fields({ kind: oneOf('pulse'), worker: isText })
