@@ -91,6 +91,9 @@ export function brokerProperties({ id, folder, brokers, extra = {} }) {
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'log.dirs': join(folder, 'data'),
+    // A broker that was killed is let in again when its last session is over.
+    'broker.session.timeout.ms': 3_000,
+    'broker.heartbeat.interval.ms': 500,
     'num.network.threads': 2,
     'num.io.threads': 2,
     'background.threads': 2,

@@ -43,7 +43,7 @@ const table: Readonly<Record<number, readonly [name: string, meaning: ErrorMeani
   46: ['DUPLICATE_SEQUENCE_NUMBER', 'failed'],
   47: ['INVALID_PRODUCER_EPOCH', 'fenced'],
   48: ['INVALID_TXN_STATE', 'failed'],
-  49: ['INVALID_PRODUCER_ID_MAPPING', 'fenced'],
+  49: ['INVALID_PRODUCER_ID_MAPPING', 'failed'],
   50: ['INVALID_TRANSACTION_TIMEOUT', 'failed'],
   51: ['CONCURRENT_TRANSACTIONS', 'later'],
   53: ['TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'failed'],

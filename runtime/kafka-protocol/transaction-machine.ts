@@ -118,6 +118,7 @@ export class SlotTransactions {
     if (how.kind !== 'answered') return
     const reply = how.reply as ReplyOf<'FindCoordinator'>
     const found = reply.coordinators[0] ?? reply
+    if (forbidden.includes(found.errorCode)) throw new KafkaRefusal('FindCoordinator', found.errorCode)
     if (found.errorCode !== 0) return
     view.addresses.set(found.nodeId, `${found.host}:${found.port}`)
     this.coordinator = found.nodeId
@@ -135,10 +136,17 @@ export class SlotTransactions {
       next = fetched.next
       if (next > before) continue
       reached('kafka: waits for the ledger to become stable')
-      if (fetched.now >= deadline) throw new Error(`nothing is decided between offsets ${next} and ${end}`)
+      if (fetched.now >= deadline) throw new Error(this.undecided(next, end))
     }
     this.ledgerNext = next
     return this.ledgerValue
+  }
+
+  /** Whose it was does not matter: a slot that shares the partition may have left it. */
+  private undecided(from: number, to: number): string {
+    const { ledgerTopic, ledgerPartition } = this.options
+    const where = `topic "${ledgerTopic}", partition ${ledgerPartition}`
+    return `${where}: a transaction at offset ${from} has no end, up to ${to}; docs/kafka.md says what hanging transactions are`
   }
 
   private *offsetAt(timestamp: number, deadline: number): Protocol<number> {
@@ -225,8 +233,20 @@ export class SlotTransactions {
       yield* this.end(true)
       return { kind: 'published' }
     } catch (error) {
-      return (this.dead = failureOf(error as Error))
+      return (this.dead = failureOf(yield* this.whyUnmapped(error as Error, now)))
     }
+  }
+
+  /** The broker knows the transactional id with another producer id, or it has forgotten it, as it does with those unused for days. */
+  private *whyUnmapped(error: Error, now: number): Protocol<Error> {
+    if (!(error instanceof KafkaRefusal) || error.code !== unmapped) return error
+    try {
+      yield* this.renew(now)
+    } catch (why) {
+      return why as Error
+    }
+    reached('kafka: the broker had forgotten the transactional id')
+    return error
   }
 
   /** A new epoch, only if nobody has taken over in between: what was read of the ledger still holds. */
@@ -398,6 +418,10 @@ export class SlotTransactions {
   }
 }
 
+/** GROUP_, CLUSTER_ and TRANSACTIONAL_ID_AUTHORIZATION_FAILED: no broker will say otherwise. */
+const forbidden = [30, 31, 53]
+/** INVALID_PRODUCER_ID_MAPPING */
+const unmapped = 49
 const isBusy = (code: number): boolean => code === 51
 
 function failureOf(error: Error): TransactionOutcome {

@@ -1,6 +1,7 @@
 /** Real Kafka brokers on loopback, each broker and controller in one, as child processes. Ends only what it started. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { appendFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -102,6 +103,11 @@ class KafkaBroker {
     this.folder = folder
   }
 
+  /** What it has said in all its lives. */
+  private get log(): string {
+    return join(this.folder, 'log')
+  }
+
   private get file(): string {
     return join(this.folder, 'server.properties')
   }
@@ -122,6 +128,7 @@ class KafkaBroker {
     let log = ''
     await new Promise<void>((resolve, reject) => {
       const look = (chunk: Buffer): void => {
+        appendFileSync(this.log, chunk)
         // Only the start and the newest of it is of interest, and a broker in trouble says a lot.
         log = `${log.slice(-20_000)}${chunk.toString()}`
         if (log.includes(setup.kafkaStarted)) resolve()

@@ -24,6 +24,8 @@ export class OwnTopics {
     const { client } = this
     await client.run(now => createTopic(client.view, { name, partitions, configs }, now + waitMs))
     await client.run(now => partitionsOf(client.view, name, now + waitMs, 'expected'))
+    // A broker is told that it leads a partition a moment after everybody else.
+    await this.read(name)
   }
 
   /** What is committed up to the end that is now, in order per partition; waits until all of it is decided. */

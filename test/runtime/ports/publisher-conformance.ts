@@ -63,7 +63,8 @@ export const ledgerEntry = (epoch: number, chunk = 0, last = true): LedgerEntry 
 const placeOf = (entry: LedgerEntry | undefined): unknown =>
   entry === undefined ? undefined : { epoch: entry.epoch, chunk: entry.chunk, last: entry.last }
 
-async function begun(publisher: Publisher, name: SlotName = slot): Promise<Producer> {
+/** A producer whose ledger has entry 0. */
+export async function begun(publisher: Publisher, name: SlotName = slot): Promise<Producer> {
   const producer = await publisher.initialise(name)
   if ((await producer.readLedger()) === undefined) await producer.publish([], ledgerEntry(0))
   return producer
