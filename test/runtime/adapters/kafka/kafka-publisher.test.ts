@@ -159,8 +159,7 @@ void t.test('on a real Kafka', { ...needsOwnKafka(), timeout: 240_000 }, async t
       await topics.create(topic, 1)
       const slot = slotOf(topic)
       const idle = open(t, topic, 1_000)
-      const producer = await idle.initialise(slot)
-      await producer.publish([], ledgerEntry(0))
+      const producer = await begun(idle, slot)
       t.match(await producer.publish([outputRecord('1')], ledgerEntry(1)), { kind: 'published' })
       const known = async (): Promise<boolean> =>
         (await kafka.tool('org.apache.kafka.tools.TransactionsCommand', ['list'])).includes(slotKey(slot))
