@@ -28,7 +28,7 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     changes: [
       [
         machine,
-        'return (this.dead = failureOf(error));',
+        'return (this.dead = failureOf(yield* this.whyUnmapped(error, now)));',
         `const failure = failureOf(error)
          if (failure.kind === 'fenced') return (this.dead = failure)
          const { now: later } = yield { kind: 'wait', ms: 50 }
