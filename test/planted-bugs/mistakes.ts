@@ -240,11 +240,7 @@ export const mistakes: readonly Mistake[] = [
     name: "another machine's clock is compared with ours",
     changes: [
       [clusterWorker, 'sequence: ++this.sequence,', 'sequence: ++this.sequence, wallMs: ports.clock.now(),'],
-      [
-        clusterLeader,
-        'this.members.set(report.worker, { report, heardAt: now });',
-        'this.members.set(report.worker, { report, heardAt: report.wallMs });'
-      ],
+      [clusterLeader, 'report, heardAt: now, reportedAt: now,', 'report, heardAt: report.wallMs, reportedAt: now,'],
       [leadership, 'this.leader.step(command, clock.elapsed())', 'this.leader.step(command, clock.now())'],
       [leadership, 'const now = clock.elapsed();', 'const now = clock.now();']
     ]
