@@ -19,6 +19,7 @@ export function startOptions(
     ...(flags.check === undefined ? {} : { check: flags.check }),
     ...(flags.restore === undefined ? {} : { restore: flags.restore }),
     ...(flags.fork === undefined ? {} : { fork: flags.fork }),
+    ...(flags.tracing === undefined ? {} : { tracing: flags.tracing }),
     ...(flags.dropState === undefined ? {} : { dropState: flags.dropState }),
     ...(flags.interval === undefined ? {} : { intervalMs: flags.interval })
   }

@@ -21,6 +21,8 @@ export interface StartOptions {
   readonly restore?: string
   readonly fork?: boolean
   readonly kafka?: KafkaOptions
+  /** Spans through `@opentelemetry/api`. Throws PACKAGE_MISSING. */
+  readonly tracing?: boolean
 }
 
 export interface JobStatus {

@@ -16,6 +16,7 @@ import { FilesPublisher } from '../runtime/adapters/files-publisher.ts'
 import { GeneratorReader } from '../runtime/adapters/generator-reader.ts'
 import { LinesReader } from '../runtime/adapters/lines-reader.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
+import { loadTracing } from '../runtime/adapters/opentelemetry.ts'
 import { StreamAppender } from '../runtime/adapters/stream-appender.ts'
 import { deadLettersName } from '../runtime/core/topology.ts'
 import { assert, CodedError } from '../runtime/kernel/errors.ts'
@@ -56,6 +57,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     cacheBytes: options.cacheBytes ?? job.plan.cacheBytes ?? (options.store === 'level' ? defaultCacheBytes : undefined)
   }
   const folder = resolve(localStorage(options.storage), plan.job)
+  const spans = options.tracing === true ? { tracing: await loadTracing() } : {}
   await makeJobFolder(folder)
   const unlock = await lockFolder(folder)
   let log: EmbeddedLog | undefined
@@ -70,6 +72,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     if (options.fresh) await setAside(plan, folder, kafka, log)
     const bound = {
       ...bind(plan, folder, kafka, log, probe),
+      ...spans,
       check: options.check === true,
       dropState: options.dropState ?? []
     }

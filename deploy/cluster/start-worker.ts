@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Job } from '../../actors/stream.ts'
 import type { Plan } from '../../actors/plan.ts'
 import { followLineages } from '../../checkpoint/lineages.ts'
+import { loadTracing } from '../../runtime/adapters/opentelemetry.ts'
 import { tcpTransport, type TcpOptions } from '../../runtime/adapters/tcp-transport.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
 import { subjects } from '../../runtime/core/cluster-messages.ts'
@@ -31,6 +32,8 @@ export interface WorkerOptions {
   readonly store?: 'memory' | 'level'
   readonly cacheBytes?: number
   readonly dropState?: readonly string[]
+  /** Spans through `@opentelemetry/api`. Throws PACKAGE_MISSING. */
+  readonly tracing?: boolean
   /** A worker whose event loop stands still for so long is lost; sooner it only counts as busy. */
   readonly hungAfterMs: number
   /** Told for how long the event loop stood still. */
@@ -62,6 +65,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
     cacheBytes: options.cacheBytes ?? job.plan.cacheBytes
   }
   refuseLocal(plan)
+  const spans = options.tracing === true ? { tracing: await loadTracing() } : {}
   await makeJobFolder(options.local)
   const unlock = await lockFolder(options.local)
   const kafka = new KafkaSide(plan, { settings: options.kafka, troubled: options.troubled })
@@ -83,6 +87,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
         name: options.name,
         ports: {
           ...bind(plan, options.local, kafka, undefined, undefined),
+          ...spans,
           lineage,
           storage,
           dropState: options.dropState ?? []

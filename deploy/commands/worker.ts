@@ -86,6 +86,7 @@ function workerOptions(settings: WorkerValues, log: WorkerLog): WorkerOptions {
     connection: settings,
     kafka: settings,
     name: settings.name,
+    ...(settings.tracing === undefined ? {} : { tracing: settings.tracing }),
     local: resolve(settings.local ?? `.cairn-local/${settings.name}`),
     tcp: {
       ...settings.listen,

@@ -64,8 +64,9 @@ const running = {
   dropState: flagOnly(list('give up the stored state of stages that the job no longer has', '<stage...>'))
 } satisfies Settings
 
-const metrics = {
-  metrics: address('answer /metrics, /livez and /readyz there; port 0 is a free one')
+const telemetry = {
+  metrics: address('answer /metrics, /livez and /readyz there; port 0 is a free one'),
+  tracing: toggle('spans of events whose trace is sampled, through @opentelemetry/api')
 } satisfies Settings
 
 export const workerSettings = {
@@ -92,7 +93,7 @@ export const workerSettings = {
   logLevel: withFallback(oneOf('leave out what is less than that', '<level>', logLevels), 'info'),
   lostAfter: withFallback(duration('a worker that is not heard for so long is lost'), usualTiming.lostAfterMs, '5s'),
   hungAfter: withFallback(duration('so long a handler may keep the worker busy; then it is lost, too'), 60_000, '60s'),
-  ...metrics
+  ...telemetry
 } satisfies Settings
 
 /** Of `run` and `dev`. */
@@ -109,7 +110,7 @@ export const runAloneSettings = {
   ...runSettings,
   restore: flagOnly(text('go back to a savepoint, or to the number of a checkpoint that is still kept', '<savepoint>')),
   fork: flagOnly(toggle('with --restore: go back although the job has gone on since; see below')),
-  ...metrics
+  ...telemetry
 } satisfies Settings
 
 export type KafkaValues = Values<typeof kafka>

@@ -14,6 +14,8 @@ import { explainHandlerError } from '../../actors/definition.ts'
 import type { ActorDefinition, PreImage } from '../../actors/definition-types.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import { keyText, type Key } from '../kernel/keys.ts'
+import { isSampled } from '../kernel/trace-context.ts'
+import type { Tracing } from '../ports/telemetry.ts'
 import type { Entry } from './entry.ts'
 import { deepFreeze, HandlerChecks } from './handler-checks.ts'
 import type { KeyedStage } from './stage-graph.ts'
@@ -38,6 +40,7 @@ export interface HandlerSettings {
     settled: (error: { readonly error: unknown } | undefined) => void
   ) => void
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
+  readonly tracing: Tracing | undefined
 }
 
 export interface DeadLetter {
@@ -142,13 +145,10 @@ export class HandlerRunner implements EffectTarget {
       deepFreeze(argument)
     }
     context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, trace, this.buffered)
+    if (trace !== '') this.trace(context, trace)
     let result: unknown
     try {
-      result = (instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined)?.call(
-        instance,
-        argument,
-        context
-      )
+      result = call(instance, handler, argument, context)
       if (context.failure !== undefined) throw context.failure.error
     } catch (error) {
       this.failed(entry, context, undo, error, original)
@@ -160,6 +160,16 @@ export class HandlerRunner implements EffectTarget {
     }
     this.context = new TaskContext(this)
     this.suspend(entry, context, undo, result as Promise<unknown>, original)
+  }
+
+  /** Of an event that somebody traces: the handler has a span, and what it gives away that span's context. */
+  private trace(context: TaskContext, trace: string): void {
+    const { tracing } = this.settings
+    if (tracing === undefined || !isSampled(trace)) return
+    const { stage, job } = this
+    const { id } = context
+    context.span = tracing.begin({ kind: 'event', job, stage, key: keyText(context.key), id }, trace)
+    context.trace = context.span.trace
   }
 
   private suspend(
@@ -198,6 +208,7 @@ export class HandlerRunner implements EffectTarget {
 
   private failed(entry: Entry, context: TaskContext, undo: Undo | undefined, error: unknown, event: unknown): void {
     const id = `${context.origin}${context.offset}${context.path}`
+    context.span?.end({ error })
     context.discard()
     this.settings.outputs.staged = undefined
     const cause = explainHandlerError(error, this.settings.definition.name)
@@ -211,7 +222,7 @@ export class HandlerRunner implements EffectTarget {
     this.undo(entry, undo)
     if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
     this.settings.outputs.slot = context.slot
-    this.settings.outputs.trace = context.trace
+    this.settings.outputs.trace = context.cause
     this.deadLetters++
     this.settings.deadLetter(
       {
@@ -233,6 +244,7 @@ export class HandlerRunner implements EffectTarget {
     if (staged !== undefined) this.settings.outputs.release(staged)
     if (this.settings.definition.durableMaps.length > 0) this.state.maps.commit(entry)
     if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
+    context.span?.end()
   }
 
   private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {
@@ -325,6 +337,14 @@ export class HandlerRunner implements EffectTarget {
     this.state.drop(entry)
     entry.forgotten = true
   }
+}
+
+function call(instance: Actor, handler: Handler, argument: unknown, context: TaskContext): unknown {
+  const method = instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined
+  const { span } = context
+  return span === undefined
+    ? method?.call(instance, argument, context)
+    : span.run((): unknown => method?.call(instance, argument, context))
 }
 
 function messageOf(error: unknown): string {

@@ -9,8 +9,9 @@
 import type { ValueCodec } from '../../actors/connectors.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
-import { traceOf } from '../kernel/trace-context.ts'
+import { isSampled, traceOf } from '../kernel/trace-context.ts'
 import type { Fetched, RecordBatch } from '../ports/log.ts'
+import type { Traced, Tracing } from '../ports/telemetry.ts'
 import type { DeadLetter } from './handler-runner.ts'
 import type { SourceStage } from './stage-graph.ts'
 import type { Push, StagedOutput, TaskOutputs } from './task-outputs.ts'
@@ -37,6 +38,8 @@ export interface SourceTaskSettings {
   /** What map, filter, flatMap and keyBy behind it throw. */
   readonly onStepError: 'fail' | 'dead-letter'
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
+  readonly job: string
+  readonly tracing: Tracing | undefined
 }
 
 class Partition {
@@ -287,17 +290,60 @@ export class SourceTask {
   }
 
   private record(partition: Partition, index: number, batch: RecordBatch, i: number, timestamp: number): void {
+    const { outputs, tracing } = this.settings
+    this.records++
+    const trace = traceOf(batch.headers?.(i))
+    outputs.trace = trace
+    if (trace === '' || tracing === undefined || !isSampled(trace)) {
+      this.take(partition, index, batch, i, timestamp)
+      return
+    }
+    const span = tracing.begin(this.traced(partition, batch, i), trace)
+    outputs.trace = span.trace
+    let failure: { readonly error: unknown } | undefined
+    try {
+      failure = span.run(() => this.take(partition, index, batch, i, timestamp))
+    } catch (error) {
+      failure = { error }
+      throw error
+    } finally {
+      span.end(failure)
+    }
+  }
+
+  private traced(partition: Partition, batch: RecordBatch, i: number): Traced {
+    const { job, stage } = this.settings
+    const { source } = stage.node
+    return {
+      kind: 'record',
+      job,
+      stage: stage.name,
+      connector: source.connector,
+      topic: 'topic' in source ? source.topic : undefined,
+      partition: partition.name,
+      offset: batch.offset(i),
+      key: batch.key(i)
+    }
+  }
+
+  /** Answers what was thrown, where the record was put aside for it. */
+  private take(
+    partition: Partition,
+    index: number,
+    batch: RecordBatch,
+    i: number,
+    timestamp: number
+  ): { readonly error: unknown } | undefined {
     const offset = batch.offset(i)
     const { outputs } = this.settings
-    this.records++
-    outputs.trace = traceOf(batch.headers?.(i))
+    let failure: { readonly error: unknown } | undefined
     let value: unknown
     let time: number
     try {
       ;({ value, time } = partition.opened?.index === i ? partition.opened : this.open(batch, i, timestamp))
     } catch (error) {
       this.refuse(partition, batch, i, offset, error)
-      return
+      return { error }
     }
     const advanced = partition.watermark.observe(time)
     const staged: StagedOutput[] | undefined = this.settings.onStepError === 'fail' ? undefined : []
@@ -310,8 +356,10 @@ export class SourceTask {
       outputs.staged = undefined
       if (staged === undefined) throw this.placed(error, partition, offset)
       this.putAside(partition, batch, i, offset, error)
+      failure = { error }
     }
     if (advanced !== undefined) this.minimum.set(index, advanced)
+    return failure
   }
 
   /** Throws what decoding throws, and where there is no time. */
@@ -358,6 +406,7 @@ export class SourceTask {
 
   private putAside(partition: Partition, batch: RecordBatch, i: number, offset: number, error: unknown): void {
     this.deadLetters++
+    this.settings.outputs.trace = traceOf(batch.headers?.(i))
     const bytes = batch.value(i)
     const event = bytes === undefined ? batch.valueObject?.(i) : new TextDecoder().decode(bytes)
     this.settings.deadLetter(

@@ -6,6 +6,7 @@ import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { checkKey, keyText, type Key } from '../kernel/keys.ts'
 import { Prng } from '../kernel/prng.ts'
+import type { Span } from '../ports/telemetry.ts'
 import type { Entry } from './entry.ts'
 import type { StagedOutput } from './task-outputs.ts'
 
@@ -36,8 +37,10 @@ export class TaskContext {
   origin = ''
   offset = 0
   path = ''
-  /** What its outputs carry on. */
+  /** Trace context of the event, and what its outputs carry on. */
+  cause = ''
   trace = ''
+  span: Span | undefined
   /** Emissions of this handler so far: part of the ids of what it emits. */
   emitted = 0
   private readonly target: EffectTarget
@@ -71,7 +74,8 @@ export class TaskContext {
     this.origin = origin
     this.offset = offset
     this.path = path
-    this.trace = trace
+    this.cause = this.trace = trace
+    this.span = undefined
     this.emitted = 0
     this.randomness = undefined
     this.failure = undefined

@@ -7,6 +7,7 @@ import type { ActorDefinition, StoredActorSchema } from '../../actors/definition
 import type { SinkNode } from '../../actors/plan.ts'
 import { assert } from '../kernel/errors.ts'
 import type { SlotName } from '../ports/publisher.ts'
+import type { Tracing } from '../ports/telemetry.ts'
 import type { Assignment } from './assignment.ts'
 import { Channel, LoopBacklog, type ChannelLimits, type Outlet } from './channel.ts'
 import { IncomingChannel, OutgoingChannel } from './exchange.ts'
@@ -51,6 +52,8 @@ export interface TopologySettings {
   /** Point reads of the local store, when there is one. */
   readonly readerOf?: (stage: number, task: number) => StoreReader
   readonly onTap?: (handle: string, value: unknown) => void
+  /** Absent: no spans. */
+  readonly tracing?: Tracing
 }
 
 /** What tasks ask of the worker. */
@@ -204,7 +207,9 @@ function buildTask(
       now: hooks.now,
       elapsed: hooks.elapsed,
       onStepError,
-      deadLetter
+      deadLetter,
+      job,
+      tracing: settings.tracing
     })
   }
   const incoming = stage.inputs.flatMap(edge =>
@@ -234,7 +239,8 @@ function buildTask(
     alignmentLimitMs: settings.alignmentLimitMs ?? Infinity,
     encodeSlice: settings.encodeSlice,
     outputs,
-    deadLetter
+    deadLetter,
+    tracing: settings.tracing
   })
 }
 

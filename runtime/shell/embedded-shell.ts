@@ -4,6 +4,7 @@ import type { Worker } from '../core/worker.ts'
 import type { GenerationGauges } from '../core/worker-gauges.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
+import type { CheckpointSpans } from './checkpoint-spans.ts'
 import type { CheckpointWriter } from './checkpoint-writer.ts'
 import { LeaderShell } from './leader-shell.ts'
 import type { WorkerShell } from './worker-shell.ts'
@@ -15,6 +16,8 @@ export interface EmbeddedSettings {
   readonly leader: CheckpointLeader
   readonly writer: CheckpointWriter
   readonly clock: Clock
+  readonly spans: CheckpointSpans
+  readonly generation: number
 }
 
 export class EmbeddedShell {
@@ -27,11 +30,13 @@ export class EmbeddedShell {
 
   constructor(settings: EmbeddedSettings) {
     this.settings = settings
-    const { name, shell, leader, writer, clock } = settings
+    const { name, shell, leader, writer, clock, spans, generation } = settings
     this.leaderShell = new LeaderShell({
       leader,
       writer,
       clock,
+      spans,
+      generation,
       trigger: (epoch, last) => shell.command({ kind: 'trigger', epoch, last }),
       abandon: epoch => shell.command({ kind: 'abandon', epoch }),
       decided: ({ manifest, hash }) => {

@@ -25,6 +25,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher } from '../ports/publisher.ts'
+import type { Tracing } from '../ports/telemetry.ts'
 import type { Head } from './checkpoint-writer.ts'
 import { sha256 } from './sha256.ts'
 import { SpillFolder } from './spill-folder.ts'
@@ -46,6 +47,8 @@ export interface Ports {
   /** A clock for what is counted only; absent: nothing is measured. */
   readonly measure?: () => number
   readonly onTap?: (handle: string, value: unknown) => void
+  /** Spans; absent: none. */
+  readonly tracing?: Tracing
   /** Makes an empty local store; asked when the plan bounds what stays in memory. */
   readonly store: () => Promise<StateStore>
   /** Local space for what loops hold beyond memory; absent: they hold it in memory. */
@@ -152,7 +155,8 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     loopLimit: ports.limits?.loopLimit,
     channelLimits: ports.limits?.channels,
     ...(ports.measure === undefined ? {} : { measure: ports.measure }),
-    ...(ports.onTap === undefined ? {} : { onTap: ports.onTap })
+    ...(ports.onTap === undefined ? {} : { onTap: ports.onTap }),
+    ...(ports.tracing === undefined ? {} : { tracing: ports.tracing })
   })
   if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)
   const { clock, storage, publishers, appenders } = ports

@@ -9,6 +9,7 @@ import { CheckpointLeader } from '../core/checkpoint-leader.ts'
 import { buildStageGraph } from '../core/stage-graph.ts'
 import type { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
+import { CheckpointSpans } from './checkpoint-spans.ts'
 import { CheckpointWriter, retainedCheckpoints } from './checkpoint-writer.ts'
 import { EmbeddedShell } from './embedded-shell.ts'
 import { fileSettings, lineageOf, openGeneration, pendingLimit, prepare, type Ports } from './generation.ts'
@@ -69,6 +70,15 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     timeoutMs: ports.limits?.checkpointTimeoutMs ?? defaultCheckpointTimeoutMs,
     pendingLimitBytes: pendingLimit(plan, ports)
   })
-  const embedded = new EmbeddedShell({ name: self, worker, shell, leader, writer, clock: ports.clock })
+  const embedded = new EmbeddedShell({
+    name: self,
+    worker,
+    shell,
+    leader,
+    writer,
+    clock: ports.clock,
+    spans: new CheckpointSpans(plan.job, ports.tracing),
+    generation
+  })
   return { kind: 'running', worker, shell: embedded, generation, wasFinal: manifest?.final ?? false }
 }

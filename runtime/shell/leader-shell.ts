@@ -4,6 +4,7 @@
  */
 import type { CheckpointAction, CheckpointCommand, CheckpointLeader } from '../core/checkpoint-leader.ts'
 import type { Clock } from '../ports/clock.ts'
+import { addedBytes, type CheckpointSpans } from './checkpoint-spans.ts'
 import type { CheckpointWriter, Head } from './checkpoint-writer.ts'
 
 export interface LeaderShellSettings {
@@ -17,6 +18,8 @@ export interface LeaderShellSettings {
   readonly ended: (how: 'finished' | 'drained') => void
   /** Nothing can be decided here any more. */
   readonly failed: (error: unknown) => void
+  readonly spans: CheckpointSpans
+  readonly generation: number
 }
 
 export class LeaderShell {
@@ -78,8 +81,10 @@ export class LeaderShell {
   private carryOut(action: CheckpointAction): void {
     switch (action.kind) {
       case 'trigger':
+        this.settings.spans.triggered(this.settings.generation, action.epoch)
         return this.settings.trigger(action.epoch, action.last)
       case 'abandon':
+        this.settings.spans.abandoned(action.epoch)
         return this.settings.abandon(action.epoch)
       case 'ended':
         this.close()
@@ -98,22 +103,19 @@ export class LeaderShell {
 
   private async complete(action: Extract<CheckpointAction, { kind: 'complete' }>): Promise<CheckpointCommand> {
     const { epoch, final, savepoints, acknowledgements } = action
-    const { writer, clock, leader, decided } = this.settings
+    const { writer, clock, leader, decided, spans } = this.settings
     const prepared = await writer.prepare(epoch, final, savepoints, acknowledgements)
     if (prepared.kind === 'refused') return { kind: 'manifest-failed', epoch, message: prepared.message }
     const { head } = prepared
     this.command({ kind: 'attempted', epoch })
     await writer.decide(head)
-    const bytes = head.manifest.stages.reduce(
-      (sum, stage) => sum + stage.files.reduce((all, file) => all + (file.epoch === epoch ? file.sizeBytes : 0), 0),
-      0
-    )
     this.lastCheckpoint = {
       epoch,
       completedAt: clock.now(),
       durationMs: clock.elapsed() - leader.triggeredAt,
-      bytes
+      bytes: addedBytes(head.manifest)
     }
+    spans.completed(head.manifest)
     if (!this.over) decided(head)
     return { kind: 'decided', epoch }
   }

@@ -12,6 +12,7 @@ import type { Directive, Report } from '../core/cluster-messages.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
+import { CheckpointSpans } from './checkpoint-spans.ts'
 import { CheckpointWriter, retainedCheckpoints, type Head } from './checkpoint-writer.ts'
 import { fileSettings, lineageOf, pendingLimit, prepare, startPositions, type Ports } from './generation.ts'
 
@@ -30,6 +31,7 @@ export interface LeadershipSettings {
 
 export class Leadership {
   private readonly settings: LeadershipSettings
+  private readonly spans: CheckpointSpans
   private readonly heardBefore = new Map<string, Report>()
   private leader: ClusterLeader | undefined
   private log: DecisionLog | undefined
@@ -44,6 +46,7 @@ export class Leadership {
 
   constructor(settings: LeadershipSettings) {
     this.settings = settings
+    this.spans = new CheckpointSpans(settings.graph.plan.job, settings.ports.tracing)
   }
 
   start(): void {
@@ -162,8 +165,12 @@ export class Leadership {
 
   private carryOut(action: ClusterAction): void {
     switch (action.kind) {
-      case 'announce':
+      case 'announce': {
+        const { generation, trigger, abandoned } = action.directive
+        if (trigger !== null) this.spans.triggered(generation, trigger.epoch)
+        this.spans.abandoned(abandoned)
         return this.settings.announce(action.directive)
+      }
       case 'begin':
         this.begin(action.assignment).then(
           generation => {
@@ -230,6 +237,7 @@ export class Leadership {
     const { head } = prepared
     await writer.decide(head)
     this.head = head
+    this.spans.completed(head.manifest)
     if (this.writer === writer)
       this.command({ kind: 'decided', epoch, hash: head.hash, loops: head.manifest.loops ?? [] })
   }

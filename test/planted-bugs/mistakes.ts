@@ -2,6 +2,8 @@
  * Mistakes that a good engineer could make, as changes to the text of the build. Whatever the find text is, it must stand there exactly
  * once (white space counts as one blank), so that a change of the code cannot quietly disarm one of these.
  */
+import { traceMistakes } from './trace-mistakes.ts'
+
 export interface Mistake {
   readonly name: string
   /** File of the build, what stands there, what stands there instead. */
@@ -39,6 +41,7 @@ const worker = 'runtime/core/worker.js'
 const writer = 'runtime/shell/checkpoint-writer.js'
 
 export const mistakes: readonly Mistake[] = [
+  ...traceMistakes,
   // barriers and snapshots
   {
     name: 'no alignment: the snapshot is taken at the first barrier, and nothing recorded',
@@ -367,25 +370,6 @@ export const mistakes: readonly Mistake[] = [
       ],
       [session, 'into.end = other.end;', '']
     ]
-  },
-  {
-    name: 'an output carries the trace context of the event before it',
-    changes: [
-      [
-        handlers,
-        'outputs.trace = context.trace; outputs.staged = context.staged; const port',
-        'outputs.staged = context.staged; const port'
-      ],
-      [
-        handlers,
-        'port.push?.(value, time, context.origin, context.offset, path);',
-        'port.push?.(value, time, context.origin, context.offset, path); outputs.trace = context.trace;'
-      ]
-    ]
-  },
-  {
-    name: 'a trace context is lost where an event waits for the checkpoint that holds it',
-    changes: [[messages, 'const trace = reader.string();', "const trace = (reader.string(), '');"]]
   },
   {
     name: 'the outputs of an abandoned epoch come after those of the next',

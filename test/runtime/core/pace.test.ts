@@ -60,6 +60,8 @@ function paced(
     now: () => now,
     elapsed: () => now,
     onStepError: 'fail',
+    job: 'paced',
+    tracing: undefined,
     deadLetter: () => passed.push(NaN)
   })
   task.wanted()

@@ -3,11 +3,11 @@ import t from 'tap'
 import type { Manifest } from '../../../checkpoint/manifest.ts'
 import { checkEvidence, checkerNames, type CheckerName } from '../../../simulations/checkers/index.ts'
 import type { Evidence } from '../../../simulations/checkers/evidence.ts'
-import { traceHeaders, traceOf } from '../../../runtime/kernel/trace-context.ts'
 import { sendsInLoops } from '../../../simulations/workload/shape.ts'
 import type { Row } from '../../../simulations/workload/program.ts'
 import type { Pending } from '../../../simulations/workload/program-actor.ts'
 import { editActor, editManifests, editPublication, replaceAt, storedActors } from '../../support/tampering.ts'
+import { otherTrace } from '../../support/trace-tampering.ts'
 import { runWorkload } from '../../support/workload-run.ts'
 
 t.setTimeout(600_000)
@@ -130,18 +130,7 @@ const planted: readonly Planted[] = [
   {
     name: 'an output carries the trace context of another event',
     checker: 'output traces',
-    tamper(evidence) {
-      for (const [at, { records, slot }] of evidence.publications.entries()) {
-        const i = slot.sink.startsWith('out') ? records.findIndex(({ headers }) => traceOf(headers) !== '') : -1
-        const record = records[i]
-        if (record === undefined) continue
-        const other = traceOf(record.headers).replace(/^00-0/, '00-f')
-        return editPublication(evidence, at, () => ({
-          records: replaceAt(records, i, { ...record, headers: traceHeaders(other) })
-        }))
-      }
-      return undefined
-    }
+    tamper: otherTrace
   },
   {
     name: 'a dead letter is missing',
