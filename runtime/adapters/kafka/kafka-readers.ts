@@ -4,9 +4,11 @@
  */
 import type { LogReader } from '../../ports/log.ts'
 import type { Clock } from '../../ports/clock.ts'
+import { CodedError } from '../../kernel/errors.ts'
 import { KafkaReader, type KafkaReaderOptions } from './kafka-reader.ts'
 import { SharedConsumer, type SharedConsumerOptions } from './shared-consumer.ts'
 import { clusterConfig, type KafkaCluster } from './kafka-options.ts'
+import { KafkaTarget } from './kafka-target.ts'
 import { loadKafka } from './load-kafka.ts'
 
 export interface Lease {
@@ -27,6 +29,9 @@ export interface KafkaReadersOptions extends Pick<
   /** Shown to operators of Kafka. */
   readonly name: string
 }
+
+/** Larger: what is wrong is said later. */
+const explainMs = 2_000
 
 export class KafkaReaders {
   private readonly options: KafkaReadersOptions
@@ -56,6 +61,21 @@ export class KafkaReaders {
     for (const { consumer } of all) await consumer.close()
   }
 
+  /** The own client tells what it was told. */
+  private async explain(topic: string): Promise<CodedError | undefined> {
+    const { cluster, name, clock } = this.options
+    const target = new KafkaTarget(cluster, name, topic, clock, explainMs)
+    try {
+      await target.partitions()
+      return undefined
+    } catch (error) {
+      if (error instanceof CodedError) return error
+      throw error
+    } finally {
+      await target.close()
+    }
+  }
+
   /** Throws PACKAGE_MISSING. */
   lease(topic: string): Lease {
     let found = [...this.shared].find(({ topics }) => !topics.has(topic))
@@ -65,6 +85,7 @@ export class KafkaReaders {
         ...options,
         kafka: loadKafka(),
         config: clusterConfig(cluster, name),
+        explain: topic => this.explain(topic),
         cluster: `Kafka (${cluster.brokers.join(', ')})`
       })
       this.shared.add((found = { consumer, topics: new Set() }))

@@ -9,26 +9,37 @@ import { maxRecordBytes, unreachable } from './kafka-publisher.ts'
 import { reachKafka } from './kafka-sockets.ts'
 
 /** Larger: a topic that cannot be described is noticed later. */
-const answerMs = 10_000
+const usualAnswerMs = 10_000
 
 export class KafkaTarget implements Publisher {
   private readonly client: KafkaClient
   private readonly topic: string
+  private readonly answerMs: number
 
-  constructor(cluster: KafkaCluster, name: string, topic: string, clock: Clock) {
+  constructor(cluster: KafkaCluster, name: string, topic: string, clock: Clock, answerMs = usualAnswerMs) {
+    this.answerMs = answerMs
     this.client = new KafkaClient({ ...reachKafka(cluster), clientId: name, clock })
     this.topic = topic
   }
 
   async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
-    const { client, topic } = this
+    const { client, topic, answerMs } = this
+    const partitions = await this.partitions()
+    const limit = await this.asked(() => client.run(now => maxRecordBytes(topic, now + answerMs)))
+    return { partitions, maxRecordBytes: limit }
+  }
+
+  /** Throws TOPIC_MISSING, KAFKA_REFUSED, SINK_UNREACHABLE. */
+  partitions(): Promise<number> {
+    const { client, topic, answerMs } = this
+    return this.asked(() => client.run(now => partitionsOf(client.view, topic, now + answerMs)))
+  }
+
+  private async asked(question: () => Promise<number>): Promise<number> {
     try {
-      return {
-        partitions: await client.run(now => partitionsOf(client.view, topic, now + answerMs)),
-        maxRecordBytes: await client.run(now => maxRecordBytes(topic, now + answerMs))
-      }
+      return await question()
     } catch (cause) {
-      throw unreachable(`topic "${topic}" cannot be described`, cause)
+      throw unreachable(`topic "${this.topic}" cannot be described`, cause)
     }
   }
 

@@ -23,6 +23,8 @@ export interface SharedConsumerOptions {
   readonly clock: Clock
   /** What errors call the cluster. */
   readonly cluster: string
+  /** Why a topic cannot be reached, or is not to be seen: the client itself does not say. Resolves to nothing where it can. */
+  readonly explain: (topic: string) => Promise<CodedError | undefined>
   /** Told of what goes wrong outside and is tried again. */
   readonly troubled?: (error: CodedError) => void
   /** Default 10,000. Until connecting, or a question at start, rejects. */
@@ -138,12 +140,17 @@ export class SharedConsumer {
   /** Throws SOURCE_UNREACHABLE. */
   connect(topic: string): Promise<void> {
     this.connecting ??= new Promise<void>((resolve, reject) => {
-      const { cluster } = this.options
+      const { cluster, explain } = this.options
       const timeout = this.answerMs
       this.client.connect({ topic, timeout, allTopics: false }, error => {
         if (!error) return resolve()
-        const last = this.lastTrouble === undefined ? '' : `; ${this.lastTrouble}`
-        reject(unreachable(`${cluster} does not answer: ${error.message}${last}`, error))
+        explain(topic).then(
+          why =>
+            reject(
+              isRefusal(why) ? why : unreachable(`${cluster} does not answer: ${(why ?? error).message}`, why ?? error)
+            ),
+          reject
+        )
       })
     }).then(() => {
       this.looping = this.loop()
@@ -156,21 +163,15 @@ export class SharedConsumer {
     await this.connect(topic)
     const { cluster } = this.options
     const timeout = this.answerMs
-    return this.ask(`topic "${topic}" at ${cluster}`, done =>
-      this.client.getMetadata({ topic, timeout, allTopics: false }, (error, metadata) => {
-        const count = metadata?.topics.find(({ name }) => name === topic)?.partitions.length ?? 0
-        if (error) done(error, 0)
-        else if (count > 0) done(null, count)
-        else
-          done(
-            new CodedError(
-              'TOPIC_MISSING',
-              `topic "${topic}" is not at ${cluster}, or this user may not describe it`
-            ) as unknown as ClientError,
-            0
-          )
-      })
+    const what = `topic "${topic}" at ${cluster}`
+    const count = await this.ask<number>(what, done =>
+      this.client.getMetadata({ topic, timeout, allTopics: false }, (error, metadata) =>
+        done(error, metadata?.topics.find(({ name }) => name === topic)?.partitions.length ?? 0)
+      )
     )
+    if (count > 0) return count
+    const why = await this.options.explain(topic)
+    throw isRefusal(why) ? why : new CodedError('TOPIC_MISSING', `topic "${topic}" is not at ${cluster}`)
   }
 
   async bounds({ topic, partition }: Place): Promise<Bounds> {
@@ -419,6 +420,8 @@ export class SharedConsumer {
 }
 
 const placeOf = ({ topic, partition }: Place): Place => ({ topic, partition })
+
+const isRefusal = (error: CodedError | undefined): error is CodedError => error?.code === 'KAFKA_REFUSED'
 
 function unreachable(message: string, cause?: unknown): CodedError {
   return new CodedError('SOURCE_UNREACHABLE', message, { cause })

@@ -3,11 +3,13 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { KafkaCluster } from '../../../../runtime/adapters/kafka/kafka-options.ts'
+import { KafkaReaders } from '../../../../runtime/adapters/kafka/kafka-readers.ts'
 import { openKafkaPublisher } from '../../../../runtime/adapters/kafka/open-publisher.ts'
 import { nodeClock } from '../../../../runtime/adapters/node-clock.ts'
 import type { SlotName } from '../../../../runtime/ports/publisher.ts'
 import { certificates, withOpenssl } from '../../../support/certificates.ts'
 import { needsOwnKafka, OwnKafka } from '../../../support/kafka-server.ts'
+import { needs } from '../../../support/services.ts'
 import { OwnTopics } from '../../../support/own-topics.ts'
 import { begun, ledgerEntry, outputRecord } from '../../ports/publisher-conformance.ts'
 
@@ -97,6 +99,31 @@ void t.test('who may in', { ...needsOwnKafka(), ...withOpenssl, timeout: 120_000
     await t.rejects(untrusting.describe(), { code: 'SINK_UNREACHABLE', message: /certificate|self.signed|verify/i })
     const nameless = open(at('MUTUAL', { tls: ca }))
     await t.rejects(nameless.describe(), { code: 'SINK_UNREACHABLE' })
+  })
+
+  await t.test('the named client gets in by the same ways', needs('kafka-client'), async t => {
+    const { certificate, key } = worker
+    const first = async (cluster: KafkaCluster): Promise<unknown> => {
+      const readers = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock, answerMs: 3_000 })
+      const reader = readers.reader({ topic: 'out' })
+      try {
+        await reader.partitions()
+        const got = await reader.fetch(0, 0, 1, 1000)
+        return got.kind === 'records' && new TextDecoder().decode(got.batch.value(0))
+      } finally {
+        await reader.close()
+      }
+    }
+    for (const mechanism of mechanisms) t.equal(await first(at('LOGIN', { sasl: { mechanism, ...alice } })), '1')
+    t.equal(await first(at('MUTUAL', { tls: { ...ca, certificate, key } })), '1')
+    const both = at('BOTH', { tls: ca, sasl: { mechanism: 'SCRAM-SHA-512', ...alice } })
+    t.equal(await first(both), '1')
+    const guessed = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'alice', password: 'guessed' } })
+    await t.rejects(first(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
+    const untrusting = at('BOTH', { tls: { ca: stranger.ca }, sasl: { mechanism: 'PLAIN', ...alice } })
+    await t.rejects(first(untrusting), { code: 'SOURCE_UNREACHABLE', message: /certificate|self.signed|verify/i })
+    const bob = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'bob', password: 'bob-secret' } })
+    await t.rejects(first(bob), { code: 'KAFKA_REFUSED', message: /TOPIC_AUTHORIZATION_FAILED/ })
   })
 
   await t.test('a session that ends is renewed, and no publication is lost to it', async t => {
