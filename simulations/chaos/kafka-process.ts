@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { appendFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { root } from './installed.ts'
 import { freePort } from './ports.ts'
@@ -60,12 +61,17 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
+export interface ToolOptions {
+  readonly input?: string | AsyncIterable<string>
+  readonly timeoutMs?: number
+}
+
 /** Runs one of Kafka's own tools to its end; resolves with what it printed, rejects when it fails. */
 export async function kafkaTool(
   program: string,
   mainClass: string,
   args: readonly string[],
-  { input = '', timeoutMs = 60_000 }: { readonly input?: string; readonly timeoutMs?: number } = {}
+  { input = '', timeoutMs = 60_000 }: ToolOptions = {}
 ): Promise<string> {
   const child = spawn(...commandOf(program, mainClass, args), { stdio: 'pipe' })
   running.add(child)
@@ -76,7 +82,8 @@ export async function kafkaTool(
   child.stderr?.on('data', (chunk: Buffer) => complained.push(chunk))
   // A tool that ends before it has read everything.
   child.stdin?.on('error', () => undefined)
-  child.stdin?.end(input)
+  if (typeof input === 'string') child.stdin?.end(input)
+  else if (child.stdin !== null) Readable.from(input).pipe(child.stdin)
   const [code] = (await once(child, 'close')) as [number | null]
   clearTimeout(timer)
   running.delete(child)
@@ -234,7 +241,7 @@ export class KafkaProcess {
   }
 
   /** One of Kafka's own tools, which is told where the brokers are by `--bootstrap-server`. */
-  tool(mainClass: string, args: readonly string[], options: { readonly input?: string } = {}): Promise<string> {
+  tool(mainClass: string, args: readonly string[], options: ToolOptions = {}): Promise<string> {
     const all = ['--bootstrap-server', this.addresses().join(','), ...args]
     return kafkaTool(this.options.program, mainClass, all, options)
   }

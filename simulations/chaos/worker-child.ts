@@ -65,6 +65,11 @@ export class WorkerChild {
     })
   }
 
+  /** 0: it could not be started. */
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
   get isOver(): boolean {
     return !running.has(this.child)
   }

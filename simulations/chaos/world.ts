@@ -22,6 +22,8 @@ export interface WorldOptions {
   /** Below `folder`. */
   readonly job: string
   readonly lostAfter: string
+  /** Further flags of each worker. */
+  readonly flags?: Readonly<Record<string, string>>
   readonly say: (text: string) => void
 }
 
@@ -111,7 +113,8 @@ export class World {
       '--local': this.localOf(name),
       '--listen': `127.0.0.1:${port}`,
       '--advertise': `127.0.0.1:${proxy.port}`,
-      '--lost-after': lostAfter
+      '--lost-after': lostAfter,
+      ...this.options.flags
     }
     const child = new WorkerChild({
       name,

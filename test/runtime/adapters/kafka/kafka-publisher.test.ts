@@ -10,7 +10,7 @@ import type { OutputRecord } from '../../../../runtime/ports/log.ts'
 import type { LedgerEntry, SlotName } from '../../../../runtime/ports/publisher.ts'
 import { StreamCutter } from '../../../support/cutting-stream.ts'
 import { needsOwnKafka, OwnKafka } from '../../../support/kafka-server.ts'
-import { OwnTopics } from '../../../support/own-topics.ts'
+import { OwnTopics } from '../../../../simulations/chaos/own-topics.ts'
 import { begun, ledgerEntry, outputRecord, testPublisher, type Seen } from '../../ports/publisher-conformance.ts'
 
 const decoder = new TextDecoder()

@@ -10,7 +10,7 @@ import type { SlotName } from '../../../../runtime/ports/publisher.ts'
 import { certificates, withOpenssl } from '../../../support/certificates.ts'
 import { needsOwnKafka, OwnKafka } from '../../../support/kafka-server.ts'
 import { needs } from '../../../support/services.ts'
-import { OwnTopics } from '../../../support/own-topics.ts'
+import { OwnTopics } from '../../../../simulations/chaos/own-topics.ts'
 import { begun, ledgerEntry, outputRecord } from '../../ports/publisher-conformance.ts'
 
 const scram = 'org.apache.kafka.common.security.scram.ScramLoginModule required;'

@@ -44,6 +44,17 @@ export class OwnTopics {
     return all
   }
 
+  /** How many records are committed behind `positions` (one for each partition), which move on. */
+  async count(topic: string, positions: number[]): Promise<number> {
+    let counted = 0
+    for (const [partition, position] of positions.entries()) {
+      const found = await this.client.run(now => this.fetch(topic, partition, position, now + waitMs))
+      positions[partition] = found.next
+      counted += found.records.length
+    }
+    return counted
+  }
+
   private *fetch(
     topic: string,
     partition: number,

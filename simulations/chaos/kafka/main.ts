@@ -1,0 +1,94 @@
+/** `npm run chaos:kafka`: workers, NATS and three Kafka brokers under attack. Exit codes: 0 all is right, 1 it is not, 2 usage. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { service } from '../installed.ts'
+import { faultKinds, kafkaRun, type KafkaFault } from './kafka-run.ts'
+
+interface Flags {
+  readonly minutes: number
+  readonly seed: number
+  readonly workers: number
+  readonly events?: number
+  readonly keep?: boolean
+}
+
+/** Of ten minutes: 60 kills of workers, 20 pauses, 20 restarts of brokers, a million transfers. */
+const perMinute: Readonly<Record<KafkaFault, number>> = {
+  'kill-worker': 6,
+  'pause-worker': 2,
+  'stop-broker': 1,
+  'kill-broker': 1
+}
+const eventsPerMinute = 100_000
+
+const number =
+  (least: number, whole: boolean) =>
+  (text: string): number => {
+    const n = Number(text)
+    if (text.trim() === '' || !Number.isFinite(n) || n < least || (whole && !Number.isInteger(n)))
+      throw new InvalidArgumentError(`It must be a ${whole ? 'whole ' : ''}number from ${least}.`)
+    return n
+  }
+
+const program = new Command('chaos:kafka')
+  .description(
+    'Transfers from Kafka to Kafka, exactly once, while workers and brokers are killed, paused and restarted.'
+  )
+  .option('--minutes <n>', 'how long faults are injected', number(0.2, false), 1)
+  .option('--seed <n>', 'of the input and of the faults', number(0, true), 1)
+  .option('--workers <n>', 'workers in a calm moment', number(2, true), 4)
+  .option('--events <n>', `transfers in all (default: ${eventsPerMinute} a minute)`, number(1, true))
+  .option('--keep', 'keep the folder of the run though all is right')
+  .addHelpText(
+    'after',
+    `
+Needs Kafka, its client and nats-server (npm run services -- install). Exit codes: 0 all is right, 1 it is not, 2 usage, 130 interrupted.`
+  )
+  .exitOverride()
+
+async function main({ minutes, seed, workers, events, keep }: Flags): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-kafka-chaos-'))
+  const say = (text: string): void => void process.stderr.write(`${text}\n`)
+  const counts = Object.fromEntries(faultKinds.map(kind => [kind, Math.ceil(perMinute[kind] * minutes)])) as Record<
+    KafkaFault,
+    number
+  >
+  const all = events ?? Math.ceil(eventsPerMinute * minutes)
+  say(`seed ${seed}, ${minutes} minutes, ${workers} workers, ${all} transfers; in ${folder}`)
+  const report = await kafkaRun({
+    folder,
+    seed,
+    durationMs: minutes * 60_000,
+    workers,
+    events: all,
+    counts,
+    natsProgram: service('nats-server'),
+    kafkaProgram: service('kafka'),
+    say
+  })
+  const { wrong, struck, unasked, totalMs } = report
+  const faults = faultKinds.map(kind => `${struck[kind]} ${kind}`).join(', ')
+  process.stdout.write(`${all} transfers, ${faults}; ${unasked.length} ends unasked; ${Math.round(totalMs / 1000)} s\n`)
+  for (const sentence of wrong) process.stdout.write(`WRONG: ${sentence}\n`)
+  if (wrong.length === 0)
+    process.stdout.write('every transfer is booked once on both sides, in order; no transaction is open\n')
+  if (wrong.length === 0 && keep !== true) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  else process.stdout.write(`logs, brokers and checkpoints: ${folder}\n`)
+  return wrong.length === 0 ? 0 : 1
+}
+
+// What is started ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+try {
+  program.parse()
+  process.exitCode = await main(program.opts<Flags>())
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exitCode = 1
+  }
+}
