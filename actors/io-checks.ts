@@ -1,5 +1,5 @@
 /** What can be wrong with the inputs and outputs that a plan names, before anything is opened. */
-import type { SinkSpec, SourceSpec } from './connectors.ts'
+import type { SinkSpec, SourceSpec, ValueCodec } from './connectors.ts'
 import type { Plan } from './plan.ts'
 
 const topicRule = /^[A-Za-z][A-Za-z0-9_-]{0,254}$/
@@ -12,6 +12,9 @@ const deadLetters = 'dead-letters'
 export function checkInputsAndOutputs(plan: Plan, problems: string[]): void {
   const sizes = new Map<string, { readonly partitions: number; readonly what: string }>()
   const checkSink = (what: string, sink: SinkSpec): void => {
+    checkCodec(what, sink.codec, problems)
+    if ('key' in sink && sink.key !== undefined && typeof sink.key !== 'function')
+      problems.push(`${what}: key is ${JSON.stringify(sink.key)}; it is a function of the value`)
     if (sink.connector === 'files' && sink.folder === '') problems.push(`${what}: its folder has no name`)
     if (sink.connector === 'kafka') checkKafka(what, sink, problems)
     if (sink.connector !== 'log') return
@@ -37,7 +40,14 @@ export function checkInputsAndOutputs(plan: Plan, problems: string[]): void {
   checkSink('deadLetters', plan.deadLetters)
 }
 
+/** Types say it, but job files need not be checked by a compiler. */
+function checkCodec(what: string, codec: Partial<ValueCodec> | undefined, problems: string[]): void {
+  if (typeof codec?.decode !== 'function' || typeof codec.encode !== 'function')
+    problems.push(`${what}: it does not say how its values are written; give it a codec, such as json()`)
+}
+
 function checkSource(what: string, source: SourceSpec, problems: string[]): void {
+  if ('codec' in source) checkCodec(what, source.codec, problems)
   switch (source.connector) {
     case 'lines':
     case 'csv': {

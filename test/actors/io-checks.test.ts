@@ -1,5 +1,5 @@
 import t from 'tap'
-import { csv, files, generator, job, json, lines, topic, type Sink, type Source } from '../../actors/index.ts'
+import { csv, files, generator, job, json, kafka, lines, topic, type Sink, type Source } from '../../actors/index.ts'
 import type { CodedError } from '../../runtime/kernel/errors.ts'
 
 /** The problems that are reported for a job from this source to these sinks. */
@@ -46,5 +46,23 @@ void t.test('everything that is wrong with them is said before anything is opene
   ])
   t.match(problems(good, { 'Dead-Letters': files('x', value) }), [/the name of the job's own dead letters/])
   t.match(problems(good, { a: files('', value) }), [/sink "a": its folder has no name/])
+  t.end()
+})
+
+void t.test('a job file that no compiler has checked is told what it lacks', t => {
+  const none = undefined as never
+  t.match(problems(topic('t', { value: none })), [/source "in": it does not say how its values are written/])
+  t.match(
+    problems(good, {
+      a: kafka({ topic: 't', value: none }),
+      b: files('x', none),
+      c: topic('t', { value, key: 'id' as never })
+    }),
+    [
+      /sink "a": it does not say how its values are written; give it a codec, such as json\(\)/,
+      /sink "b": it does not say/,
+      /sink "c": key is "id"; it is a function of the value/
+    ]
+  )
   t.end()
 })

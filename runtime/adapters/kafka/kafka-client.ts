@@ -20,6 +20,7 @@ export class KafkaClient {
   private readonly options: KafkaClientOptions
   private readonly connections = new Map<string, Connection>()
   private readonly time: () => number
+  private readonly pauses = new Set<() => void>()
   private turn = 0
   private closed = false
 
@@ -34,6 +35,8 @@ export class KafkaClient {
     for (let told: Told = { now: this.time(), ended: [] }; ;) {
       const step = protocol.next(told)
       if (step.done === true) return step.value
+      // A protocol would try again until its time is over.
+      if (this.closed) throw new Error('the client is closed')
       if (step.value.kind === 'wait') {
         await this.pause(step.value.ms)
         told = { now: this.time(), ended: [] }
@@ -45,7 +48,15 @@ export class KafkaClient {
   }
 
   private pause(ms: number): Promise<void> {
-    return new Promise(resolve => this.options.clock.after(ms, resolve))
+    return new Promise(resolve => {
+      const end = (): void => {
+        cancel()
+        this.pauses.delete(end)
+        resolve()
+      }
+      const cancel = this.options.clock.after(ms, end)
+      this.pauses.add(end)
+    })
   }
 
   private ask(ask: Ask): Promise<Ended> {
@@ -76,6 +87,7 @@ export class KafkaClient {
 
   close(): void {
     this.closed = true
+    for (const end of [...this.pauses]) end()
     for (const connection of [...this.connections.values()]) connection.close('the client is closed')
   }
 }
