@@ -353,3 +353,26 @@ void t.test('an entry goes only to the leader from which the ledger was read', a
     t.same(cluster.names(), [], 'nothing was written')
   }
 })
+
+void t.test('an id that the broker does not map: forgotten if one may take it up again, else taken over', async t => {
+  const unmapped = produced(['out', 0, 49], ['ledger', 1, 49])
+  for (const [code, kind] of [
+    [0, 'unknown'],
+    [90, 'fenced']
+  ] as const) {
+    const cluster = new Cluster()
+    const transactions = await begun(cluster)
+    cluster.on('Produce', unmapped).on('InitProducerId', { reply: initialised(0, code) })
+    t.match(cluster.run(transactions.publish([record('a')], entry, 0)), { kind })
+    t.match(cluster.asked, [{ name: 'Produce' }, { name: 'InitProducerId', body: { producerId: 5, producerEpoch: 3 } }])
+    t.match(cluster.run(transactions.publish([record('a')], entry, 0)), { kind }, 'the producer is dead either way')
+  }
+})
+
+void t.test('a coordinator that may not be asked for is not asked for again', async t => {
+  const cluster = new Cluster()
+  const [found] = coordinator().coordinators
+  cluster.on('Metadata', { reply: metadata() })
+  cluster.on('FindCoordinator', { reply: { ...coordinator(), coordinators: [{ ...found, errorCode: 53 }] } })
+  t.throws(() => cluster.run(slot(cluster).initialise(0)), /FindCoordinator: TRANSACTIONAL_ID_AUTHORIZATION_FAILED/)
+})
