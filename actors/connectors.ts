@@ -9,6 +9,22 @@ export interface ValueCodec {
   encode(value: unknown): Uint8Array
   /** Where the encoding is well-formed text: the same as UTF-16, which spares a copy for each record. */
   readonly encodeText?: (value: unknown) => string
+  /** Its schemas are in a registry: what it must know is told before it decodes and encodes. */
+  readonly registry?: RegistryPart
+}
+
+export interface RegistryPart {
+  /** Its own, as text. */
+  readonly schema: string
+  readonly subject: string | undefined
+  readonly register: boolean
+  /** The number of the schema that must be learnt before this can be decoded. */
+  unknown(bytes: Uint8Array): number | undefined
+  learn(id: number, schema: string): void
+  /** What was written with it cannot be decoded, for that reason. */
+  refuse(id: number, why: string): void
+  /** The number of its own. */
+  writeAs(id: number): void
 }
 
 /** A record of a Kafka topic as it was read. */

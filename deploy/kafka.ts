@@ -7,10 +7,12 @@ import { brokersOf, type KafkaCluster } from '../runtime/adapters/kafka/kafka-op
 import { KafkaReaders } from '../runtime/adapters/kafka/kafka-readers.ts'
 import { KafkaTarget } from '../runtime/adapters/kafka/kafka-target.ts'
 import { ledgerTopicOf, openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
+import { SchemaRegistry } from '../runtime/adapters/kafka/schema-registry.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
 import type { Publisher } from '../runtime/ports/publisher.ts'
+import { registering, ResolvingReader } from './registry.ts'
 import type { KafkaValues } from './settings/tables.ts'
 
 type KafkaSource = Extract<SourceSpec, { readonly connector: 'kafka' }>
@@ -27,6 +29,7 @@ export class KafkaSide {
   private readonly plan: Pick<Plan, 'job' | 'slots'>
   private readonly options: KafkaOptions
   private readonly readers = new Map<string, KafkaReaders>()
+  private known: SchemaRegistry | undefined
   private readonly opened: { close(): Promise<void> }[] = []
 
   constructor(plan: Pick<Plan, 'job' | 'slots'>, options: KafkaOptions) {
@@ -35,7 +38,7 @@ export class KafkaSide {
   }
 
   reader(name: string, { topic, brokers, begin, read, codec }: KafkaSource): LogReader {
-    return this.readersOf(this.cluster(`source "${name}"`, brokers)).reader({
+    const reader = this.readersOf(this.cluster(`source "${name}"`, brokers)).reader({
       topic,
       begin,
       make:
@@ -43,6 +46,32 @@ export class KafkaSide {
           ? undefined
           : record => read({ ...record, value: record.value === undefined ? undefined : codec.decode(record.value) })
     })
+    if (codec.registry === undefined) return reader
+    const { troubled = () => undefined } = this.options
+    return new ResolvingReader(reader, codec.registry, this.registry(`source "${name}"`), nodeClock, troubled)
+  }
+
+  private registry(what: string): SchemaRegistry {
+    const {
+      schemaRegistry: url,
+      schemaRegistryUser: user,
+      schemaRegistryPassword: password
+    } = this.options.settings ?? {}
+    if (url === undefined)
+      throw new CodedError('OPTION_INVALID', `${what} has its schemas in a registry, and none is named`, {
+        remedy: 'Name it with --schema-registry http://host:port or CAIRN_SCHEMA_REGISTRY; see docs/kafka.md.'
+      })
+    return (this.known ??= new SchemaRegistry({
+      url,
+      ...(user === undefined ? {} : { user }),
+      ...(password === undefined ? {} : { password })
+    }))
+  }
+
+  /** With its schema registered, where it has one. */
+  private written(name: string, { topic, codec }: KafkaSink, publisher: Publisher): Publisher {
+    if (codec.registry === undefined) return publisher
+    return registering(publisher, codec.registry, `${topic}-value`, this.registry(`sink "${name}"`))
   }
 
   private readersOf(cluster: KafkaCluster): KafkaReaders {
@@ -58,19 +87,22 @@ export class KafkaSide {
   }
 
   /** Exactly once. */
-  publisher(name: string, { topic, brokers }: KafkaSink): Publisher {
+  publisher(name: string, sink: KafkaSink): Publisher {
+    const { topic, brokers } = sink
     const { job, slots } = this.plan
-    return this.keep(
+    const publisher = this.keep(
       openKafkaPublisher(this.cluster(`sink "${name}"`, brokers), { job, topic, slots, clock: nodeClock })
     )
+    return this.written(name, sink, publisher)
   }
 
   /** At least once. */
-  appender(name: string, { topic, brokers }: KafkaSink): { readonly appender: Appender; readonly target: Publisher } {
+  appender(name: string, sink: KafkaSink): { readonly appender: Appender; readonly target: Publisher } {
+    const { topic, brokers } = sink
     const cluster = this.cluster(`sink "${name}"`, brokers)
     return {
       appender: this.keep(new KafkaAppender({ cluster, topic, name: this.clientName })),
-      target: this.keep(new KafkaTarget(cluster, this.clientName, topic, nodeClock))
+      target: this.written(name, sink, this.keep(new KafkaTarget(cluster, this.clientName, topic, nodeClock)))
     }
   }
 

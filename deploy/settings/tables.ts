@@ -53,7 +53,10 @@ const kafka = {
   kafkaKey: secret(content('and its key')),
   kafkaMechanism: withFallback(oneOf('how a Kafka user logs in', '<mechanism>', saslMechanisms), 'SCRAM-SHA-512'),
   kafkaUser: text('Kafka user', '<name>'),
-  kafkaPassword: secret(text('and the password; better by environment', '<text>'))
+  kafkaPassword: secret(text('and the password; better by environment', '<text>')),
+  schemaRegistry: text('schema registry, like http://registry:8081', '<url>'),
+  schemaRegistryUser: text('its user', '<name>'),
+  schemaRegistryPassword: secret(text('and the password; better by environment', '<text>'))
 } satisfies Settings
 
 /** How a job runs in a process. */

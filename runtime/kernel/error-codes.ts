@@ -54,6 +54,7 @@ export const errorCodes = {
   TOPIC_MISSING: user('Create the topic, or correct its name.'),
   SOURCE_UNREACHABLE: external('Nothing was lost. Look at the named input and the way to it.', true),
   KAFKA_REFUSED: user('Correct the credentials, or give their user the rights listed in docs/kafka.md.'),
+  REGISTRY_REFUSED: user('Correct the schema, its subject, or the address and the user of the registry.'),
   OUTPUT_CONFLICT: external('The output holds other bytes under a name Cairn owns: move them away.'),
   SINK_UNREACHABLE: external('Nothing was lost: it is tried again. Look at the named target and the way to it.', true),
   FENCED: external('A newer owner has taken over; this process must stop.'),
