@@ -78,6 +78,9 @@ export type SourceSpec =
       readonly brokers: string | undefined
     }
 
+/** Headers of a record that is written, by name; what is undefined is left out. */
+export type SinkHeaders = Readonly<Record<string, string | Uint8Array | undefined>>
+
 export type SinkSpec =
   | { readonly connector: 'files'; readonly folder: string; readonly codec: ValueCodec }
   | {
@@ -86,6 +89,7 @@ export type SinkSpec =
       readonly partitions: number | undefined
       readonly codec: ValueCodec
       readonly key: ((value: never) => string) | undefined
+      readonly headers?: ((value: never) => SinkHeaders | undefined) | undefined
     }
   | { readonly connector: 'stdout'; readonly codec: ValueCodec }
   | {
@@ -93,6 +97,7 @@ export type SinkSpec =
       readonly topic: string
       readonly codec: ValueCodec
       readonly key: ((value: never) => string) | undefined
+      readonly headers?: ((value: never) => SinkHeaders | undefined) | undefined
       readonly brokers: string | undefined
     }
 

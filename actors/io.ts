@@ -1,7 +1,7 @@
 /** Inputs and outputs that a job file names. Data only; `deploy` binds them to adapters. */
 import type { Codec } from './codecs.ts'
 import { json, validated, type Checked, type StandardSchema } from './codecs.ts'
-import type { KafkaRecord } from './connectors.ts'
+import type { KafkaRecord, SinkHeaders } from './connectors.ts'
 import type { Sink, Source } from './stream.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 
@@ -67,6 +67,8 @@ export function topic<T>(
     readonly value: Codec<T>
     /** Sink: records of one key stay in order in one partition. Without it they are spread by slot. */
     readonly key?: (value: T) => string
+    /** Sink: headers of the record. A `traceparent` among them takes the place of the one that is carried along. */
+    readonly headers?: (value: T) => SinkHeaders | undefined
     /** Sink: how many when the topic is made; default 1. Their number never changes. */
     readonly partitions?: number
     /** Source: where a new job begins; default 'earliest'. */
@@ -75,10 +77,10 @@ export function topic<T>(
     readonly bounded?: boolean
   }
 ): Source<T> & Sink<T> {
-  const { value: codec, key, partitions, from = 'earliest', bounded = false } = options
+  const { value: codec, key, headers, partitions, from = 'earliest', bounded = false } = options
   return {
     source: { connector: 'log', topic: name, from, bounded, codec },
-    sink: { connector: 'log', topic: name, partitions, codec, key }
+    sink: { connector: 'log', topic: name, partitions, codec, key, headers }
   }
 }
 
@@ -91,6 +93,8 @@ export function kafka<V, T = V>(options: {
   readonly value: Codec<V>
   /** Sink: the record's key, as UTF-8. Records of one key are in one partition, the one where Kafka's own clients put it, in order. */
   readonly key?: (value: V) => string
+  /** Sink: headers of the record. A `traceparent` among them takes the place of the one that is carried along. */
+  readonly headers?: (value: V) => SinkHeaders | undefined
   /** Source: where a new job begins: at a time, or at an offset for each partition, too; default 'earliest'. */
   readonly from?: 'earliest' | 'latest' | Date | readonly number[]
   /** Source: what becomes of a record, with its key, headers and place. Without it: its value, which is undefined for a tombstone. */
@@ -98,7 +102,7 @@ export function kafka<V, T = V>(options: {
   /** `host:port,…` of another cluster than the one in the settings. */
   readonly brokers?: string
 }): Source<T> & Sink<V> {
-  const { topic, value: codec, key, from = 'earliest', brokers } = options
+  const { topic, value: codec, key, headers, from = 'earliest', brokers } = options
   const named = typeof from === 'string'
   return {
     source: {
@@ -110,7 +114,7 @@ export function kafka<V, T = V>(options: {
       read: options.read as ((record: KafkaRecord<unknown>) => unknown) | undefined,
       brokers
     },
-    sink: { connector: 'kafka', topic, codec, key, brokers }
+    sink: { connector: 'kafka', topic, codec, key, headers, brokers }
   }
 }
 

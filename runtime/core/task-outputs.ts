@@ -12,11 +12,12 @@ import { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { checkKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { murmur2 } from '../kernel/murmur2.ts'
-import type { RecordHeader } from '../kernel/record-header.ts'
+import { headersSizeBytes } from '../kernel/record-header.ts'
 import { withTrace } from '../kernel/trace-context.ts'
 import type { OutputRecord } from '../ports/log.ts'
 import { taskOfKeyGroup } from './assignment.ts'
 import type { ControlElement, Outlet } from './channel.ts'
+import { sinkHeaders } from './sink-headers.ts'
 import type { Stage, Step } from './stage-graph.ts'
 
 export type Push = (value: unknown, time: number, origin: string, offset: number, path: string) => void
@@ -145,8 +146,9 @@ export class TaskOutputs {
     const key = keyOf(sink, value)
     const { slot } = this
     const partition = partitionOf(key, slot, limits.partitions)
-    const limit = limits.maxRecordBytes - (key?.length ?? 0)
-    const headers = this.trace === '' ? undefined : this.headersFor(limit - sizeOf(encoded, limit))
+    const own = sinkHeaders(sink, value)
+    const limit = limits.maxRecordBytes - (key?.length ?? 0) - (own === undefined ? 0 : headersSizeBytes(own))
+    const headers = this.trace === '' ? own : withTrace(own, this.trace, limit - sizeOf(encoded, limit))
     if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, headers, limit))
       throw tooLarge(sink, text.encode(encoded).length, limit)
     this.emitted++
@@ -188,17 +190,13 @@ export class TaskOutputs {
     const limits = this.limitsOf(sink)
     const bytes = sink.sink.codec.encode(value)
     const key = keyOf(sink, value)
-    const limit = limits.maxRecordBytes - (key?.length ?? 0)
+    const own = sinkHeaders(sink, value)
+    const limit = limits.maxRecordBytes - (key?.length ?? 0) - (own === undefined ? 0 : headersSizeBytes(own))
     if (bytes.length > limit) throw tooLarge(sink, bytes.length, limit)
     const partition = partitionOf(key, this.slot, limits.partitions)
     const record = { partition, timestamp: timestampOf(time), key, value: bytes }
-    const headers = this.headersFor(limit - bytes.length)
+    const headers = this.trace === '' ? own : withTrace(own, this.trace, limit - bytes.length)
     return headers === undefined ? record : { ...record, headers }
-  }
-
-  /** Of the record that is written now, in so much room. */
-  private headersFor(roomBytes: number): readonly RecordHeader[] | undefined {
-    return this.trace === '' ? undefined : withTrace(undefined, this.trace, roomBytes)
   }
 
   private limitsOf(sink: SinkNode): SinkLimits {

@@ -73,7 +73,7 @@ export function traceHeaders(trace: string): readonly RecordHeader[] {
   return state === '' ? [parent] : [parent, { name: stateName, value: encoder.encode(state) }]
 }
 
-/** What a record says of itself comes first; a context that would make it larger than `roomBytes` stays behind. */
+/** What a record says of itself comes first; a context that takes more than the `roomBytes` that are left stays behind. */
 export function withTrace(
   headers: readonly RecordHeader[] | undefined,
   trace: string,
@@ -81,6 +81,6 @@ export function withTrace(
 ): readonly RecordHeader[] | undefined {
   if (trace === '' || headers?.some(({ name }) => name === parentName) === true) return headers
   const carried = traceHeaders(trace)
-  if (headersSizeBytes(headers) + headersSizeBytes(carried) > roomBytes) return headers
+  if (headersSizeBytes(carried) > roomBytes) return headers
   return headers === undefined ? carried : [...headers, ...carried]
 }
