@@ -2,10 +2,13 @@
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { registered } from '../../actors/index.ts'
+import { SchemaRegistry } from '../../runtime/adapters/kafka/schema-registry.ts'
 import { KafkaServer, needsKafka } from '../support/kafka-server.ts'
 import { KafkaTopics } from '../support/kafka-topics.ts'
 import { KafkaTransfers } from '../support/kafka-transfers.ts'
 import { NatsServer } from '../support/nats-server.ts'
+import { RegistryStub } from '../support/registry-stub.ts'
 import { needs } from '../support/services.ts'
 import { WorkerProcess } from '../support/worker-process.ts'
 import { CairnFolder } from './cairn-cli.ts'
@@ -57,6 +60,68 @@ void t.test('Kafka to Kafka, exactly once', { ...needs('kafka-client', 'nats-ser
       t.equal(code, 0, stderr)
     }
     t.equal(await transfers.count(), 420)
+  })
+
+  await t.test('at least once, with schemas in a registry; what cannot be decoded is a dead letter', async t => {
+    const stub = await RegistryStub.start(t)
+    const registry = new SchemaRegistry({ url: stub.url })
+    const topics = new KafkaTopics(t, kafka.brokers)
+    const [from, to, letters] = [
+      await topics.create('avro-in', 1),
+      await topics.create('avro-out', 1),
+      await topics.create('avro-letters', 1)
+    ]
+    const order = (...more: object[]): string =>
+      JSON.stringify({ type: 'record', name: 'Order', fields: [{ name: 'id', type: 'string' }, ...more] })
+    const written = registered<{ id: string }>({ schema: order() })
+    written.registry?.writeAs(await registry.id(`${from}-value`, order(), true))
+    const values = Array.from({ length: 50 }, (_, i) => written.encode({ id: `o${i}` }))
+    const producer = await topics.producer()
+    await producer.send(from, [{ value: 'no Avro' }, ...values.map(value => ({ value, key: 'k' }))])
+
+    const folder = new CairnFolder()
+    t.teardown(() => folder.remove())
+    folder.file(
+      'job.mjs',
+      `import { job, json, kafka, registered } from 'cairn'
+      const codec = registered({ schema: ${JSON.stringify(order({ name: 'cents', type: 'long', default: 7 }))} })
+      const orders = kafka({ topic: '${from}', value: codec, read: ({ key, value }) => ({ ...value, id: key + value.id }) })
+      export default job('${kafka.name('avro')}', j => ({
+        out: j.source('in', orders, { onError: 'dead-letter' })
+          .to('out', kafka({ topic: '${to}', value: codec }), { delivery: 'at-least-once' })
+      }), { interval: '200ms', deadLetters: kafka({ topic: '${letters}', value: json() }).sink })`
+    )
+    t.match(folder.cairn('run', 'job.mjs', '--kafka', brokers), {
+      code: 1,
+      stderr: /OPTION_INVALID: .*registry[^]*--schema-registry/
+    })
+    const run = folder.start('run', 'job.mjs', '--kafka', brokers, '--schema-registry', stub.url)
+    await topics.holds(to, 50, run.ended)
+    await topics.holds(letters, 1, run.ended)
+    run.child.kill('SIGTERM')
+    const { code, stderr } = await run.ended
+    t.equal(code, 0, stderr)
+    const read = registered<{ id: string; cents: number }>({
+      schema: order({ name: 'cents', type: 'long', default: 0 })
+    })
+    const out = await topics.read(to)
+    const [id = NaN] = stub.subjects.get(`${to}-value`) ?? []
+    t.equal(
+      read.registry?.unknown(out[0] as Uint8Array),
+      id,
+      'the number of the schema that was registered for the sink'
+    )
+    read.registry?.learn(id, stub.schemas.get(id) as string)
+    t.same(
+      out.map(value => ({ ...read.decode(value) })),
+      values.map((_, i) => ({ id: `ko${i}`, cents: 7 }))
+    )
+    const [letter] = await topics.read(letters)
+    t.match(JSON.parse(new TextDecoder().decode(letter)), {
+      stage: 'in',
+      event: 'no Avro',
+      error: /number of a schema/
+    })
   })
 
   await t.test('what is wrong is said at once', async t => {

@@ -1,5 +1,7 @@
 /** Topics of a test on a real Kafka, made and filled with the named client: the other side of what is tested. */
 import type { Test } from 'tap'
+import { KafkaReaders } from '../../runtime/adapters/kafka/kafka-readers.ts'
+import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 import { loadKafka, type ClientError, type ProducerClient } from '../../runtime/adapters/kafka/load-kafka.ts'
 
 interface AdminClient {
@@ -78,6 +80,29 @@ export class KafkaTopics {
   /** What stands before `offset` is gone, as retention does it. */
   cut(topic: string, partition: number, offset: number): Promise<void> {
     return done(callback => this.admin.deleteRecords([{ topic, partition, offset }], {}, callback))
+  }
+
+  /** Until so many records are in partition 0, committed. Rejects when what should bring them ends before. */
+  async holds(topic: string, count: number, ended?: Promise<unknown>): Promise<void> {
+    let over: unknown
+    void ended?.then(how => (over = how))
+    while ((await this.read(topic)).length < count)
+      if (over !== undefined) throw new Error(`it has ended: ${JSON.stringify(over)}`)
+  }
+
+  /** The values in partition 0, committed. */
+  async read(topic: string): Promise<Uint8Array[]> {
+    const cluster = { brokers: this.brokers.split(',') }
+    const reader = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock }).reader({ topic })
+    const values: Uint8Array[] = []
+    for (let position = 0; ;) {
+      const got = await reader.fetch(0, position, 1 << 20, 100)
+      if (got.kind !== 'records') break
+      for (let i = 0; i < got.batch.count; i++) values.push(got.batch.value(i) as Uint8Array)
+      position = got.next
+    }
+    await reader.close()
+    return values
   }
 
   async producer(config: Readonly<Record<string, string | number>> = {}): Promise<TestProducer> {
