@@ -62,6 +62,8 @@ process.on('exit', () => {
 })
 
 export interface ToolOptions {
+  /** File for what it says on standard error, also when it succeeds. */
+  readonly log?: string
   readonly input?: string | AsyncIterable<string>
   readonly timeoutMs?: number
 }
@@ -71,7 +73,7 @@ export async function kafkaTool(
   program: string,
   mainClass: string,
   args: readonly string[],
-  { input = '', timeoutMs = 60_000 }: ToolOptions = {}
+  { input = '', timeoutMs = 60_000, log }: ToolOptions = {}
 ): Promise<string> {
   const child = spawn(...commandOf(program, mainClass, args), { stdio: 'pipe' })
   running.add(child)
@@ -79,7 +81,10 @@ export async function kafkaTool(
   const told: Buffer[] = []
   const complained: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => told.push(chunk))
-  child.stderr?.on('data', (chunk: Buffer) => complained.push(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => {
+    complained.push(chunk)
+    if (log !== undefined) appendFileSync(log, chunk)
+  })
   // A tool that ends before it has read everything.
   child.stdin?.on('error', () => undefined)
   if (typeof input === 'string') child.stdin?.end(input)

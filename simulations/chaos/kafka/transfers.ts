@@ -53,20 +53,25 @@ export default job('transfers', j => {
 }, { slots: 4, interval: '500ms' })
 `
 
-/** What is wrong with the output; at most some sentences. `entries`: in the order of each partition, an account is in one partition. */
-export function wrongWith(seed: number, events: number, entries: Iterable<Entry>): string[] {
+/**
+ * What is wrong with the output; at most some sentences. `ids`: the transfers in the input, each once, in its order; `entries`: in the order of each
+ * partition, an account is in one partition.
+ */
+export function wrongWith(seed: number, ids: Iterable<number>, entries: Iterable<Entry>): string[] {
   const wrong: string[] = []
   const tell = (text: string): void => void (wrong.length < 20 && wrong.push(text))
-  const seen = { from: new Uint8Array(events), to: new Uint8Array(events) }
+  const sent = new Map([...ids].map((id, place) => [id, place]))
+  const seen = { from: new Set<number>(), to: new Set<number>() }
   const balances = new Map<string, number>()
   const newest = new Map<string, number>()
   for (const { id, side, account, balance } of entries) {
-    if (!(id >= 0 && id < events)) {
+    const place = sent.get(id)
+    if (place === undefined) {
       tell(`nobody sent transfer ${id}`)
       continue
     }
-    if (seen[side][id] === 1) tell(`transfer ${id}, side ${side}, came twice`)
-    seen[side][id] = 1
+    if (seen[side].has(id)) tell(`transfer ${id}, side ${side}, came twice`)
+    seen[side].add(id)
     const transfer = transferOf(seed, id)
     if (transfer[side] !== account)
       tell(`transfer ${id}, side ${side}, is of account ${transfer[side]}, not ${account}`)
@@ -75,15 +80,12 @@ export function wrongWith(seed: number, events: number, entries: Iterable<Entry>
     if (balance !== next) tell(`transfer ${id}, side ${side}: the balance of ${account} is ${balance}, not ${next}`)
     // An account's transfers keep their order, and at the other side those of one sender do.
     const line = side === 'from' ? `from ${account}` : `to ${account} ${transfer.from}`
-    if (id < (newest.get(line) ?? -1)) tell(`transfer ${id}, side ${side}, came after ${newest.get(line)}`)
-    newest.set(line, id)
+    if (place < (newest.get(line) ?? -1)) tell(`transfer ${id}, side ${side}, came after a later one`)
+    newest.set(line, place)
   }
   for (const side of ['from', 'to'] as const) {
-    const missing = seen[side].indexOf(0)
-    if (missing >= 0)
-      tell(
-        `transfer ${missing}, side ${side}, is missing, with ${seen[side].filter(each => each === 0).length - 1} more`
-      )
+    const missing = [...sent.keys()].filter(id => !seen[side].has(id))
+    if (missing.length > 0) tell(`transfer ${missing[0]}, side ${side}, is missing, with ${missing.length - 1} more`)
   }
   return wrong
 }

@@ -4,6 +4,7 @@ import { transferOf, wrongWith, type Entry } from '../../../../simulations/chaos
 
 const seed = 3
 const events = 300
+const ids = Array.from({ length: events }, (_, id) => id)
 
 /** What a right job puts out. */
 function right(): Entry[] {
@@ -26,7 +27,7 @@ const change = (at: number, how: (entry: Entry) => Entry[]): Entry[] =>
   right().flatMap((entry, i) => (i === at ? how(entry) : [entry]))
 
 void t.test('the right output is right; transfers are the same each time', t => {
-  t.same(wrongWith(seed, events, right()), [])
+  t.same(wrongWith(seed, ids, right()), [])
   t.same(transferOf(seed, 7), transferOf(seed, 7))
   t.notSame(transferOf(seed, 7), { ...transferOf(seed + 1, 7) })
   t.end()
@@ -36,7 +37,7 @@ void t.test('twice, missing, invented, of another account, with another balance,
   t.match(
     wrongWith(
       seed,
-      events,
+      ids,
       change(20, entry => [entry, entry])
     ).join(),
     /transfer 10, side from, came twice/
@@ -44,7 +45,7 @@ void t.test('twice, missing, invented, of another account, with another balance,
   t.match(
     wrongWith(
       seed,
-      events,
+      ids,
       change(21, () => [])
     ).join(),
     /transfer 10, side to, is missing, with 0 more/
@@ -52,7 +53,7 @@ void t.test('twice, missing, invented, of another account, with another balance,
   t.match(
     wrongWith(
       seed,
-      events,
+      ids,
       change(20, entry => [entry, { ...entry, id: events }])
     ).join(),
     /nobody sent/
@@ -60,7 +61,7 @@ void t.test('twice, missing, invented, of another account, with another balance,
   t.match(
     wrongWith(
       seed,
-      events,
+      ids,
       change(20, entry => [{ ...entry, account: 'x' }])
     ).join(),
     /is of account a\d+, not x/
@@ -68,7 +69,7 @@ void t.test('twice, missing, invented, of another account, with another balance,
   t.match(
     wrongWith(
       seed,
-      events,
+      ids,
       change(20, entry => [{ ...entry, balance: entry.balance + 1 }])
     ).join(),
     /transfer 10, side from: the balance of a\d+ is -?\d+, not/
@@ -78,12 +79,12 @@ void t.test('twice, missing, invented, of another account, with another balance,
   const [first, later] = [swapped[0] as Entry, swapped[one] as Entry]
   swapped[0] = later
   swapped[one] = first
-  t.match(wrongWith(seed, events, swapped).join(), /came after/)
-  t.equal(wrongWith(seed, events, []).length, 2)
+  t.match(wrongWith(seed, ids, swapped).join(), /came after/)
+  t.equal(wrongWith(seed, ids, []).length, 2)
   t.equal(
     wrongWith(
       seed,
-      events,
+      ids,
       Array.from({ length: 90 }, () => right()[0] as Entry)
     ).length,
     20,
