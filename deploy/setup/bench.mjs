@@ -1,7 +1,10 @@
-/** `npm run bench`, `npm run bench:cluster`: prepares the project, then measures. Arguments go to the benchmark: `npm run bench -- --help`. */
+/**
+ * `npm run bench`, `npm run bench:cluster`, `npm run bench:kafka`: prepares the project, then measures. Arguments go to the benchmark:
+ * `npm run bench -- --help`.
+ */
 import { prepare } from './prepare.mjs'
 
 prepare()
-const cluster = process.argv.indexOf('--cluster')
-if (cluster > 0) process.argv.splice(cluster, 1)
-await import(cluster > 0 ? '../../dist/bench/cluster/main.js' : '../../dist/bench/index.js')
+const [room] = ['cluster', 'kafka'].filter(each => process.argv[2] === `--${each}`)
+if (room !== undefined) process.argv.splice(2, 1)
+await import(room === undefined ? '../../dist/bench/index.js' : `../../dist/bench/${room}/main.js`)

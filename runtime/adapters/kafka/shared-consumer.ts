@@ -90,6 +90,8 @@ const nextLookMs = 100
 /** A partition that is silent for so long without having ended is asked where its bounds are. */
 const silentMs = 10_000
 const retryMs = 1_000
+/** Brokers that start, and those that have not heard of a new topic yet, deny it for a while. Larger: a deleted one is noticed later. */
+const goneMs = 5_000
 
 const keyOf = ({ topic, partition }: Place): string => `${partition} ${topic}`
 
@@ -195,6 +197,10 @@ export class SharedConsumer {
     )
   }
 
+  private get now(): number {
+    return this.options.clock.elapsed()
+  }
+
   private get answerMs(): number {
     return this.options.answerMs ?? 10_000
   }
@@ -234,7 +240,7 @@ export class SharedConsumer {
     void this.begin(feed, position, feed.turn)
   }
 
-  private async begin(feed: Feed, position: number, turn: number): Promise<void> {
+  private async begin(feed: Feed, position: number, turn: number, until = this.now + goneMs): Promise<void> {
     try {
       const bounds = await this.bounds(feed)
       if (feed.turn !== turn || this.closed) return
@@ -247,9 +253,10 @@ export class SharedConsumer {
       }
     } catch (error) {
       if (feed.turn !== turn || this.closed) return
-      if (!(error instanceof CodedError) || error.retriable) {
+      const mayCome = error instanceof CodedError && error.code === 'TOPIC_MISSING' && this.now < until
+      if (!(error instanceof CodedError) || error.retriable || mayCome) {
         this.troubles(error as CodedError)
-        this.options.clock.after(retryMs, () => void this.begin(feed, position, turn))
+        this.options.clock.after(retryMs, () => void this.begin(feed, position, turn, until))
         return
       }
       feed.failure = error
