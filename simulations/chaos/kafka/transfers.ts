@@ -46,7 +46,7 @@ class Inbox extends Actor {
   }
 }
 const out = kafka({ topic: '${to}', value: json(), key: entry => entry.account })
-export default job('transfers', j => {
+ export default job('transfers', j => {
   const transfers = j.source('transfers', kafka({ topic: '${from}', value: json() }))
   const sent = transfers.keyBy(each => each.from).actor(Account, { sends: [Inbox] })
   return { sent: sent.to('sent', out), received: j.actor(Inbox).to('received', out) }
