@@ -11,6 +11,7 @@ import { crc32 } from '../runtime/kernel/checksum.ts'
 import { assert, CodedError } from '../runtime/kernel/errors.ts'
 import { reached } from '../runtime/kernel/marks.ts'
 import { objectNames } from './object-names.ts'
+import { retainedCheckpoints } from './retention.ts'
 import type { CheckpointStorage } from './storage.ts'
 
 export type Decision =
@@ -55,13 +56,15 @@ export interface Sealed {
 export interface LogLimits {
   /** Attempts to learn the fate of one append before the caller hears of it. */
   readonly attempts: number
-  /** Entries read when a log is opened; enough to find the newest checkpoints. */
+  /** Entries read when a log is opened, at least. */
   readonly readBack: number
+  /** Checkpoints read back to, however many generations began since: what they name is retained, and must not be taken for orphaned. */
+  readonly checkpoints: number
   /** Pruning leaves at least so many entries: somebody may be about to probe forward from one of them. */
   readonly kept: number
 }
 
-export const logLimits: LogLimits = { attempts: 5, readBack: 64, kept: 1000 }
+export const logLimits: LogLimits = { attempts: 5, readBack: 64, checkpoints: retainedCheckpoints, kept: 1000 }
 const firstRetryMs = 100
 const longestRetryMs = 10_000
 
@@ -83,7 +86,7 @@ export class DecisionLog {
   }
 
   /**
-   * Cold start (DESIGN 10.3): lists, takes the highest, requires its predecessors as far back as the newest checkpoint, probes
+   * Cold start (DESIGN 10.3): lists, takes the highest, requires its predecessors as far back as the newest checkpoints, probes
    * forward. A gap is damage; what is older than the newest unbroken run was pruned.
    */
   static async open(storage: CheckpointStorage, nonce: () => string, limits = logLimits): Promise<DecisionLog> {
@@ -113,12 +116,12 @@ export class DecisionLog {
       throw new CodedError('CORRUPT', `decision ${this.oldest - 1} is missing, though decision ${highest} is there`)
     let from = highest + 1
     const newest: Decision[] = []
-    const enough = (): boolean =>
-      highest - from + 1 >= limits.readBack && newest.some(entry => entry.kind === 'completed')
-    while (from > this.oldest && !enough()) {
+    let checkpoints = 0
+    while (from > this.oldest && (highest - from + 1 < limits.readBack || checkpoints < limits.checkpoints)) {
       const sealed = await this.read(--from)
       if (sealed === undefined) return from
       newest.unshift(sealed.decision)
+      if (sealed.decision.kind === 'completed') checkpoints++
     }
     for (const decision of newest) this.push(decision, from++)
     this.next = highest + 1
@@ -195,16 +198,28 @@ export class DecisionLog {
   }
 
   /**
-   * Deletes old entries in ascending order; call it off the critical path. The newest checkpoint's stays, however many generations
-   * began after it: without it the job would start from nothing.
+   * Deletes old entries in ascending order; call it off the critical path. Those of the newest checkpoints stay, however many
+   * generations began after them: without them the job would start from nothing.
    */
   async prune(): Promise<void> {
     const { kept, readBack } = this.limits
-    const head = this.entries.findLastIndex(entry => entry.kind === 'completed')
+    const head = this.lastNeeded()
     const needed = head < 0 ? 0 : this.next - this.entries.length + head
     for (; this.oldest < Math.min(needed, this.next - 2 * kept); this.oldest++)
       await this.storage.remove(objectNames.decision(this.oldest))
     if (this.entries.length > 2 * readBack) this.entries.splice(0, Math.min(head, this.entries.length - readBack))
+  }
+
+  /** Index of the oldest of the newest checkpoints; negative: there is none. */
+  private lastNeeded(): number {
+    let found = -1
+    let left = this.limits.checkpoints
+    for (let i = this.entries.length - 1; i >= 0 && left > 0; i--)
+      if (this.entries[i]?.kind === 'completed') {
+        found = i
+        left--
+      }
+    return found
   }
 
   /**

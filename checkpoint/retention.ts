@@ -9,6 +9,9 @@
  */
 import type { Manifest } from './manifest.ts'
 
+/** Checkpoints kept besides savepoints: an older one serves when the newest turns out to be damaged. More: so much more is stored. */
+export const retainedCheckpoints = 3
+
 export interface Retained {
   /** Object name of the manifest. */
   readonly name: string

@@ -8,7 +8,7 @@ import { decodeManifest, type FileRef, type Manifest } from '../checkpoint/manif
 import { decodeChunk } from '../checkpoint/outbox-file.ts'
 import { readHead, stageRecords } from '../checkpoint/recovery.ts'
 import { savepointsOf } from '../checkpoint/restore-point.ts'
-import { retainedCheckpoints } from '../runtime/shell/checkpoint-writer.ts'
+import { retainedCheckpoints } from '../checkpoint/retention.ts'
 import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'

@@ -21,7 +21,7 @@ import {
 } from '../../checkpoint/manifest.ts'
 import { loopSteps } from '../../checkpoint/loop-ends.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
-import { filesOf, type Retained } from '../../checkpoint/retention.ts'
+import { filesOf, retainedCheckpoints, type Retained } from '../../checkpoint/retention.ts'
 import { mergeFiles } from '../../checkpoint/state-reader.ts'
 import { slotKey } from '../core/topology.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
@@ -54,8 +54,6 @@ export interface CheckpointWriterSettings extends FileSettings {
 
 /** More state files per stage and task would make a restore read too many. */
 const filesPerTask = 32
-/** Checkpoints kept besides savepoints: an older one serves when the newest turns out to be damaged. */
-export const retainedCheckpoints = 3
 /** Decisions between two prunings of the log. */
 const pruneEvery = 100
 

@@ -4,13 +4,14 @@
  */
 import type { Plan } from '../../actors/plan.ts'
 import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
+import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import { localAssignment } from '../core/assignment.ts'
 import { CheckpointLeader } from '../core/checkpoint-leader.ts'
 import { buildStageGraph } from '../core/stage-graph.ts'
 import type { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { CheckpointSpans } from './checkpoint-spans.ts'
-import { CheckpointWriter, retainedCheckpoints } from './checkpoint-writer.ts'
+import { CheckpointWriter } from './checkpoint-writer.ts'
 import { EmbeddedShell } from './embedded-shell.ts'
 import { fileSettings, lineageOf, openGeneration, pendingLimit, prepare, type Ports } from './generation.ts'
 

@@ -5,6 +5,7 @@
 import type { Plan } from '../../actors/plan.ts'
 import { appendUntilKnown, type Decision, type DecisionLog } from '../../checkpoint/decision-log.ts'
 import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
+import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { Assignment } from '../core/assignment.ts'
 import type { CheckpointAction } from '../core/checkpoint-leader.ts'
 import { ClusterLeader, type ClusterAction, type ClusterCommand, type ClusterTiming } from '../core/cluster-leader.ts'
@@ -13,7 +14,7 @@ import type { StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import { CheckpointSpans } from './checkpoint-spans.ts'
-import { CheckpointWriter, retainedCheckpoints, type Head } from './checkpoint-writer.ts'
+import { CheckpointWriter, type Head } from './checkpoint-writer.ts'
 import { fileSettings, lineageOf, pendingLimit, prepare, startPositions, type Ports } from './generation.ts'
 
 export interface LeadershipSettings {

@@ -4,7 +4,7 @@
  */
 import { filesOf } from '../../checkpoint/retention.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
-import { retainedCheckpoints } from '../../runtime/shell/checkpoint-writer.ts'
+import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
 import { few, type RunEvidence, type Violation } from './evidence.ts'
 

@@ -72,7 +72,7 @@ export async function runOperation(
     return answer
   }
   const nonce = (): string => `${settings.worker}${nonces++}`
-  const limits = { attempts: 1, readBack: 1, kept: settings.kept === 0 ? 1000 : settings.kept }
+  const limits = { attempts: 1, readBack: 1, checkpoints: 1, kept: settings.kept === 0 ? 1000 : settings.kept }
   const log =
     data === undefined ? undefined : thaw(DecisionLog, data, { storage: storageOver(askStorage), nonce, limits })
   let outcome: LogOutcome | undefined

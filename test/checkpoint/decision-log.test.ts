@@ -7,7 +7,7 @@ import { readHead } from '../../checkpoint/recovery.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { MemoryFiles } from '../../simulations/memory-files.ts'
 
-const limits = { attempts: 1, readBack: 1, kept: 1 }
+const limits = { attempts: 1, readBack: 1, checkpoints: 1, kept: 1 }
 const begins = (generation: number): Decision => ({
   kind: 'begins',
   generation,
@@ -86,6 +86,21 @@ void t.test('pruning keeps the newest checkpoint, however many generations began
   await append(begins(1), completed(0), begins(2), begins(3), begins(4), begins(5))
   t.equal(log.head?.epoch, 0)
   t.equal((await DecisionLog.open(storage, () => 'next', limits)).head?.epoch, 0)
+})
+
+void t.test('checkpoints that are retained are found and kept, however many generations began since', async t => {
+  const few = { ...limits, checkpoints: 3 }
+  const storage = new DirectoryStorage(new MemoryFiles(), '/s')
+  let nonces = 0
+  const log = await DecisionLog.open(storage, () => `n${nonces++}`, few)
+  for (const epoch of [0, 1, 2, 3, 4]) await log.append(completed(epoch))
+  for (let generation = 1; generation < 9; generation++) {
+    await log.append(begins(generation))
+    await log.prune()
+  }
+  const epochs = (each: DecisionLog): number[] => each.completed(9).map(({ epoch }) => epoch)
+  t.same(epochs(log), [4, 3, 2])
+  t.same(epochs(await DecisionLog.open(storage, () => 'next', few)), [4, 3, 2])
 })
 
 void t.test('a manifest that is deleted while a process starts, because others went on, is no damage', async t => {
