@@ -10,6 +10,10 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '730026',
+    symptom: 'after 64 decisions without a checkpoint a leader took the manifest of a retained checkpoint for an orphan'
+  },
+  {
     seed: '200763',
     symptom:
       'a leader that had finished never found out that another had been made the leader for a moment, and nobody followed it'

@@ -91,6 +91,10 @@ function broken(name: string, change: (spec: Record<string, unknown>) => void): 
   return copy
 }
 
+type Dependencies = Readonly<Record<string, string>>
+const packageOf = (path: string): { readonly [group: `${string}ependencies`]: Dependencies | undefined } =>
+  JSON.parse(read(path)) as Record<string, Dependencies>
+
 void t.test("the manifests are all of the folder's, Kubernetes knows every field, and mistakes are found", t => {
   const files = readdirSync(folder).filter(name => name !== 'kustomization.yaml')
   t.same([...resources].sort(), files.sort())
@@ -240,12 +244,10 @@ void t.test('the image runs as nobody in particular, without a shell, with the p
   t.ok(existsSync(join(root, bin.replace('/app/node_modules/cairn/', ''))), bin)
   const [, command = '[]'] = /^CMD (\[.*\])$/m.exec(dockerfile) ?? []
   t.ok(parseCommand(JSON.parse(command) as string[]))
-  const { devDependencies, peerDependencies } = JSON.parse(read('package.json')) as Record<
-    string,
-    Record<string, string>
-  >
+  const { devDependencies, peerDependencies } = packageOf('package.json')
+  const tested = { ...devDependencies, ...packageOf('deploy/setup/kafka-client/package.json').dependencies }
   for (const peer of Object.keys(peerDependencies ?? {}))
-    t.ok(dockerfile.includes(`${peer}@${devDependencies?.[peer]}`), `${peer} at the version that is tested`)
+    t.ok(dockerfile.includes(`${peer}@${tested[peer]}`), `${peer} at the version that is tested`)
   for (const [, from = ''] of dockerfile.matchAll(/^COPY (?!--)(\S+)/gm)) t.ok(existsSync(join(root, from)), from)
   t.ok(dirname(bin))
   t.end()
