@@ -174,7 +174,13 @@ class Field {
         await sleep(50)
       }
     }
-    const reliable = ['acks=all', 'enable.idempotence=true', 'delivery.timeout.ms=600000', 'max.block.ms=600000']
+    const reliable = [
+      'acks=all',
+      'enable.idempotence=true',
+      'retries=2147483647',
+      'delivery.timeout.ms=600000',
+      'max.block.ms=600000'
+    ]
     return this.kafka.tool(
       'org.apache.kafka.tools.ConsoleProducer',
       [
