@@ -30,8 +30,8 @@ const strays: readonly (readonly [what: string, patch: Patch])[] = [
     'the real time in a deadline',
     {
       file: 'runtime/core/cluster-leader.js',
-      find: 'this.members.set(report.worker, { report, heardAt: now });',
-      replace: 'this.members.set(report.worker, { report, heardAt: now - (Date.now() % 2400) });'
+      find: 'report, heardAt: now, reportedAt: now,',
+      replace: 'report, heardAt: now - (Date.now() % 2400), reportedAt: now,'
     }
   ],
   [
