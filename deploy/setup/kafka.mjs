@@ -18,7 +18,7 @@ const artifacts = [
   ['org.slf4j', 'slf4j-simple', '1.7.36']
 ]
 
-const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+const pom = `<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>cairn</groupId>
   <artifactId>kafka</artifactId>

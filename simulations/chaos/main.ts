@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { chaosRun } from './chaos-run.ts'
 import { service } from './installed.ts'
 import { plantAll } from './planted.ts'
 import { describe, passed } from './report.ts'
+import { numberFrom } from './number-option.ts'
 
 interface Flags {
   readonly minutes: number
@@ -20,15 +21,6 @@ interface Flags {
 /** Of ten minutes. */
 const eventsPerMinute = 102_000
 
-const number =
-  (least: number, whole: boolean) =>
-  (text: string): number => {
-    const n = Number(text)
-    if (text.trim() === '' || !Number.isFinite(n) || n < least || (whole && !Number.isInteger(n)))
-      throw new InvalidArgumentError(`It must be a ${whole ? 'whole ' : ''}number from ${least}.`)
-    return n
-  }
-
 const program = new Command('chaos')
   .description(
     'Starts a cluster of real processes, kills, pauses, cuts off, adds and drains workers while a job runs, then compares output and state with a model.'
@@ -36,12 +28,12 @@ const program = new Command('chaos')
   .option(
     '--minutes <n>',
     'how long faults are injected; the job takes about half as long again',
-    number(0.2, false),
+    numberFrom(0.2, false),
     1
   )
-  .option('--seed <n>', 'of the input and of the plan of faults', number(0, true), 1)
-  .option('--workers <n>', 'workers in a calm moment', number(4, true), 4)
-  .option('--events <n>', `events in all (default: ${eventsPerMinute} a minute)`, number(1, true))
+  .option('--seed <n>', 'of the input and of the plan of faults', numberFrom(0, true), 1)
+  .option('--workers <n>', 'workers in a calm moment', numberFrom(4, true), 4)
+  .option('--events <n>', `events in all (default: ${eventsPerMinute} a minute)`, numberFrom(1, true))
   .option('--keep', 'keep the folder of the run though all is right')
   .option(
     '--planted [name]',

@@ -5,47 +5,12 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { KafkaReaders } from '../../runtime/adapters/kafka/kafka-readers.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
+import { jobText, type Entry } from '../../simulations/chaos/kafka/transfers.ts'
 import type { KafkaServer } from './kafka-server.ts'
 import { KafkaTopics, type TestProducer, type TopicRecord } from './kafka-topics.ts'
 
 const accounts = 40
 const partitions = 4
-
-/** Each transfer is taken from one account and given to another: an exchange in between, and a running balance of each side. */
-const jobText = (name: string, from: string, to: string): string => `
-import { Actor, job, json, kafka } from 'cairn'
-
-class Account extends Actor {
-  static actorName = 'Account'
-  balance = 0
-  receive(transfer, ctx) {
-    this.balance -= transfer.amount
-    ctx.send(Inbox, transfer.to, transfer)
-    ctx.emit({ id: transfer.id, side: 'from', account: ctx.key, balance: this.balance })
-  }
-}
-class Inbox extends Actor {
-  static actorName = 'Inbox'
-  received = 0
-  receive(transfer, ctx) {
-    this.received += transfer.amount
-    ctx.emit({ id: transfer.id, side: 'to', account: ctx.key, balance: this.received })
-  }
-}
-const out = kafka({ topic: '${to}', value: json(), key: entry => entry.account })
-export default job('${name}', j => {
-  const transfers = j.source('transfers', kafka({ topic: '${from}', value: json() }))
-  const sent = transfers.keyBy(each => each.from).actor(Account, { sends: [Inbox] })
-  return { sent: sent.to('sent', out), received: j.actor(Inbox).to('received', out) }
-}, { slots: 4, interval: '200ms' })
-`
-
-interface Entry {
-  readonly id: number
-  readonly side: 'from' | 'to'
-  readonly account: string
-  readonly balance: number
-}
 
 const transferOf = (id: number): { id: number; from: string; to: string; amount: number } => ({
   id,
@@ -68,7 +33,7 @@ export class KafkaTransfers {
     this.producer = producer
     ;[this.name, this.from, this.to] = names
     this.folder = mkdtempSync(join(tmpdir(), 'cairn-kafka-job-'))
-    writeFileSync(join(this.folder, 'job.mjs'), jobText(...names))
+    writeFileSync(join(this.folder, 'job.mjs'), jobText(this.from, this.to, this.name, '200ms'))
   }
 
   static async make(t: Test, kafka: KafkaServer): Promise<KafkaTransfers> {

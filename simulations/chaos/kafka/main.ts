@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { service } from '../installed.ts'
 import { faultKinds, kafkaRun, type KafkaFault } from './kafka-run.ts'
+import { numberFrom } from '../number-option.ts'
 
 interface Flags {
   readonly minutes: number
@@ -23,23 +24,14 @@ const perMinute: Readonly<Record<KafkaFault, number>> = {
 }
 const eventsPerMinute = 100_000
 
-const number =
-  (least: number, whole: boolean) =>
-  (text: string): number => {
-    const n = Number(text)
-    if (text.trim() === '' || !Number.isFinite(n) || n < least || (whole && !Number.isInteger(n)))
-      throw new InvalidArgumentError(`It must be a ${whole ? 'whole ' : ''}number from ${least}.`)
-    return n
-  }
-
 const program = new Command('chaos:kafka')
   .description(
     'Transfers from Kafka to Kafka, exactly once, while workers and brokers are killed, paused and restarted.'
   )
-  .option('--minutes <n>', 'how long faults are injected', number(0.2, false), 1)
-  .option('--seed <n>', 'of the input and of the faults', number(0, true), 1)
-  .option('--workers <n>', 'workers in a calm moment', number(2, true), 4)
-  .option('--events <n>', `transfers in all (default: ${eventsPerMinute} a minute)`, number(1, true))
+  .option('--minutes <n>', 'how long faults are injected', numberFrom(0.2, false), 1)
+  .option('--seed <n>', 'of the input and of the faults', numberFrom(0, true), 1)
+  .option('--workers <n>', 'workers in a calm moment', numberFrom(2, true), 4)
+  .option('--events <n>', `transfers in all (default: ${eventsPerMinute} a minute)`, numberFrom(1, true))
   .option('--keep', 'keep the folder of the run though all is right')
   .addHelpText(
     'after',

@@ -25,7 +25,7 @@ export function transferOf(seed: number, id: number): Transfer {
   return { id, from: `a${random.int(accounts)}`, to: `a${random.int(accounts)}`, amount: 1 + random.int(100) }
 }
 
-export const jobText = (from: string, to: string): string => `
+export const jobText = (from: string, to: string, name = 'transfers', interval = '500ms'): string => `
 import { Actor, job, json, kafka } from 'cairn'
 
 class Account extends Actor {
@@ -46,11 +46,11 @@ class Inbox extends Actor {
   }
 }
 const out = kafka({ topic: '${to}', value: json(), key: entry => entry.account })
- export default job('transfers', j => {
+ export default job('${name}', j => {
   const transfers = j.source('transfers', kafka({ topic: '${from}', value: json() }))
   const sent = transfers.keyBy(each => each.from).actor(Account, { sends: [Inbox] })
   return { sent: sent.to('sent', out), received: j.actor(Inbox).to('received', out) }
-}, { slots: 4, interval: '500ms' })
+}, { slots: 4, interval: '${interval}' })
 `
 
 /**
