@@ -72,6 +72,8 @@ export type SourceSpec =
       readonly from: 'earliest' | 'latest'
       /** With `from: 'latest'`: ms since 1970, or the offset of each partition. */
       readonly begin: number | readonly number[] | undefined
+      /** When records were deleted before they were read. */
+      readonly onMissing: 'fail' | 'earliest' | 'latest'
       readonly codec: ValueCodec
       /** What becomes of a record; absent: its value. Throws when it refuses it. */
       readonly read: ((record: KafkaRecord<unknown>) => unknown) | undefined

@@ -71,7 +71,9 @@ function checkSource(what: string, source: SourceSpec, problems: string[]): void
       return
     case 'kafka': {
       checkKafka(what, source, problems)
-      const { begin, from } = source
+      const { begin, from, onMissing } = source
+      if (!['fail', 'earliest', 'latest'].includes(onMissing))
+        problems.push(`${what}: onMissing is ${JSON.stringify(onMissing)}; it is 'fail', 'earliest' or 'latest'`)
       if (!['earliest', 'latest'].includes(from))
         problems.push(
           `${what}: from is ${JSON.stringify(from)}; it is 'earliest', 'latest', a date or a list of offsets`

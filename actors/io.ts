@@ -97,12 +97,17 @@ export function kafka<V, T = V>(options: {
   readonly headers?: (value: V) => SinkHeaders | undefined
   /** Source: where a new job begins: at a time, or at an offset for each partition, too; default 'earliest'. */
   readonly from?: 'earliest' | 'latest' | Date | readonly number[]
+  /**
+   * Source: when the topic has deleted records before they were read: the job fails (the default), or goes on at what is left of them, or
+   * at the end of the topic. How many were lost is said. A position behind the end of the topic always fails.
+   */
+  readonly onMissing?: 'fail' | 'earliest' | 'latest'
   /** Source: what becomes of a record, with its key, headers and place. Without it: its value, which is undefined for a tombstone. */
   readonly read?: (record: KafkaRecord<V>) => T
   /** `host:port,…` of another cluster than the one in the settings. */
   readonly brokers?: string
 }): Source<T> & Sink<V> {
-  const { topic, value: codec, key, headers, from = 'earliest', brokers } = options
+  const { topic, value: codec, key, headers, from = 'earliest', onMissing = 'fail', brokers } = options
   const named = typeof from === 'string'
   return {
     source: {
@@ -110,6 +115,7 @@ export function kafka<V, T = V>(options: {
       topic,
       from: named ? from : 'latest',
       begin: named ? undefined : from instanceof Date ? from.getTime() : from,
+      onMissing,
       codec,
       read: options.read as ((record: KafkaRecord<unknown>) => unknown) | undefined,
       brokers

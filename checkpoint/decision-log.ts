@@ -141,6 +141,28 @@ export class DecisionLog {
       .reverse()
   }
 
+  /** The manifest that was decided for an epoch, as far back as the log is kept; undefined: none that is known. */
+  async decided(epoch: number): Promise<string | undefined> {
+    const known = this.entries.find(entry => entry.kind === 'completed' && entry.epoch === epoch)
+    if (known?.kind === 'completed') return known.manifest.hash
+    // Epochs increase, so that a few reads find it: between `low` and `high`, `high` excluded.
+    let [low, high] = [this.oldest, this.next - this.entries.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      let at = middle
+      let found: Completed | undefined
+      for (; found === undefined && at < high; at++) {
+        const entry = (await this.read(at))?.decision
+        if (entry === undefined) return undefined
+        if (entry.kind === 'completed') found = entry
+      }
+      if (found?.epoch === epoch) return found.manifest.hash
+      if (found !== undefined && found.epoch < epoch) low = at
+      else high = middle
+    }
+    return undefined
+  }
+
   /** The newest generation. */
   get begun(): Extract<Decision, { kind: 'begins' }> | undefined {
     return this.entries.findLast(entry => entry.kind === 'begins')

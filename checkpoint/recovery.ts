@@ -1,7 +1,7 @@
 /** What a starting job reads: the decision log, the newest completed checkpoints, and the records of each stage. */
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { DecisionLog, type Completed } from './decision-log.ts'
-import { decodeManifest, type Manifest, type StageManifest } from './manifest.ts'
+import { decodeManifest, type Manifest, type StageManifest, type StateFileRef } from './manifest.ts'
 import { objectNames } from './object-names.ts'
 import { planRetention, type Retained } from './retention.ts'
 import type { StateRecord } from './state-file.ts'
@@ -68,15 +68,26 @@ export async function readRetained(
   return retained
 }
 
-/** Live records of a stage, a key group at a time; of one key group when it is given. */
+/** Live records of a stage, a key group at a time; of those key groups that are wanted. */
 export async function* stageRecords(
   storage: CheckpointStorage,
   manifest: Pick<Manifest, 'job' | 'lineage'>,
   stage: StageManifest,
-  keyGroup?: number
+  wanted: (keyGroup: number) => boolean = () => true
 ): AsyncGenerator<StateRecord> {
   const origin = { job: manifest.job, lineage: manifest.lineage, stage: stage.name }
-  for await (const { records } of mergedGroups(storage, stage.files, origin, false, { only: keyGroup })) yield* records
+  for await (const { records } of mergedGroups(storage, stage.files, origin, false, { wanted })) yield* records
+}
+
+/** What changed in a stage by these files, deletions included: applied to what was before them, it makes what is behind them. */
+export async function* stageChanges(
+  storage: CheckpointStorage,
+  manifest: Pick<Manifest, 'job' | 'lineage'>,
+  stage: { readonly name: string; readonly files: readonly StateFileRef[] },
+  wanted: (keyGroup: number) => boolean
+): AsyncGenerator<StateRecord> {
+  const origin = { job: manifest.job, lineage: manifest.lineage, stage: stage.name }
+  for await (const { records } of mergedGroups(storage, stage.files, origin, true, { wanted })) yield* records
 }
 
 /** Deletes what no retained manifest names: left by a crash, an abandoned epoch, or a checkpoint that is not retained any more. */

@@ -116,7 +116,11 @@ export async function* mergedGroups(
   files: readonly StateFileRef[],
   origin: Origin,
   tombstones: boolean,
-  options: { readonly only?: number | undefined; readonly worked?: (records: number) => Promise<void> } = {}
+  options: {
+    /** Default: all key groups. */
+    readonly wanted?: (keyGroup: number) => boolean
+    readonly worked?: (records: number) => Promise<void>
+  } = {}
 ): AsyncGenerator<{ readonly keyGroup: number; readonly records: Iterable<StateRecord> }> {
   const readers: { reader: StateFileReader; groups: ReadonlySet<number> }[] = []
   for (const file of files) {
@@ -125,7 +129,7 @@ export async function* mergedGroups(
   }
   const groups = [...new Set(readers.flatMap(each => [...each.groups]))].sort((a, b) => a - b)
   for (const keyGroup of groups) {
-    if (options.only !== undefined && keyGroup !== options.only) continue
+    if (options.wanted?.(keyGroup) === false) continue
     const live = new LiveRecords(tombstones)
     for (const each of readers) {
       if (!each.groups.has(keyGroup)) continue

@@ -1,7 +1,11 @@
 /**
  * The local state store: where a task keeps the actors that are not in memory. Ordered keys, raw bytes. It is a cache of decided
- * checkpoints, made anew from the newest one when a job starts and thrown away when it ends, so nothing depends on what a local
- * disk remembers. Implementations: `memory`, `level` (later `rocksdb`), one conformance suite.
+ * checkpoints: nothing depends on what a local disk remembers, but what is proven to be right is used again (`store-parts.ts`).
+ * Implementations: `memory`, `level` (later `rocksdb`), one conformance suite.
+ *
+ * Invariants
+ * 1. After a crash of the process or the machine it holds what was applied up to some point, and nothing of what came later; or it is
+ *    empty. A prefix that was deleted may be so in part.
  */
 
 /** `value: undefined` deletes. */
@@ -20,6 +24,8 @@ export interface StoreEntry {
 }
 
 export interface StateStore {
+  /** Why what was there before is not: it was damaged. */
+  readonly lost?: string | undefined
   /** One batched read; undefined where there is no value. Throws CodedError CORRUPT on a bad checksum. */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>
   /** A blocking read, for synchronous point access from a handler (durableMap). */
@@ -32,7 +38,7 @@ export interface StateStore {
    * with itself. Throws CodedError STORAGE_FAILED.
    */
   apply(writes: Iterable<StoreWrite | StorePrefixDelete> | AsyncIterable<StoreWrite | StorePrefixDelete>): Promise<void>
-  /** Deletes everything and gives up what is held. */
+  /** Gives up what is held; what was applied is there when it is opened again, unless damage was met: then nothing is. */
   close(): Promise<void>
 }
 
@@ -45,4 +51,29 @@ export function afterPrefix(prefix: Uint8Array): Uint8Array {
     return after.subarray(0, i + 1)
   }
   throw new RangeError('a prefix of 0xff bytes has no successor')
+}
+
+/** Opens a store again and again, each time after the one before was closed. */
+export function oneAtATime(open: () => Promise<StateStore>): () => Promise<StateStore> {
+  let last: Promise<void> = Promise.resolve()
+  return async () => {
+    const before = last
+    let release: () => void = () => undefined
+    last = new Promise(resolve => (release = resolve))
+    await before
+    try {
+      const store = await open()
+      return {
+        lost: store.lost,
+        getMany: keys => store.getMany(keys),
+        getSync: key => store.getSync(key),
+        scan: (from, to, limit) => store.scan(from, to, limit),
+        apply: writes => store.apply(writes),
+        close: () => store.close().finally(release)
+      }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
 }

@@ -4,6 +4,8 @@ import type { Plan } from '../actors/plan.ts'
 import { KafkaAppender } from '../runtime/adapters/kafka/kafka-appender.ts'
 import { forgetLedger } from '../runtime/adapters/kafka/forget-ledger.ts'
 import { brokersOf, type KafkaCluster } from '../runtime/adapters/kafka/kafka-options.ts'
+import { KafkaGroup } from '../runtime/adapters/kafka/kafka-group.ts'
+import type { ToldSources } from '../runtime/adapters/kafka/kafka-publisher.ts'
 import { KafkaReaders } from '../runtime/adapters/kafka/kafka-readers.ts'
 import { KafkaTarget } from '../runtime/adapters/kafka/kafka-target.ts'
 import { ledgerTopicOf, openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
@@ -26,21 +28,26 @@ export interface KafkaOptions {
 }
 
 export class KafkaSide {
-  private readonly plan: Pick<Plan, 'job' | 'slots'>
+  private readonly plan: Pick<Plan, 'job' | 'slots' | 'nodes'>
   private readonly options: KafkaOptions
   private readonly readers = new Map<string, KafkaReaders>()
+  private readonly groups = new Map<string, KafkaGroup>()
   private known: SchemaRegistry | undefined
   private readonly opened: { close(): Promise<void> }[] = []
 
-  constructor(plan: Pick<Plan, 'job' | 'slots'>, options: KafkaOptions) {
+  constructor(plan: Pick<Plan, 'job' | 'slots' | 'nodes'>, options: KafkaOptions) {
     this.plan = plan
     this.options = options
   }
 
-  reader(name: string, { topic, brokers, begin, read, codec }: KafkaSource): LogReader {
-    const reader = this.readersOf(this.cluster(`source "${name}"`, brokers)).reader({
+  reader(name: string, { topic, brokers, begin, onMissing, read, codec }: KafkaSource): LogReader {
+    const cluster = this.cluster(`source "${name}"`, brokers)
+    const reader = this.readersOf(cluster).reader({
       topic,
       begin,
+      onMissing: onMissing === 'fail' ? undefined : onMissing,
+      skipped: this.options.troubled,
+      ...(this.isToldPlainly(name, cluster) ? { reached: offsets => this.groupOf(cluster).reached(offsets) } : {}),
       make:
         read === undefined
           ? undefined
@@ -74,6 +81,55 @@ export class KafkaSide {
     return registering(publisher, codec.registry, `${topic}-value`, this.registry(`sink "${name}"`))
   }
 
+  /** Two sources may read one topic: the first one's offsets are those of the group. */
+  private toldOf(cluster: KafkaCluster): Map<string, string> {
+    const topics = new Map<string, string>()
+    for (const node of this.plan.nodes) {
+      if (node.kind !== 'source' || node.source.connector !== 'kafka') continue
+      const { brokers, topic } = node.source
+      if (this.cluster(`source "${node.name}"`, brokers).brokers.join() !== cluster.brokers.join()) continue
+      if (![...topics.values()].includes(topic)) topics.set(node.name, topic)
+    }
+    return topics
+  }
+
+  /** Whose transactions the offsets of the cluster's sources are in. */
+  private tellerOn(cluster: KafkaCluster): string | undefined {
+    for (const node of this.plan.nodes) {
+      if (node.kind !== 'sink' || node.sink.connector !== 'kafka' || node.delivery !== 'exactly-once') continue
+      const { brokers } = this.cluster(`sink "${node.name}"`, node.sink.brokers)
+      if (brokers.join() === cluster.brokers.join()) return node.name
+    }
+    return undefined
+  }
+
+  private isToldPlainly(name: string, cluster: KafkaCluster): boolean {
+    return this.tellerOn(cluster) === undefined && this.toldOf(cluster).has(name)
+  }
+
+  private groupOf(cluster: KafkaCluster): KafkaGroup {
+    const key = cluster.brokers.join()
+    let group = this.groups.get(key)
+    if (group === undefined) {
+      group = new KafkaGroup({ cluster, name: this.clientName, clock: nodeClock, ...this.groupOptions })
+      this.groups.set(key, group)
+    }
+    return group
+  }
+
+  private get groupOptions(): Omit<ToldSources, 'topics'> {
+    const { settings = {}, troubled } = this.options
+    const group = settings.kafkaGroup ?? this.clientName
+    const refused = (why: Error): void =>
+      troubled?.(
+        new CodedError('KAFKA_REFUSED', `group "${group}" does not take the offsets of the sources: ${why.message}`, {
+          cause: why,
+          remedy: 'Lag monitors do not see this job; it goes on. See docs/kafka.md, Rights.'
+        })
+      )
+    return { group, refused }
+  }
+
   private readersOf(cluster: KafkaCluster): KafkaReaders {
     const key = cluster.brokers.join()
     let readers = this.readers.get(key)
@@ -90,9 +146,10 @@ export class KafkaSide {
   publisher(name: string, sink: KafkaSink): Publisher {
     const { topic, brokers } = sink
     const { job, slots } = this.plan
-    const publisher = this.keep(
-      openKafkaPublisher(this.cluster(`sink "${name}"`, brokers), { job, topic, slots, clock: nodeClock })
-    )
+    const cluster = this.cluster(`sink "${name}"`, brokers)
+    const topics = this.tellerOn(cluster) === name ? this.toldOf(cluster) : undefined
+    const told = topics === undefined || topics.size === 0 ? {} : { told: { ...this.groupOptions, topics } }
+    const publisher = this.keep(openKafkaPublisher(cluster, { job, topic, slots, clock: nodeClock, ...told }))
     return this.written(name, sink, publisher)
   }
 
@@ -162,6 +219,6 @@ export class KafkaSide {
   }
 
   async close(): Promise<void> {
-    for (const each of [...this.readers.values(), ...this.opened.splice(0)]) await each.close()
+    for (const each of [...this.groups.values(), ...this.readers.values(), ...this.opened.splice(0)]) await each.close()
   }
 }

@@ -15,6 +15,7 @@ export class ResolvingReader implements LogReader {
   private readonly registry: SchemaRegistry
   private readonly clock: Clock
   private readonly troubled: (error: CodedError) => void
+  readonly lookAgainMs?: number
   private closed = false
 
   constructor(
@@ -29,6 +30,7 @@ export class ResolvingReader implements LogReader {
     this.registry = registry
     this.clock = clock
     this.troubled = troubled
+    if (inner.lookAgainMs !== undefined) this.lookAgainMs = inner.lookAgainMs
   }
 
   partitions(): ReturnType<LogReader['partitions']> {
@@ -65,6 +67,10 @@ export class ResolvingReader implements LogReader {
       }
   }
 
+  reached(positions: readonly { readonly partition: number; readonly position: number }[]): void {
+    this.inner.reached?.(positions)
+  }
+
   close(): Promise<void> {
     this.closed = true
     return this.inner.close()
@@ -83,6 +89,7 @@ export function registering(
       part.writeAs(await registry.id(part.subject ?? subject, part.schema, part.register))
       return inner.describe()
     },
+    ...(inner.sources === undefined ? {} : { sources: inner.sources }),
     initialise: slot => inner.initialise(slot),
     close: () => inner.close()
   }

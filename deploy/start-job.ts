@@ -7,6 +7,7 @@ import type { Plan, SourceNode } from '../actors/plan.ts'
 import type { Job } from '../actors/stream.ts'
 import { DirectoryLineages } from '../checkpoint/adapters/directory-lineages.ts'
 import { LevelStore } from '../checkpoint/adapters/level-store.ts'
+import { oneAtATime } from '../checkpoint/state-store.ts'
 import { MemoryStore } from '../checkpoint/adapters/memory-store.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import { firstLineage } from '../checkpoint/lineages.ts'
@@ -237,11 +238,14 @@ export function bind(
       appenders.set(name, appender)
       publishers.set(name, target)
     }
+  // Of use to the next generation of this process.
+  const inMemory = new MemoryStore()
   return {
     clock: nodeClock,
     measure: () => performance.now(),
-    store: () =>
-      plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore()),
+    store: oneAtATime(() =>
+      plan.store === 'level' ? LevelStore.open(join(folder, 'store')) : Promise.resolve(inMemory)
+    ),
     spill: { files: nodeFiles, folder: join(folder, 'spill') },
     reader: node => reader(node, kafka, log),
     publishers,

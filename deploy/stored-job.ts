@@ -161,7 +161,7 @@ export class StoredJob {
     for (const stage of stages) {
       let fields: Record<string, unknown> | undefined
       const maps = new StoredMaps(keyBytes)
-      for await (const record of stageRecords(storage, manifest, stage, keyGroup)) {
+      for await (const record of stageRecords(storage, manifest, stage, group => group === keyGroup)) {
         if (record.value === undefined) continue
         if (isMapRecord(record.key)) maps.add(record.key, record.value)
         else if (equalBytes(record.key, wanted)) fields = fieldsOf(readEntry(record.value, schemasOf(stage)), maps)

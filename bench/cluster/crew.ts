@@ -18,6 +18,7 @@ export interface CrewOptions {
   readonly events: number
   readonly keys: number
   readonly interval: string
+  readonly store?: 'memory' | 'level'
 }
 
 /** Writes how much CPU a process took, in ms, when it ends by itself. */
@@ -38,11 +39,12 @@ export class Crew {
   private readonly env: Readonly<Record<string, string>>
   private lives = 0
 
-  private constructor({ events, keys, interval }: CrewOptions) {
+  private constructor({ events, keys, interval, store = 'memory' }: CrewOptions) {
     this.env = {
       EVENTS: String(events),
       KEYS: String(keys),
       INTERVAL: interval,
+      STORE: store,
       NODE_OPTIONS: `--import ${pathToFileURL(join(this.folder, 'cpu.mjs')).href}`
     }
   }
@@ -76,6 +78,11 @@ export class Crew {
     })
     this.workers.set(name, worker)
     return worker
+  }
+
+  /** What a worker has on its disk is gone. */
+  wipe(name: string): void {
+    rmSync(join(this.folder, 'local', name), { recursive: true, force: true })
   }
 
   /** Every worker has ended by itself. */

@@ -9,6 +9,7 @@ export const logEvents = {
   'worker.leaving': 'info',
   'worker.ended': 'info',
   'worker.failed': 'error',
+  'store.opened': 'info',
   'leader.elected': 'info',
   'leader.ended': 'info',
   'leader.resigned': 'warn',

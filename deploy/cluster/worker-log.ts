@@ -1,5 +1,6 @@
 /** What a worker says: lines for people on a terminal, one JSON object a line elsewhere. */
 import type { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
+import type { LocalReport } from '../../runtime/shell/local-state.ts'
 import { cell } from '../output.ts'
 import { logEvents, logLevels, type LogEvent, type LogLevel } from './log-events.ts'
 
@@ -35,6 +36,8 @@ export class WorkerLog {
   private readonly least: number
   private refusedAt = -Infinity
   private unsaid = 0
+  /** Generation whose local store was told of. */
+  private storeOf = 0
 
   constructor(settings: WorkerLogSettings) {
     this.settings = settings
@@ -106,6 +109,8 @@ export class WorkerLog {
     const { state, generation, leads, connected, resignation, gaveUp, abandoned } = now
     if (state !== before.state || generation !== before.generation)
       this.say('worker.state', `${state} in generation ${generation}`, { state, generation })
+    const local = worker.generation?.local
+    if (local !== undefined && generation !== this.storeOf) this.tellStore(local, generation)
     if (leads !== before.leads)
       if (leads) this.say('leader.elected', 'leads')
       else this.say('leader.ended', 'leads no more')
@@ -121,6 +126,19 @@ export class WorkerLog {
       const why = declined === undefined ? 'it took too long, or another worker could not write' : declined.message
       this.say('checkpoint.failed', `a checkpoint was given up: ${why}`, { generation })
     }
+  }
+
+  private tellStore(local: LocalReport, generation: number): void {
+    this.storeOf = generation
+    const { kept, caughtUp, loaded, refused } = local
+    const why = refused.length === 0 ? '' : ` (not kept: ${refused.join('; ')})`
+    this.say('store.opened', `parts kept ${kept}, caught up ${caughtUp}, fetched ${loaded}${why}`, {
+      generation,
+      kept,
+      caughtUp,
+      fetched: loaded,
+      refused
+    })
   }
 
   private tellCheckpoint({ generation }: ClusterWorker, epoch: number): number {

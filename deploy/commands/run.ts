@@ -11,10 +11,11 @@ import { JobMeters } from '../metrics/job-meters.ts'
 import type { Observed } from '../metrics/observed.ts'
 import { serveMetrics } from '../metrics/serve-metrics.ts'
 import { Progress, stderrScreen } from '../progress.ts'
+import { replayed } from '../replay.ts'
 import { startOptions, writesToStdout } from '../run-flags.ts'
 import type { RunningJob } from '../running-job.ts'
 import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
-import { kafkaProblems, runAloneSettings, type RunAloneValues } from '../settings/tables.ts'
+import { runAloneSettings, runProblems, type RunAloneValues } from '../settings/tables.ts'
 import { startJob, type Started } from '../start-job.ts'
 
 export function runCommand(): Command {
@@ -28,6 +29,7 @@ Examples:
   cairn run examples/orders.ts
   cairn run examples/orders.ts --fresh --interval 100ms
   cairn run examples/orders.ts --restore before-upgrade --fork
+  cairn run orders.ts --as backfill --from 2026-11-20T08:00:00Z
 
 --restore --fork goes back to an older checkpoint in a new lineage of the job: state and input positions are those of then. What was
 published since stays published, and what the job now makes of the same input is published again. The old lineage ends. Both flags are
@@ -37,8 +39,8 @@ Ctrl-C drains: it finishes what was read, takes a last checkpoint and publishes 
 ${settingsHelp}`
     )
     .action(async (path: string, _flags: unknown, command: Command) => {
-      const settings = settingsOf(command, runAloneSettings, kafkaProblems)
-      await new RunSession(await loadJob(path), settings).run()
+      const settings = settingsOf(command, runAloneSettings, runProblems)
+      await new RunSession(replayed(await loadJob(path), settings), settings).run()
     })
 }
 

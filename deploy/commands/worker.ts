@@ -12,6 +12,7 @@ import { onInterrupts } from '../interrupts.ts'
 import { jobArgument } from '../job-reference.ts'
 import { JobMeters } from '../metrics/job-meters.ts'
 import { observeWorker, serveMetrics } from '../metrics/serve-metrics.ts'
+import { replayed } from '../replay.ts'
 import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
 import { connectionSettings, workerProblems, workerSettings, type WorkerValues } from '../settings/tables.ts'
 import { compileJob, evaluateJob } from '../load-job.ts'
@@ -52,7 +53,7 @@ function tlsOf({ tlsCa: ca, tlsCert: certificate, tlsKey: key }: WorkerValues): 
 
 async function start(path: string, settings: WorkerValues): Promise<void> {
   const { code } = await compileJob(path)
-  const job = await evaluateJob(path, code)
+  const job = replayed(await evaluateJob(path, code), settings)
   const format = settings.log ?? (process.stderr.isTTY ? 'text' : 'json')
   const log = new WorkerLog({ worker: settings.name, job: job.name, format, level: settings.logLevel })
   const meters = new JobMeters()

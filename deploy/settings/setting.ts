@@ -73,6 +73,13 @@ function textOf(given: unknown): string {
 
 export const text = (about: string, placeholder: string): Setting<string, false> => setting(about, placeholder, textOf)
 
+/** @param parse throws an error whose message says what it must be */
+export const parsed = <Value>(
+  about: string,
+  placeholder: string,
+  parse: (text: string) => Value
+): Setting<Value, false> => setting(about, placeholder, given => parse(textOf(given)))
+
 export const wholeNumber = (about: string, least: number): Setting<number, false> =>
   setting(about, '<n>', given => {
     const n = typeof given === 'string' && given.trim() !== '' ? Number(given) : given

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { logLevels } from '../cluster/log-events.ts'
 import { saslMechanisms } from '../../runtime/adapters/kafka/kafka-options.ts'
+import { beginningOf, replayProblems } from '../replay.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import {
   address,
@@ -11,6 +12,7 @@ import {
   flagOnly,
   list,
   oneOf,
+  parsed,
   secret,
   size,
   text,
@@ -54,9 +56,23 @@ const kafka = {
   kafkaMechanism: withFallback(oneOf('how a Kafka user logs in', '<mechanism>', saslMechanisms), 'SCRAM-SHA-512'),
   kafkaUser: text('Kafka user', '<name>'),
   kafkaPassword: secret(text('and the password; better by environment', '<text>')),
+  kafkaGroup: {
+    ...text('consumer group that shows how far the sources are; see docs/kafka.md', '<name>'),
+    shown: 'cairn-<job>'
+  },
   schemaRegistry: text('schema registry, like http://registry:8081', '<url>'),
   schemaRegistryUser: text('its user', '<name>'),
   schemaRegistryPassword: secret(text('and the password; better by environment', '<text>'))
+} satisfies Settings
+
+/** A job beside itself; see `replay.ts`. */
+const replay = {
+  as: text('run it as another job of that name, with state and output of its own; see docs/replay.md', '<name>'),
+  from: parsed(
+    'with --as: where it begins to read topics, like earliest or 2026-11-20T08:00:00Z',
+    '<beginning>',
+    beginningOf
+  )
 } satisfies Settings
 
 /** How a job runs in a process. */
@@ -90,6 +106,7 @@ export const workerSettings = {
   tlsCert: content("this worker's certificate, for connections among workers"),
   tlsKey: secret(content('and its key')),
   tasks: wholeNumber('tasks of each stage in a worker', 1),
+  ...replay,
   ...running,
   ...kafka,
   log: { ...oneOf('how it tells what happens', '<format>', ['text', 'json']), shown: 'text on a terminal, else json' },
@@ -111,6 +128,7 @@ export const runSettings = {
 
 export const runAloneSettings = {
   ...runSettings,
+  ...replay,
   restore: flagOnly(text('go back to a savepoint, or to the number of a checkpoint that is still kept', '<savepoint>')),
   fork: flagOnly(toggle('with --restore: go back although the job has gone on since; see below')),
   ...telemetry
@@ -144,11 +162,16 @@ export function kafkaProblems(set: ReadonlySet<string>): string[] {
   ]
 }
 
+export function runProblems(set: ReadonlySet<string>): string[] {
+  return [...kafkaProblems(set), ...replayProblems(set)]
+}
+
+/** What does not fit together. @param set names of what is set */
 export function workerProblems(set: ReadonlySet<string>): string[] {
   const given = ['tlsCa', 'tlsCert', 'tlsKey'].filter(name => set.has(name)).length
   return [
     ...connectionProblems(set),
-    ...kafkaProblems(set),
+    ...runProblems(set),
     ...(given === 0 || given === 3 ? [] : ['TLS among workers needs all of --tls-ca, --tls-cert and --tls-key'])
   ]
 }

@@ -30,11 +30,15 @@ export const untaken: ReadonlyMap<string, string> = new Map([
     'kafka: the ledger has another leader than the one that was asked',
     'needs a change of leader between two requests: test/simulations/broker'
   ],
+  [
+    'local state: a store that is not kept',
+    'needs a damaged store, or one of another job: test/runtime/shell/local-state'
+  ],
   ['spill: the disk takes nothing', 'needs a full disk while a loop holds too much: test/runtime/core/loop-spill']
 ])
 
 /** Run on real servers and sockets only; their tests take these. */
-const real = /^runtime\/adapters\/(?!kafka)/
+const real = /^(runtime\/adapters\/(?!kafka)|checkpoint\/adapters\/level)/
 
 /** Of the rooms that run in production and in the simulator. One that is made of parts has `*` for what is put in. */
 export function allMarks(): string[] {

@@ -3,7 +3,7 @@
  * elements (watermark, barrier, end) close it, so that nothing ever overtakes anything.
  *
  * Invariants
- * 1. Elements leave in the order in which they entered.
+ * 1. Elements leave in the order in which they entered; of watermarks with nothing between them only the newest.
  * 2. After `end` nothing enters.
  */
 import { assert } from '../kernel/errors.ts'
@@ -158,7 +158,10 @@ export class Channel implements Outlet {
   control(element: ControlElement): void {
     assert(!this.closed, `a ${element.kind} after the end of a channel`)
     this.open = undefined
-    this.queue.push(element)
+    const last = this.queue.length - 1
+    if (element.kind === 'watermark' && last >= this.head && this.queue[last]?.kind === 'watermark')
+      this.queue[last] = element
+    else this.queue.push(element)
     if (element.kind === 'end') this.closed = true
   }
 

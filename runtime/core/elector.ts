@@ -10,6 +10,7 @@
  * 1. Time is this worker's own; nobody else's clock is looked at.
  * 2. An outcome that is unknown is looked up, never guessed.
  * 3. The lease of a holder that is believed dead is taken once, at the revision that was read: one that lives has renewed it, and keeps it.
+ * 4. Who holds it and cannot lead gives it away, and lets everybody else try before it does again.
  */
 import { reached } from '../kernel/marks.ts'
 
@@ -21,6 +22,7 @@ export interface ElectorTiming {
 export type ElectorAction =
   | { readonly kind: 'get' }
   | { readonly kind: 'put'; readonly revision: number | undefined }
+  | { readonly kind: 'remove'; readonly revision: number }
   | { readonly kind: 'elected' }
   | { readonly kind: 'deposed' }
 
@@ -28,10 +30,15 @@ export type ElectorCommand =
   | { readonly kind: 'tick' }
   /** The holder, if it is this one, is believed dead. */
   | { readonly kind: 'suspect'; readonly holder: string }
+  /** It cannot lead, though it was elected. */
+  | { readonly kind: 'yield' }
   | { readonly kind: 'got'; readonly entry: { readonly holder: string; readonly revision: number } | undefined }
   | { readonly kind: 'written'; readonly outcome: { readonly revision: number } | 'conflict' }
   /** No answer came. */
   | { readonly kind: 'unknown' }
+
+/** Times to live of a lease that the others have to take it. Fewer: it may come back before they look; more: a job waits where nobody else is. */
+const yieldLeases = 2
 
 export class Elector {
   private readonly self: string
@@ -69,6 +76,8 @@ export class Elector {
         this.suspected = command.holder
         this.nextAt = now
         return this.tick(now)
+      case 'yield':
+        return this.yield(now)
       case 'got':
         return this.got(command.entry, now)
       case 'written':
@@ -125,6 +134,14 @@ export class Elector {
     if (this.holding) return []
     this.holding = true
     return [{ kind: 'elected' }]
+  }
+
+  private yield(now: number): ElectorAction[] {
+    const { held } = this
+    if (held === undefined) return []
+    reached('elector: the lease is given away')
+    this.nextAt = now + yieldLeases * this.timing.leaseMs
+    return [{ kind: 'remove', revision: held }, ...this.lose()]
   }
 
   private lose(): ElectorAction[] {

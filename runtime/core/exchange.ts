@@ -43,6 +43,8 @@ export class OutgoingChannel implements Outlet {
   private sequence = 0
   private used = 0
   private closed = false
+  /** Put in a frame when something follows it or all is sent: of several in a row only the newest matters. */
+  private watermark: number | undefined
   private readonly limits: ChannelLimits
 
   constructor(name: ChannelName, peer: string, place?: ChannelPlace, limits: ChannelLimits = usualChannelLimits) {
@@ -54,6 +56,7 @@ export class OutgoingChannel implements Outlet {
 
   push(key: Key, value: unknown, time: number, origin: string, offset: number, path: string, trace: string): void {
     assert(!this.closed, 'a record after the end of a channel')
+    if (this.watermark !== undefined) this.writeWatermark()
     writeRecord(this.open, key, value, time, origin, offset, path, trace)
     this.count++
     if (this.open.length >= batchBytes) this.closeBatch()
@@ -62,6 +65,11 @@ export class OutgoingChannel implements Outlet {
   control(element: ControlElement): void {
     assert(!this.closed, `a ${element.kind} after the end of a channel`)
     this.closeBatch()
+    if (element.kind === 'watermark') {
+      this.watermark = element.time
+      return
+    }
+    this.writeWatermark()
     this.frames.push(encodeElement(this.name, this.sequence++, element))
     if (element.kind === 'end') this.closed = true
   }
@@ -78,6 +86,7 @@ export class OutgoingChannel implements Outlet {
   /** Frames to be sent now. */
   take(): readonly Uint8Array[] {
     this.closeBatch()
+    this.writeWatermark()
     return this.frames.length === 0 ? nothing : this.frames.splice(0)
   }
 
@@ -85,6 +94,13 @@ export class OutgoingChannel implements Outlet {
     this.used -= sizeBytes
     if (this.place !== undefined) this.place.loop.sentBytes -= sizeBytes
     if (this.used < 0) throw new CodedError('FRAME_MALFORMED', `credit for ${-this.used} bytes that were never sent`)
+  }
+
+  private writeWatermark(): void {
+    const { watermark } = this
+    if (watermark === undefined) return
+    this.watermark = undefined
+    this.frames.push(encodeElement(this.name, this.sequence++, { kind: 'watermark', time: watermark }))
   }
 
   private closeBatch(): void {

@@ -18,7 +18,7 @@ import type { StoredActorSchema } from '../../actors/definition-types.ts'
 import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert } from '../kernel/errors.ts'
-import { encodeKey, keyIdentity, type Key } from '../kernel/keys.ts'
+import { encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
 import { Channel, type ControlElement, type RecordColumns } from './channel.ts'
 import { fieldsOfRecord, recordKey } from './entry.ts'
 import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
@@ -135,13 +135,21 @@ export class KeyedTask {
     this.state.encodeSome(this.settings.encodeSlice ?? defaultEncodeSlice)
     this.budget = budget
     const began = this.settings.measure()
-    const moved = !this.state.reading && !this.settings.outputs.blocked && this.advance(budget)
+    let left = budget
+    while (left > 0 && !this.state.reading && !this.settings.outputs.blocked) {
+      const done = this.advance(left)
+      if (done === 0) break
+      left -= done
+      // Alarms go before what came after they were due.
+      if ((this.nextAlarmAt() ?? Infinity) <= this.settings.now()) break
+    }
     this.handlerMs += this.settings.measure() - began
     this.state.evict()
-    return moved || this.state.sealing
+    return left < budget || this.state.sealing
   }
 
-  private advance(budget: number): boolean {
+  /** Answers how many events it handled, a control element counting as one; 0: there is nothing that it can do now. */
+  private advance(budget: number): number {
     if (this.advancing !== undefined) return this.fireTimers(budget)
     if (this.state.messages.restoredSome) this.replay = this.state.messages.replay()
     const restored = this.replay.peek()
@@ -149,7 +157,7 @@ export class KeyedTask {
     const waits = this.handlers.inFlight > 0
     const epoch = this.finished ? undefined : this.inputs.overdue(this.settings.elapsed())
     if (epoch !== undefined || this.step !== undefined) {
-      if (waits) return false
+      if (waits) return 0
       // A loop that is closed has no barrier of its own any more.
       if (this.step !== undefined) this.takeStep()
       else if (epoch !== undefined) {
@@ -157,23 +165,23 @@ export class KeyedTask {
         this.inputs.aligner.force(epoch)
         this.seal(epoch)
       }
-      return true
+      return 1
     }
     const ending = waits ? undefined : this.inputs.ending()
     if (ending === undefined) return this.read(budget, waits)
     this.take(ending, { kind: 'end' })
-    return true
+    return 1
   }
 
-  private read(budget: number, waits: boolean): boolean {
+  private read(budget: number, waits: boolean): number {
     const index = this.inputs.toRead(waits)
-    if (index === undefined) return false
+    if (index === undefined) return 0
     const channel = this.inputs.channels[index] as Channel
     const element = channel.peek()
     assert(element !== undefined, 'an empty channel was read')
     if (element.kind === 'records') return this.batch(channel, index, element, budget)
     this.take(index, element)
-    return true
+    return 1
   }
 
   private take(index: number, element: ControlElement): void {
@@ -185,7 +193,7 @@ export class KeyedTask {
    * A batch is read to its end before another channel gets its turn, so `cursor` needs no channel of its own.
    * @param index undefined = what was restored
    */
-  private batch(channel: Channel, index: number | undefined, element: RecordColumns, budget: number): boolean {
+  private batch(channel: Channel, index: number | undefined, element: RecordColumns, budget: number): number {
     const from = this.cursor
     const end = Math.min(element.keys.length, from + budget)
     if (index !== undefined) this.inputs.reading(index)
@@ -194,7 +202,7 @@ export class KeyedTask {
       if (missing.length > 0) {
         this.state.reading = true
         this.settings.load(this, missing)
-        return false
+        return 0
       }
     }
     const recorded = index !== undefined && this.inputs.aligner.isRecorded(index)
@@ -215,7 +223,7 @@ export class KeyedTask {
       channel.shift()
       if (index !== undefined) this.inputs.read(index)
     }
-    return true
+    return end - from
   }
 
   loaded(entries: readonly LoadedEntry[]): void {
@@ -296,11 +304,12 @@ export class KeyedTask {
 
   /** Live fields, read from the store when the actor is not in memory. */
   stateOf(key: Key): Record<string, unknown> | undefined {
-    const { definition, reader, schemas } = this.settings
+    const { definition, reader, schemas, keyGroups } = this.settings
     const entry = this.state.entries.get(keyIdentity(key))
     if (entry !== undefined)
       return this.state.exists(entry) ? definition.snapshot(this.state.hydrate(entry)) : undefined
-    const stored = reader?.get(recordKey(encodeKey(key)))
+    const keyBytes = encodeKey(key)
+    const stored = reader?.get(keyGroupOf(keyBytes, keyGroups), recordKey(keyBytes))
     return stored === undefined ? undefined : definition.snapshot(fieldsOfRecord(stored, schemas, definition))
   }
 
@@ -365,23 +374,24 @@ export class KeyedTask {
     this.fireTimers(this.budget)
   }
 
-  private fireTimers(budget: number): boolean {
+  private fireTimers(budget: number): number {
     const { to, done } = this.advancing as { to: number; done: () => void }
-    for (let fired = 0; fired < budget; fired++) {
+    let fired = 0
+    for (; fired < budget; fired++) {
       const due = this.state.popDue('event', to)
       if (due !== undefined) {
         this.handlers.fire('onTimer', due.keyId, due.name, due.at, due.at)
         continue
       }
-      if (this.page('event', to)) return fired > 0
+      if (this.page('event', to)) return fired
       // What the last timers set off must have ended before anybody hears of the watermark.
-      if (this.handlers.inFlight > 0) return fired > 0
+      if (this.handlers.inFlight > 0) return fired
       this.advancing = undefined
       if (to !== Infinity) this.settings.outputs.broadcast({ kind: 'watermark', time: to })
       done()
-      return true
+      return fired + 1
     }
-    return true
+    return fired
   }
 
   /** Asks for stored timers, if any may be due. */

@@ -20,10 +20,11 @@ import { assert } from '../kernel/errors.ts'
 import { writeEscaped } from '../kernel/ordered-bytes.ts'
 import type { Entry } from './entry.ts'
 
-/** Reads of the local store by a record's key. */
+/** Reads of the local store by a record's key, within one key group. */
 export interface StoreReader {
-  get(key: Uint8Array): Uint8Array | undefined
+  get(keyGroup: number, key: Uint8Array): Uint8Array | undefined
   scan(
+    keyGroup: number,
     from: Uint8Array,
     to: Uint8Array,
     limit: number
@@ -44,6 +45,12 @@ interface FieldLayer {
 }
 /** By the part of a record's key before the map key. */
 type Layer = Map<Text, FieldLayer>
+
+/** One map of one actor. */
+interface Place {
+  readonly prefix: Text
+  readonly keyGroup: number
+}
 
 interface Page {
   readonly found: Map<Text, Uint8Array>
@@ -80,7 +87,7 @@ export class MapState {
 
   backend(entry: Entry, field: string): DurableMapBackend {
     const prefix = this.prefixOf(entry, field)
-    const made = new Backend(this, prefix, this.now)
+    const made = new Backend(this, prefix, entry.keyGroup, this.now)
     const all = this.backends.get(entry)
     if (all === undefined) this.backends.set(entry, [made])
     else all.push(made)
@@ -117,18 +124,18 @@ export class MapState {
     }
   }
 
-  read(prefix: Text, key: Text): Uint8Array | undefined {
+  read({ prefix, keyGroup }: Place, key: Text): Uint8Array | undefined {
     if (this.store === undefined) return this.table.get(prefix)?.get(key)
     for (const layer of this.newestFirst()) {
       const field = layer.get(prefix)
       if (field?.values.has(key) === true) return field.values.get(key)
       if (field?.cleared === true) return undefined
     }
-    return this.store.get(bytesOfLatin1(prefix + key))
+    return this.store.get(keyGroup, bytesOfLatin1(prefix + key))
   }
 
   /** Entries with from ≤ key < to in order, up to `last`; undefined = that is all. */
-  async page(prefix: Text, from: Text, to: Text | undefined, limit: number): Promise<Page> {
+  async page({ prefix, keyGroup }: Place, from: Text, to: Text | undefined, limit: number): Promise<Page> {
     const within = (key: Text): boolean => key >= from && (to === undefined || key < to)
     if (this.store === undefined)
       return {
@@ -149,7 +156,7 @@ export class MapState {
     }
     const begin = bytesOfLatin1(prefix + from)
     const end = to === undefined ? afterPrefix(bytesOfLatin1(prefix)) : bytesOfLatin1(prefix + to)
-    const stored = cleared ? [] : await this.store.scan(begin, end, limit)
+    const stored = cleared ? [] : await this.store.scan(keyGroup, begin, end, limit)
     const found = new Map<Text, Uint8Array>(
       stored.map(({ key, value }) => [latin1OfBytes(key).slice(prefix.length), value] as const)
     )
@@ -249,19 +256,21 @@ export class MapState {
 
 class Backend implements DurableMapBackend {
   readonly prefix: Text
+  readonly keyGroup: number
   readonly journal = new Map<Text, Uint8Array | undefined>()
   private readonly state: MapState
   readonly now: () => number
 
-  constructor(state: MapState, prefix: Text, now: () => number) {
+  constructor(state: MapState, prefix: Text, keyGroup: number, now: () => number) {
     this.state = state
     this.prefix = prefix
+    this.keyGroup = keyGroup
     this.now = now
   }
 
   get(mapKey: Uint8Array): Uint8Array | undefined {
     const key = latin1OfBytes(mapKey)
-    return this.journal.has(key) ? this.journal.get(key) : this.state.read(this.prefix, key)
+    return this.journal.has(key) ? this.journal.get(key) : this.state.read(this, key)
   }
   set(mapKey: Uint8Array, value: Uint8Array): void {
     this.journal.set(latin1OfBytes(mapKey), value)
@@ -279,7 +288,7 @@ class Backend implements DurableMapBackend {
   }> {
     const begin = from === undefined ? '' : latin1OfBytes(from)
     const end = to === undefined ? undefined : latin1OfBytes(to)
-    const { found, last } = await this.state.page(this.prefix, begin, end, limit)
+    const { found, last } = await this.state.page(this, begin, end, limit)
     for (const [key, value] of this.journal) {
       if (key < begin || (end !== undefined && key >= end) || (last !== undefined && key > last)) continue
       if (value === undefined) found.delete(key)

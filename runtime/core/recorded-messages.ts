@@ -16,8 +16,8 @@ import { ByteReader, ByteWriter } from '../kernel/bytes.ts'
 import { decodeKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { Channel } from './channel.ts'
 
-/** Kind byte of recorded messages in state files; local stores hold none. */
-const messageKind = 0x72
+/** Kind byte of recorded messages in state files and stores. */
+export const messageKind = 0x72
 
 export function isRecordedMessage(key: Uint8Array): boolean {
   return key[0] === messageKind

@@ -11,10 +11,12 @@
  * 3. A missing entry halts unless the slot is new; an entry below the manifest's floor or above the head halts (P5, S16), unless
  *    a newer generation wrote it.
  * 4. Chunks are published in order of (epoch, chunk), each at most once per the ledger.
+ * 5. Positions of sources, for whoever watches from outside, go along with the last chunk of their epoch, or alone when there is none; never
+ *    before what was decided with them. Nothing here relies on them.
  */
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
-import type { LedgerEntry, PublishOutcome, SlotName } from '../ports/publisher.ts'
+import type { LedgerEntry, PublishOutcome, SlotName, SourcePosition } from '../ports/publisher.ts'
 
 export interface DecidedChunk {
   readonly epoch: number
@@ -27,6 +29,11 @@ export interface DecidedChunk {
   readonly length: number
 }
 
+interface Told {
+  readonly epoch: number
+  readonly positions: readonly SourcePosition[]
+}
+
 export type SlotAction =
   | { readonly kind: 'initialise'; readonly slot: SlotMachine }
   | { readonly kind: 'read-ledger'; readonly slot: SlotMachine }
@@ -35,7 +42,13 @@ export type SlotAction =
       readonly slot: SlotMachine
       readonly chunk: DecidedChunk | undefined
       readonly entry: LedgerEntry
+      readonly positions?: readonly SourcePosition[]
     }
+  /** A transaction of positions alone. */
+  | { readonly kind: 'note'; readonly slot: SlotMachine; readonly positions: readonly SourcePosition[] }
+
+/** More: a job that ends waits longer for whoever keeps the positions. */
+const mostNotes = 20
 
 export class SlotMachine {
   readonly name: SlotName
@@ -43,6 +56,11 @@ export class SlotMachine {
   ledger: { readonly epoch: number; readonly chunk: number; readonly last: boolean } | undefined
   state: 'new' | 'initialising' | 'reading' | 'ready' | 'publishing' = 'new'
   private readonly queue: DecidedChunk[] = []
+  /** Not told yet; as many as there are epochs to publish, at most. */
+  private untold: readonly Told[] = []
+  /** Told with what is being published. */
+  private telling: Told | undefined
+  private notes = 0
   private readonly floor: { readonly epoch: number; readonly chunk: number } | undefined
   private readonly generation: number
   private readonly owner: string
@@ -59,10 +77,13 @@ export class SlotMachine {
     this.owner = options.owner
   }
 
-  /** A checkpoint was decided; its chunks for this slot, in order. */
-  decided(epoch: number, chunks: readonly DecidedChunk[]): void {
+  /** A checkpoint was decided; its chunks for this slot, in order, and what this slot tells of the sources. */
+  decided(epoch: number, chunks: readonly DecidedChunk[], positions: readonly SourcePosition[] = []): void {
     this.head = Math.max(this.head, epoch)
     this.queue.push(...chunks)
+    if (positions.length === 0) return
+    this.untold = [...this.untold, { epoch, positions }]
+    this.notes = 0
   }
 
   /** Fenced and told what the ledger says: a checkpoint may be decided. */
@@ -71,7 +92,7 @@ export class SlotMachine {
   }
 
   get settled(): boolean {
-    return this.state === 'ready' && this.queue.length === 0
+    return this.state === 'ready' && this.queue.length === 0 && this.untold.length === 0
   }
 
   /** Decided epochs with something not published yet. */
@@ -94,14 +115,45 @@ export class SlotMachine {
     if (this.state !== 'ready') return undefined
     while (this.queue[0] !== undefined && this.isPublished(this.queue[0])) this.queue.shift()
     const chunk = this.queue[0]
-    if (chunk === undefined) return undefined
+    if (chunk === undefined) return this.note()
     this.state = 'publishing'
+    this.telling = chunk.last ? this.untold.findLast(({ epoch }) => epoch <= chunk.epoch) : undefined
     return {
       kind: 'publish',
       slot: this,
       chunk,
-      entry: { ...this.entry(chunk.epoch, chunk.chunk, chunk.last), manifestHash: chunk.manifestHash }
+      entry: { ...this.entry(chunk.epoch, chunk.chunk, chunk.last), manifestHash: chunk.manifestHash },
+      ...(this.telling === undefined ? {} : { positions: this.telling.positions })
     }
+  }
+
+  private note(): SlotAction | undefined {
+    const newest = this.untold.at(-1)
+    if (newest === undefined) return undefined
+    this.state = 'publishing'
+    this.telling = newest
+    return { kind: 'note', slot: this, positions: newest.positions }
+  }
+
+  noted(outcome: PublishOutcome): SlotAction | undefined {
+    switch (outcome.kind) {
+      case 'published':
+        this.told(outcome.positions)
+        this.state = 'ready'
+        return this.next()
+      case 'fenced':
+        throw this.fenced()
+      default:
+        this.state = 'new'
+        return this.next()
+    }
+  }
+
+  private told(how: 'left-out' | undefined): void {
+    const { telling } = this
+    this.telling = undefined
+    if (telling === undefined || (how === 'left-out' && ++this.notes < mostNotes)) return
+    this.untold = this.untold.filter(({ epoch }) => epoch > telling.epoch)
   }
 
   initialised(): SlotAction {
@@ -138,6 +190,7 @@ export class SlotMachine {
     switch (outcome.kind) {
       case 'published':
         this.ledger = entry
+        this.told(outcome.positions)
         this.state = 'ready'
         return this.next()
       case 'unknown':

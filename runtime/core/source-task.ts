@@ -9,6 +9,7 @@
 import type { ValueCodec } from '../../actors/connectors.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
+import { reached } from '../kernel/marks.ts'
 import { isSampled, traceOf } from '../kernel/trace-context.ts'
 import type { Fetched, RecordBatch } from '../ports/log.ts'
 import type { Traced, Tracing } from '../ports/telemetry.ts'
@@ -80,7 +81,7 @@ export interface SourceSnapshot {
 
 export class SourceTask {
   readonly settings: SourceTaskSettings
-  readonly partitions: readonly Partition[]
+  readonly partitions: Partition[]
   records = 0
   deadLetters = 0
   finished = false
@@ -116,6 +117,15 @@ export class SourceTask {
     })
   }
 
+  /** A partition that was added while this runs. What its input may hold back is not taken back. */
+  join(progress: PartitionProgress): void {
+    assert(!this.finished, 'a source that has ended reads nothing more')
+    reached('source: a partition joins')
+    this.partitions.push(new Partition(progress, this.settings.stage))
+    this.minimum.join()
+    this.changed = true
+  }
+
   /** Partitions that want a fetch now. */
   wanted(): { readonly partition: number; readonly position: number }[] {
     if (this.finished || this.stopped || this.paused) return []
@@ -144,6 +154,8 @@ export class SourceTask {
         partition.end = result.end
         return
       case 'caught-up':
+        // A gap at the end: whoever watches the positions would see something left to read.
+        if (result.next > partition.position) this.changed = true
         partition.position = partition.next = result.next
         partition.end = result.next
         if (result.watermark !== undefined && result.watermark > partition.watermark.state().watermark) {
@@ -174,14 +186,14 @@ export class SourceTask {
     if (this.finished || this.paused || this.settings.outputs.blocked) return false
     this.checkIdle()
     this.forward()
-    for (let tried = 0; tried < this.partitions.length; tried++) {
-      const index = (this.nextPartition + tried) % this.partitions.length
-      const partition = this.partitions[index] as Partition
-      if (partition.batch === undefined || this.stopped) continue
-      if (!this.read(partition, index, budget)) continue
+    let left = budget
+    for (let tried = 0; tried < this.partitions.length && left > 0 && !this.settings.outputs.blocked; tried++) {
+      const index = this.nextPartition
       this.nextPartition = (index + 1) % this.partitions.length
-      return true
+      const partition = this.partitions[index] as Partition
+      if (partition.batch !== undefined && !this.stopped) left -= this.read(partition, index, left)
     }
+    if (left < budget) return true
     if (!this.stopped && this.partitions.every(partition => partition.finished)) {
       this.finished = true
       this.changed = true
@@ -267,7 +279,8 @@ export class SourceTask {
     return lag
   }
 
-  private read(partition: Partition, index: number, budget: number): boolean {
+  /** Answers how many records it took. */
+  private read(partition: Partition, index: number, budget: number): number {
     const batch = partition.batch as RecordBatch
     const { node } = this.settings.stage
     const from = partition.index
@@ -281,12 +294,12 @@ export class SourceTask {
       this.record(partition, index, batch, i, timestamp)
       if (this.minimum.value > this.forwarded) this.forward()
     }
-    if (i === from) return false
+    if (i === from) return 0
     this.changed = true
     partition.index = i
     partition.position = i < batch.count ? batch.offset(i) : partition.next
     if (i === batch.count) partition.batch = undefined
-    return true
+    return i - from
   }
 
   private record(partition: Partition, index: number, batch: RecordBatch, i: number, timestamp: number): void {

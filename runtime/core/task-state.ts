@@ -13,18 +13,18 @@
  * 3. What an abandoned epoch had sealed is dirty again.
  * 4. An entry leaves memory only when the store holds its newest record, it has no timer in the near future, no handler of it is
  *    in flight, and no read of the store is under way (which could bring back an older record).
- * 5. Every stored timer at or before the boundary of its clock is in memory.
  */
 import type { Actor } from '../../actors/actor.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
 import { StateFileWriter } from '../../checkpoint/state-file.ts'
-import { ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
+import { ByteWriter } from '../kernel/bytes.ts'
 import { assert } from '../kernel/errors.ts'
 import { decodeKey, encodeKey, keyGroupOf, keyIdentity, writeKey, type Key } from '../kernel/keys.ts'
 import { actorKind, encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
 import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
 import { isRecordedMessage, RecordedMessages, type Message } from './recorded-messages.ts'
-import { timerBefore, timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
+import { StoredTimers } from './stored-timers.ts'
+import { timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
 import { TimerQueue, type Timer } from './timer-queue.ts'
 
 export interface TaskStateSettings {
@@ -80,21 +80,12 @@ export interface TimerPage {
   /** Index keys met, in order. */
   readonly index: readonly Uint8Array[]
   readonly entries: readonly LoadedEntry[]
-  /** Nothing is stored between the last one met and what was asked for. */
-  readonly exhausted: boolean
+  /** When the first one is due that is stored behind what was asked for, Infinity when there is none; undefined: the page was full before. */
+  readonly nextAt: number | undefined
   readonly upTo: number
 }
 
-/** Up to where stored timers are in memory. */
-interface Boundary {
-  readonly at: number
-  readonly orderKey: string
-  readonly name: string
-  readonly cursor: Uint8Array | undefined
-}
-const beginning: Boundary = { at: -Infinity, orderKey: '', name: '', cursor: undefined }
-/** After every key: no byte string is greater in latin1. */
-const afterEveryKey = '\uffff'
+const clocks = ['event', 'wall'] as const
 
 /** Objects, map slots and timers of an instance, beyond its encoded bytes; measured on small actors. */
 const entryOverheadBytes = 400
@@ -126,7 +117,7 @@ export class TaskState {
   private readonly unapplied: Unapplied[] = []
   private unappliedBytes = 0
   private staleIndex: Uint8Array[] = []
-  private readonly boundaries: Record<'event' | 'wall', Boundary> = { event: beginning, wall: beginning }
+  private readonly stored = new StoredTimers()
   private hotBytes = 0
   /** Of an encoded entry, lately. */
   private usualBytes = 0
@@ -252,13 +243,12 @@ export class TaskState {
 
   /** Where to go on reading stored timers, undefined when all that are due at `upTo` are in memory. */
   pageWanted(clock: 'event' | 'wall', upTo: number): { readonly after: Uint8Array | undefined } | undefined {
-    const boundary = this.boundaries[clock]
-    if (!this.cold || boundary.at > upTo || (boundary.at === upTo && boundary.orderKey === afterEveryKey))
-      return undefined
+    this.stored.extend(clock, upTo)
+    if (!this.cold || !this.stored.unknown(clock, upTo)) return undefined
     const first = this.queueOf(clock).peek()
     // What is in memory up to the boundary fires first: a page more would only cost memory.
     if (first !== undefined && first.at <= upTo && !this.beyond(clock, first)) return undefined
-    return { after: boundary.cursor }
+    return { after: this.stored.cursor(clock) }
   }
 
   pageLoaded(page: TimerPage): void {
@@ -270,15 +260,12 @@ export class TaskState {
       const entry = this.entries.get(keyIdentity(decodeKey(last.keyBytes)))
       if (entry === undefined || !this.isArmed(entry, last)) this.staleIndex.push(key)
     }
-    const cursor = page.index.at(-1) ?? this.boundaries[page.clock].cursor
-    this.boundaries[page.clock] =
-      page.exhausted || last === undefined
-        ? { at: page.upTo, orderKey: afterEveryKey, name: '', cursor }
-        : { at: last.at, orderKey: latin1OfBytes(last.keyBytes), name: last.name, cursor }
+    this.stored.read(page.clock, page.upTo, last, page.nextAt, page.index.at(-1))
   }
 
   /** Takes the first timer of the clock that is due, as far as stored ones are known. */
   popDue(clock: 'event' | 'wall', upTo: number): Timer<Entry> | undefined {
+    this.stored.extend(clock, upTo)
     const queue = this.queueOf(clock)
     const first = queue.peek()
     if (first === undefined || first.at > upTo || this.beyond(clock, first)) return undefined
@@ -290,13 +277,12 @@ export class TaskState {
   /** When to look for due alarms again: those beyond the boundary may be in the store only. */
   nextAlarmAt(): number | undefined {
     const next = this.alarms.nextAt()
-    return this.cold ? Math.min(next ?? Infinity, this.boundaries.wall.at) : next
+    return this.cold ? Math.min(next ?? Infinity, this.stored.alarmsUpTo) : next
   }
 
   private beyond(clock: 'event' | 'wall', timer: Timer<Entry>): boolean {
     if (!this.cold) return false
-    const boundary = this.boundaries[clock]
-    return timerBefore(boundary, { at: timer.at, orderKey: timer.keyId.orderKey, name: timer.name })
+    return this.stored.beyond(clock, { at: timer.at, orderKey: timer.keyId.orderKey, name: timer.name })
   }
 
   private queueOf(clock: 'event' | 'wall'): TimerQueue<Entry> {
@@ -310,7 +296,7 @@ export class TaskState {
   }
 
   private armed(entry: Entry): IndexedTimer[] {
-    return (['event', 'wall'] as const).flatMap(clock =>
+    return clocks.flatMap(clock =>
       this.queueOf(clock)
         .timersOf(entry)
         .map(({ at, name }) => ({ clock, at, name }))
@@ -485,6 +471,7 @@ export class TaskState {
 
   private letGo(entry: Entry): void {
     this.fruitless = 0
+    for (const clock of clocks) for (const { at } of this.queueOf(clock).timersOf(entry)) this.stored.left(clock, at)
     this.timers.forget(entry)
     this.alarms.forget(entry)
     this.remove(entry)
@@ -492,7 +479,7 @@ export class TaskState {
 
   private evictable(entry: Entry): boolean {
     if (entry.dirtySequence > this.appliedSequence || entry.busy || entry.mailbox !== undefined) return false
-    for (const clock of ['event', 'wall'] as const)
+    for (const clock of clocks)
       for (const timer of this.queueOf(clock).timersOf(entry)) if (!this.beyond(clock, timer)) return false
     return true
   }

@@ -52,6 +52,14 @@ export function timerIndexRange(
   return { from, to: end.take() }
 }
 
+/** Everything that is due after `upTo`. */
+export function timerIndexBehind(
+  clock: 'event' | 'wall',
+  upTo: number
+): { readonly from: Uint8Array; readonly to: Uint8Array } {
+  return { from: timerIndexRange(clock, undefined, upTo).to, to: Uint8Array.of(kinds[clock] + 1) }
+}
+
 /** In the order of firing: time, key, name. */
 export function timerBefore(
   a: { at: number; orderKey: string; name: string },

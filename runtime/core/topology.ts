@@ -50,7 +50,7 @@ export interface TopologySettings {
   /** Freeze events, and notice state that changes between handlers: for development and tests. */
   readonly check: boolean
   /** Point reads of the local store, when there is one. */
-  readonly readerOf?: (stage: number, task: number) => StoreReader
+  readonly readerOf?: (stage: number) => StoreReader
   readonly onTap?: (handle: string, value: unknown) => void
   /** Absent: no spans. */
   readonly tracing?: Tracing
@@ -234,7 +234,7 @@ function buildTask(
     owned: slotNumbers(slots).filter(slot => owners[slot] === task),
     cacheBytes: settings.cacheBytes,
     check: settings.check,
-    reader: settings.readerOf?.(stage.index, task),
+    reader: settings.readerOf?.(stage.index),
     channels: incoming,
     alignmentLimitMs: settings.alignmentLimitMs ?? Infinity,
     encodeSlice: settings.encodeSlice,

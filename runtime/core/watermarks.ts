@@ -69,6 +69,11 @@ export class MinWatermark {
     this.inputs = Array.from({ length: inputs }, () => ({ time: -Infinity, idle: false }))
   }
 
+  /** One input more. The least stays where it is until that one has something to say. */
+  join(): void {
+    this.inputs.push({ time: -Infinity, idle: false })
+  }
+
   set(index: number, time: number): void {
     const input = this.inputs[index] as { time: number; idle: boolean }
     if (time <= input.time) return

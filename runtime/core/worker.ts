@@ -20,7 +20,7 @@ import { assert, CodedError } from '../kernel/errors.ts'
 import type { Key } from '../kernel/keys.ts'
 import { reached } from '../kernel/marks.ts'
 import type { Fetched, OutputRecord } from '../ports/log.ts'
-import type { LedgerEntry, PublishOutcome } from '../ports/publisher.ts'
+import type { LedgerEntry, PublishOutcome, SourcePosition } from '../ports/publisher.ts'
 import type { Assignment } from './assignment.ts'
 import type { WorkerReport } from './checkpoint-leader.ts'
 import { usualChannelLimits, type Channel, type SpilledBatch } from './channel.ts'
@@ -42,6 +42,8 @@ import { buildTopology, type LoopEnds, type Task, type Topology, type TopologySe
 
 export type Command =
   | { readonly kind: 'fetched'; readonly stage: number; readonly partition: number; readonly result: Fetched }
+  /** Partitions that were added while this runs, wherever they belong. */
+  | { readonly kind: 'grown'; readonly stage: number; readonly partitions: readonly PartitionProgress[] }
   | { readonly kind: 'settled'; readonly token: number; readonly failure: { readonly error: unknown } | undefined }
   | { readonly kind: 'loaded'; readonly task: KeyedTask; readonly entries: readonly LoadedEntry[] }
   | { readonly kind: 'page-loaded'; readonly task: KeyedTask; readonly page: TimerPage }
@@ -55,6 +57,8 @@ export type Command =
       readonly kind: 'decided'
       readonly epoch: number
       readonly chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>
+      /** Told to whoever watches the sources. */
+      readonly positions?: ReadonlyMap<SlotMachine, readonly SourcePosition[]>
       /** What it means for the loops of the job. */
       readonly loops: readonly LoopStep[]
     }
@@ -77,8 +81,9 @@ export type Command =
       readonly outcome: PublishOutcome
       readonly entry: LedgerEntry
     }
+  | { readonly kind: 'noted'; readonly slot: SlotMachine; readonly outcome: PublishOutcome }
   /** From another worker of this generation. */
-  | { readonly kind: 'frame'; readonly peer: string; readonly frame: Frame }
+  | { readonly kind: 'frames'; readonly peer: string; readonly frames: readonly Frame[] }
   | { readonly kind: 'drain' }
   | { readonly kind: 'tick' }
 
@@ -244,6 +249,9 @@ export class Worker {
   step(command: Command, moment: Moment): Action[] {
     this.moment = moment
     switch (command.kind) {
+      case 'grown':
+        for (const each of command.partitions) this.joined(command.stage, each)
+        break
       case 'fetched':
         this.sourceOf(command.stage, command.partition).fetched(command.partition, command.result)
         break
@@ -276,7 +284,7 @@ export class Worker {
         this.appending.delete(command.sink)
         break
       case 'decided':
-        this.decided(command.epoch, command.chunks, command.loops)
+        this.decided(command)
         break
       case 'applied':
         for (const task of this.topology.keyed) task.state.applied(command.epoch)
@@ -296,8 +304,11 @@ export class Worker {
       case 'published':
         this.pushSlot(command.slot.published(command.outcome, command.entry))
         break
-      case 'frame':
-        this.frame(command.peer, command.frame)
+      case 'noted':
+        this.pushSlot(command.slot.noted(command.outcome))
+        break
+      case 'frames':
+        for (const frame of command.frames) this.frame(command.peer, frame)
         break
       case 'drain':
         this.stopSources()
@@ -361,6 +372,21 @@ export class Worker {
 
   get fullness(): Fullness {
     return { ...fullnessOf(this.topology), pendingBytes: this.pendingBytes }
+  }
+
+  private joined(stage: number, progress: PartitionProgress): void {
+    const { slots } = this.settings.assignment
+    const owner = slots[progress.partition % slots.length]
+    const source = this.topology.sources.find(
+      ({ settings }) => settings.stage.index === stage && settings.task === owner
+    )
+    if (source === undefined) return
+    if (source.finished)
+      throw new CodedError(
+        'INPUT_GREW',
+        `source "${source.settings.stage.name}": partition "${progress.name}" belongs to a task that had none, and has ended`
+      )
+    source.join(progress)
   }
 
   private sourceOf(stage: number, partition: number): SourceTask {
@@ -504,11 +530,7 @@ export class Worker {
     this.actions.push({ kind: 'forget', epoch: inFlight.epoch })
   }
 
-  private decided(
-    epoch: number,
-    chunks: ReadonlyMap<SlotMachine, readonly DecidedChunk[]>,
-    loops: readonly LoopStep[]
-  ): void {
+  private decided({ epoch, chunks, positions, loops }: Extract<Command, { kind: 'decided' }>): void {
     if (epoch <= this.newestDecided) return
     assert(this.newestWritten === epoch, `epoch ${epoch} was decided without this worker`)
     this.inFlight = undefined
@@ -516,8 +538,8 @@ export class Worker {
     for (const task of this.tasks) task.decided(epoch)
     for (const { stages, step } of loops)
       for (const task of this.topology.keyed) if (stages.includes(task.stage)) task.endLoop(step)
-    for (const [slot, list] of chunks) {
-      slot.decided(epoch, list)
+    for (const slot of new Set([...chunks.keys(), ...(positions?.keys() ?? [])])) {
+      slot.decided(epoch, chunks.get(slot) ?? [], positions?.get(slot))
       this.pushSlot(slot.next())
     }
   }

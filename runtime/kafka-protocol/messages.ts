@@ -195,6 +195,35 @@ export const apis = {
       clusterAuthorizedOperations: until(10, since(8, int32))
     })
   ),
+  OffsetCommit: api(
+    8,
+    // From 5 on the cluster says how long it is kept.
+    [5, 9],
+    8,
+    struct({
+      groupId: string,
+      generationId: int32,
+      memberId: string,
+      groupInstanceId: since(7, nullable(string)),
+      topics: list(
+        struct({
+          name: string,
+          partitions: list(
+            struct({
+              partitionIndex: int32,
+              committedOffset: int64,
+              committedLeaderEpoch: since(6, int32, -1),
+              committedMetadata: nullable(string)
+            })
+          )
+        })
+      )
+    }),
+    struct({
+      throttleTimeMs: int32,
+      topics: list(struct({ name: string, partitions: list(struct({ partitionIndex: int32, errorCode: int16 })) }))
+    })
+  ),
   FindCoordinator: api(
     10,
     [1, 6],

@@ -3,11 +3,12 @@
  *
  *     initialise   InitProducerId until nothing is undecided            → older owners are fenced, what they left open is ended
  *     readLedger   end of the slot's ledger partition, then read it committed up to there
- *     publish      [version 1: InitProducerId, only if still ours] → [AddPartitionsToTxn] → Produce records and entry → EndTxn, once
+ *     publish      [version 1: InitProducerId, only if still ours] → [AddPartitionsToTxn] → Produce records and entry → [offsets of the
+ *                  sources] → EndTxn, once
  *
  * 1. The end of the ledger is asked for after the fence. It is the high watermark: a foreign transaction left open may hold the last
  *    stable offset below our own newest entry. A fetch that brings nothing is not the end.
- * 2. Records and entry are of one transaction.
+ * 2. Records and entry are of one transaction. Offsets of sources are, too; what refuses them alone leaves them out.
  * 3. Nothing that may have been executed is asked again. What is definitely not done may be: in version 2 a write is refused as long as
  *    the markers of the transaction before are on their way.
  * 4. Version 1: no two transactions share a producer epoch, so that a late EndTxn finds nothing to decide (KAFKA-17754).
@@ -19,6 +20,7 @@ import { equalBytes } from '../kernel/bytes.ts'
 import { reached } from '../kernel/marks.ts'
 import type { Ended } from './connection-machine.ts'
 import { KafkaRefusal } from './error-names.ts'
+import type { GroupOffsets, SourceOffset } from './group-offsets.ts'
 import type { ReplyOf } from './messages.ts'
 import { askFor, insist, refresh, type Ask, type ClusterView, type Leader, type Protocol } from './protocol.ts'
 import { readCommitted } from './read-committed.ts'
@@ -35,6 +37,8 @@ export interface SlotTransactionsOptions {
   readonly maxBatchBytes: number
   /** Larger: a dead owner's transaction blocks readers for longer. */
   readonly transactionTimeoutMs: number
+  /** Where the offsets of sources go that are told along. */
+  readonly groupOffsets?: GroupOffsets
   /** Larger: a slot that cannot be initialised or read is noticed later. */
   readonly initialiseMs: number
 }
@@ -44,7 +48,7 @@ export interface TopicRecord extends KafkaRecord {
 }
 
 export type TransactionOutcome =
-  | { readonly kind: 'published' }
+  | { readonly kind: 'published'; /** Not now. */ readonly offsets?: 'left-out' }
   | { readonly kind: 'fenced' }
   | { readonly kind: 'unknown'; readonly error: Error }
   | { readonly kind: 'refused'; readonly error: Error }
@@ -222,15 +226,24 @@ export class SlotTransactions {
     }
   }
 
-  /** One transaction. `entry` is the value of the ledger record. */
-  *publish(records: readonly TopicRecord[], entry: KafkaRecord, now: number): Protocol<TransactionOutcome> {
+  /** One transaction. `entry` is the ledger record; without it nothing but offsets is told. */
+  *publish(
+    records: readonly TopicRecord[],
+    entry: KafkaRecord | undefined,
+    now: number,
+    offsets: readonly SourceOffset[] = []
+  ): Protocol<TransactionOutcome> {
     if (this.dead !== undefined) return this.dead
     try {
       if (this.version === 1 && this.used) yield* this.renew(now)
       this.used = true
-      const refused = yield* this.write(this.roundsOf(records, entry), now)
-      if (refused !== undefined) return yield* this.giveUp(refused)
-      yield* this.end(true)
+      if (entry !== undefined) {
+        const refused = yield* this.write(this.roundsOf(records, entry), now)
+        if (refused !== undefined) return yield* this.giveUp(refused)
+      }
+      const { begun, left } = yield* this.addOffsets(offsets, now)
+      if (entry !== undefined || begun) yield* this.end(true)
+      if (left) return { kind: 'published', offsets: 'left-out' }
       return { kind: 'published' }
     } catch (error) {
       return (this.dead = failureOf(yield* this.whyUnmapped(error as Error, now)))
@@ -316,6 +329,18 @@ export class SlotTransactions {
     return undefined
   }
 
+  /** `begun`: they are in the transaction, or may be. */
+  private *addOffsets(
+    offsets: readonly SourceOffset[],
+    now: number
+  ): Protocol<{ readonly begun: boolean; readonly left: boolean }> {
+    const { groupOffsets } = this.options
+    if (groupOffsets === undefined || offsets.length === 0) return { begun: false, left: false }
+    const toCoordinator = (name: 'AddOffsetsToTxn', body: Ask['body']): ReturnType<typeof this.askCoordinator> =>
+      this.askCoordinator(name, body, Infinity)
+    return yield* groupOffsets.addTo({ ...this.identity(), version: this.version, toCoordinator }, offsets, now)
+  }
+
   private *addPartitions(batches: readonly Batch[]): Protocol<void> {
     const names = [...new Set(batches.map(({ topic }) => topic))]
     const topics = names.map(name => ({
@@ -381,7 +406,7 @@ export class SlotTransactions {
   }
 
   private *askCoordinator(
-    name: 'AddPartitionsToTxn' | 'EndTxn',
+    name: 'AddPartitionsToTxn' | 'AddOffsetsToTxn' | 'EndTxn',
     body: Ask['body'],
     maxVersion: number
   ): Protocol<{ readonly reply: unknown }> {

@@ -51,6 +51,11 @@ export const errorCodes = {
   INPUT_REGRESSED: external(
     'The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'
   ),
+  INPUT_GREW: external('Nothing was lost: whoever begins anew reads the new partitions, too.', true),
+  INPUT_SKIPPED: external(
+    'The topic did not keep what was not read: keep its retention longer than the longest outage. The job goes on, as `onMissing` says.',
+    true
+  ),
   TOPIC_MISSING: user('Create the topic, or correct its name.'),
   SOURCE_UNREACHABLE: external('Nothing was lost. Look at the named input and the way to it.', true),
   KAFKA_REFUSED: user('Correct the credentials, or give their user the rights listed in docs/kafka.md.'),

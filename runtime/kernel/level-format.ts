@@ -10,6 +10,7 @@ import { CodedError } from './errors.ts'
 const blockBytes = 32768
 const recordHeaderBytes = 7
 const footerBytes = 48
+const batchHeaderBytes = 12
 const magic = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb]
 /** An index of a table of some MiB; a larger length is a damaged one. */
 const uncompressedLimitBytes = 64 * 1024 * 1024
@@ -23,8 +24,11 @@ function unmasked(masked: number): number {
 const u32 = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true)
 
-/** Records of a log-format file. What is cut off at the end was never complete; anything else that is wrong throws. */
-function* logRecords(bytes: Uint8Array): Generator<Uint8Array> {
+/**
+ * Records of a log-format file. What is cut off at the end was never complete; anything else that is wrong throws.
+ * @param strict nothing may stand behind the end either
+ */
+function* logRecords(bytes: Uint8Array, strict = false): Generator<Uint8Array> {
   let parts: Uint8Array[] = []
   for (let at = 0; at + recordHeaderBytes <= bytes.length;) {
     const left = blockBytes - (at % blockBytes)
@@ -34,41 +38,70 @@ function* logRecords(bytes: Uint8Array): Generator<Uint8Array> {
     }
     const length = (bytes[at + 4] as number) | ((bytes[at + 5] as number) << 8)
     const end = at + recordHeaderBytes + length
+    if (strict && recordHeaderBytes + length > left)
+      throw new CodedError('CORRUPT', `the record at byte ${at} is longer than its block`)
     if (end > bytes.length) return
-    if (u32(bytes, at) === 0 && length === 0) return
+    if (u32(bytes, at) === 0 && length === 0) {
+      if (strict && bytes.subarray(at).some(byte => byte !== 0))
+        throw new CodedError('CORRUPT', `something stands behind the end at byte ${at}`)
+      return
+    }
     if (unmasked(u32(bytes, at)) !== crc32c(bytes.subarray(at + 6, end)))
       throw new CodedError('CORRUPT', `the record at byte ${at} fails its checksum`)
     const type = bytes[at + 6] as number
     if (type === 1 || type === 2) parts = []
+    else if (strict && parts.length === 0) throw new CodedError('CORRUPT', `the record at byte ${at} has no beginning`)
     parts.push(bytes.subarray(at + recordHeaderBytes, end))
-    if (type === 1 || type === 4) yield concatBytes(parts)
+    if (type === 1 || type === 4) {
+      yield concatBytes(parts)
+      parts = []
+    }
     at = end
   }
 }
 
-/** Numbers of the tables that a MANIFEST says are in use. */
-export function liveTables(manifest: Uint8Array): Set<number> {
-  const live = new Set<number>()
+export interface LiveFiles {
+  /** Numbers of the tables in use. */
+  readonly tables: ReadonlySet<number>
+  /** Logs from this number on hold what is in no table yet. */
+  readonly firstLog: number
+  /** Everything up to this number of a write is in a table or in one of these logs. */
+  readonly lastSequence: number
+}
+
+/** What a MANIFEST says is in use. */
+export function liveFiles(manifest: Uint8Array): LiveFiles {
+  const tables = new Set<number>()
+  const numbers = { firstLog: 0, lastSequence: 0 }
   for (const record of logRecords(manifest)) {
     const reader = new ByteReader(record)
     const deleted: number[] = []
     const added: number[] = []
-    while (reader.remaining > 0) readEdit(reader, deleted, added)
-    for (const number of deleted) live.delete(number)
-    for (const number of added) live.add(number)
+    while (reader.remaining > 0) readEdit(reader, deleted, added, numbers)
+    for (const number of deleted) tables.delete(number)
+    for (const number of added) tables.add(number)
   }
-  return live
+  return { tables, ...numbers }
 }
 
-function readEdit(reader: ByteReader, deleted: number[], added: number[]): void {
+function readEdit(
+  reader: ByteReader,
+  deleted: number[],
+  added: number[],
+  numbers: { firstLog: number; lastSequence: number }
+): void {
   const tag = reader.varuint()
   switch (tag) {
     case 1: // comparator
       reader.block()
       return
-    case 2: // log number
+    case 2:
+      numbers.firstLog = reader.varuint()
+      return
+    case 4:
+      numbers.lastSequence = reader.varuint()
+      return
     case 3: // next file
-    case 4: // last sequence
     case 9: // previous log
       reader.varuint()
       return
@@ -89,6 +122,28 @@ function readEdit(reader: ByteReader, deleted: number[], added: number[]): void 
       return
     default:
       throw new CodedError('CORRUPT', `an entry of unknown kind ${tag}`)
+  }
+}
+
+/**
+ * Checks the logs in use, in order: LevelDB skips what is damaged in one and goes on behind it, and a lost power supply may leave a gap
+ * between two. What is cut off at the very end was not written. Throws CORRUPT.
+ */
+export function verifyLogs(logs: readonly Uint8Array[], lastSequence: number): void {
+  let next: number | undefined
+  let empty = false
+  for (const log of logs) {
+    let records = 0
+    for (const record of logRecords(log, true)) {
+      if (record.length < batchHeaderBytes) throw new CodedError('CORRUPT', 'a batch without its header')
+      const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
+      const sequence = Number(view.getBigUint64(0, true))
+      if (empty || (next === undefined ? sequence > lastSequence + 1 : sequence !== next))
+        throw new CodedError('CORRUPT', `write ${next ?? lastSequence + 1} is missing before write ${sequence}`)
+      next = sequence + view.getUint32(8, true)
+      records++
+    }
+    empty = records === 0
   }
 }
 

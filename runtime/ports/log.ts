@@ -40,6 +40,8 @@ export type Fetched =
   | { readonly kind: 'out-of-range'; readonly earliest: number; readonly end: number }
 
 export interface LogReader {
+  /** Partitions may be added while it is read: it is asked for them so often. */
+  readonly lookAgainMs?: number
   /** Stable identities of the partitions, index = partition number. A name (file name, "0", "1") appears in errors and status. */
   partitions(): Promise<readonly { readonly name: string }[]>
   /** The position at which a new job starts reading the partition. */
@@ -49,6 +51,8 @@ export interface LogReader {
    * At most about `maxBytes`, but always at least one record. Throws CodedError (INPUT_MISSING, TOPIC_MISSING, CORRUPT …).
    */
   fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched>
+  /** A decided checkpoint says so: for whoever watches from outside. Never fails, and is not waited for. */
+  reached?(positions: readonly { readonly partition: number; readonly position: number }[]): void
   close(): Promise<void>
 }
 

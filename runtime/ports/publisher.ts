@@ -13,6 +13,13 @@ export interface SlotName {
   readonly slot: number
 }
 
+/** How far a source is read: told to whoever watches from outside, never read back. */
+export interface SourcePosition {
+  readonly source: string
+  readonly partition: number
+  readonly position: number
+}
+
 /** `epoch 0, chunk 0` is written once, before the slot's first outbox is decided. */
 export interface LedgerEntry {
   readonly epoch: number
@@ -32,12 +39,19 @@ export interface Producer {
    */
   readLedger(): Promise<LedgerEntry | undefined>
   /** One transaction: the records byte for byte, in order, and the entry. Never retries inside. */
-  publish(records: readonly OutputRecord[], entry: LedgerEntry): Promise<PublishOutcome>
+  publish(
+    records: readonly OutputRecord[],
+    entry: LedgerEntry,
+    /** In the same transaction, or left out when they alone are refused. */
+    positions?: readonly SourcePosition[]
+  ): Promise<PublishOutcome>
+  /** One transaction of positions alone. Of publishers that name `sources`. */
+  note?(positions: readonly SourcePosition[]): Promise<PublishOutcome>
   close(): Promise<void>
 }
 
 export type PublishOutcome =
-  | { readonly kind: 'published' }
+  | { readonly kind: 'published'; /** Not now; another attempt may succeed. */ readonly positions?: 'left-out' }
   /** A newer owner exists. */
   | { readonly kind: 'fenced' }
   /** Neither success nor failure: initialise anew, read the ledger, decide. */
@@ -48,6 +62,8 @@ export type PublishOutcome =
 export interface Publisher {
   /** What is true of the sink's target, asked once at start: partitions to choose from and the largest record it takes. */
   describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }>
+  /** Whose positions are told along; each by one publisher at most. */
+  readonly sources?: readonly string[]
   /** Fence older owners of the slot and end what they left open. Throws CodedError when the sink cannot be reached. */
   initialise(slot: SlotName): Promise<Producer>
   close(): Promise<void>

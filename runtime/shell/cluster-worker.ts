@@ -302,6 +302,9 @@ export class ClusterWorker {
             () => this.elected({ kind: 'unknown' })
           )
           break
+        case 'remove':
+          bus.leases.remove(leaseKey, action.revision).catch(() => undefined)
+          break
         case 'elected':
           this.lead()
           break
@@ -336,6 +339,8 @@ export class ClusterWorker {
         if (this.leadership !== leadership) return
         this.leadership = undefined
         this.resignation = leadership.trouble
+        // Another build may be able to: during an upgrade the state may be newer than this one.
+        if (leadership.unfit) return this.elected({ kind: 'yield' })
         // As long as the lease is held it will be tried again, from what the log says then.
         ports.clock.after(timing.heartbeatMs, () => {
           if (this.elector.leads) this.lead()
@@ -431,6 +436,7 @@ export class ClusterWorker {
       ports,
       prepared: prepare(this.graph, head?.manifest, ports.dropState ?? []),
       head,
+      decided: epoch => log.decided(epoch),
       lineage: lineageOf(ports, head?.manifest),
       generation: number,
       worker: this.id,
@@ -458,7 +464,7 @@ export class ClusterWorker {
     this.connections.enter(
       number,
       peers,
-      (peer, frame) => shell.command({ kind: 'frame', peer, frame }),
+      (peer, frames) => shell.command({ kind: 'frames', peer, frames }),
       error => shell.fail(error)
     )
     shell.start()

@@ -30,7 +30,7 @@ export interface ConnectionSettings {
 interface Entered {
   readonly generation: number
   readonly peers: ReadonlySet<string>
-  readonly receive: (peer: string, frame: Frame) => void
+  readonly receive: (peer: string, frames: readonly Frame[]) => void
   readonly failed: (error: CodedError) => void
   readonly links: Map<string, Link>
   open: boolean
@@ -307,7 +307,8 @@ export class Connections {
   private deliver(entered: Entered, peer: string, frames: readonly Frame[]): void {
     const link = entered.links.get(peer)
     if (link !== undefined) link.heardAt = this.settings.clock.elapsed()
-    for (const frame of frames) if (entered.open && frame.kind !== 'ping') entered.receive(peer, frame)
+    const heard = frames.filter(frame => frame.kind !== 'ping')
+    if (entered.open && heard.length > 0) entered.receive(peer, heard)
   }
 
   private guard(entered: Entered, stream: ByteStream, work: () => void): void {

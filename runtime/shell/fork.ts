@@ -131,6 +131,7 @@ async function sealSlot(machine: SlotMachine, publisher: Publisher, storage: Che
         producer = await publisher.initialise(machine.name)
         action = machine.initialised()
       } else if (producer === undefined) throw new CodedError('INTERNAL', 'a slot without a producer')
+      else if (action.kind === 'note') throw new CodedError('INTERNAL', 'a sealed slot tells of no source')
       else if (action.kind === 'read-ledger') action = machine.ledgerRead(await producer.readLedger())
       else {
         const { chunk, entry } = action

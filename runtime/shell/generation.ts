@@ -8,13 +8,11 @@ import type { Plan, SourceNode } from '../../actors/plan.ts'
 import { firstLineage } from '../../checkpoint/lineages.ts'
 import type { Manifest } from '../../checkpoint/manifest.ts'
 import { stageRecords } from '../../checkpoint/recovery.ts'
-import type { StateRecord } from '../../checkpoint/state-file.ts'
-import type { StateStore, StorePrefixDelete, StoreWrite } from '../../checkpoint/state-store.ts'
+import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { ChannelLimits } from '../core/channel.ts'
 import { taskOfKeyGroup, type Assignment } from '../core/assignment.ts'
 import type { KeyedTask } from '../core/keyed-task.ts'
-import { isRecordedMessage } from '../core/recorded-messages.ts'
 import type { PartitionProgress } from '../core/source-task.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import type { SinkLimits } from '../core/task-outputs.ts'
@@ -27,9 +25,9 @@ import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher } from '../ports/publisher.ts'
 import type { Tracing } from '../ports/telemetry.ts'
 import type { Head } from './checkpoint-writer.ts'
+import { LocalState, type LocalReport } from './local-state.ts'
 import { sha256 } from './sha256.ts'
 import { SpillFolder } from './spill-folder.ts'
-import { recordWrites, storeReader } from './store-keeper.ts'
 import { TaskFiles, type FileSettings, type Probe } from './task-files.ts'
 import { WorkerShell } from './worker-shell.ts'
 
@@ -49,7 +47,7 @@ export interface Ports {
   readonly onTap?: (handle: string, value: unknown) => void
   /** Spans; absent: none. */
   readonly tracing?: Tracing
-  /** Makes an empty local store; asked when the plan bounds what stays in memory. */
+  /** The local store, with what it held when it was closed, or empty; asked when the plan bounds what stays in memory. Waits until the one before is closed. */
   readonly store: () => Promise<StateStore>
   /** Local space for what loops hold beyond memory; absent: they hold it in memory. */
   readonly spill?: { readonly files: Files; readonly folder: string }
@@ -83,6 +81,8 @@ export interface GenerationSettings {
   readonly prepared: Prepared
   /** The checkpoint it begins from. */
   readonly head: Head | undefined
+  /** The manifest that was decided for an epoch up to the head, undefined when none is known. */
+  readonly decided: (epoch: number) => Promise<string | undefined>
   readonly lineage: number
   readonly generation: number
   /** This process. */
@@ -97,6 +97,8 @@ export interface Generation {
   readonly shell: WorkerShell
   /** Where every partition of each source begins. */
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
+  /** What was reused of the local store; undefined: there is none. */
+  readonly local: LocalReport | undefined
 }
 
 /** Throws FOREIGN_CHECKPOINT when the stored one is another. */
@@ -117,6 +119,16 @@ export function prepare(graph: StageGraph, manifest: Manifest | undefined, dropS
 }
 
 export async function openGeneration(settings: GenerationSettings): Promise<Generation> {
+  const local = settings.graph.plan.cacheBytes === undefined ? undefined : await openLocal(settings)
+  try {
+    return await build(settings, local)
+  } catch (error) {
+    await local?.store.close()
+    throw error
+  }
+}
+
+async function build(settings: GenerationSettings, local: LocalState | undefined): Promise<Generation> {
   const { graph, ports, prepared, head, lineage, generation, assignment } = settings
   const { plan } = graph
   const manifest = head?.manifest
@@ -131,7 +143,6 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
   const limits = new Map<string, SinkLimits>()
   for (const [sink, publisher] of ports.publishers) limits.set(sink, await publisher.describe())
 
-  const store = plan.cacheBytes === undefined ? undefined : await ports.store()
   const worker = new Worker({
     graph,
     lineage,
@@ -143,7 +154,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     leftSlots: leftSlots(manifest, ports.publishers),
     cacheBytes: cachePerTask(graph, assignment, settings.worker),
     check: ports.check === true,
-    ...(store === undefined ? {} : { readerOf: (stage: number, task: number) => storeReader(store, stage, task) }),
+    ...(local === undefined ? {} : { readerOf: (stage: number) => local.reader(stage) }),
     ...prepared,
     partitions,
     limits,
@@ -158,7 +169,7 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap }),
     ...(ports.tracing === undefined ? {} : { tracing: ports.tracing })
   })
-  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, store)
+  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, local)
   const { clock, storage, publishers, appenders } = ports
   const shell = new WorkerShell({
     worker,
@@ -166,16 +177,23 @@ export async function openGeneration(settings: GenerationSettings): Promise<Gene
     clock,
     storage,
     readers,
+    partitionsOf: stage => partitions.get(graph.stages[stage]?.name ?? '')?.length ?? 0,
+    sourceStages: new Map([...graph.stages].flatMap(each => (each.kind === 'source' ? [[each.name, each.index]] : []))),
     publishers,
     appenders,
-    unpublished: { epoch: manifest?.epoch ?? 0, hash: head?.hash ?? '', outboxes: manifest?.outboxes ?? [] },
-    ...(store === undefined ? {} : { store }),
+    unpublished: {
+      epoch: manifest?.epoch ?? 0,
+      hash: head?.hash ?? '',
+      sources: manifest?.sources ?? [],
+      outboxes: manifest?.outboxes ?? []
+    },
+    ...(local === undefined ? {} : { local }),
     ...(ports.spill === undefined ? {} : { spill: new SpillFolder(ports.spill.files, ports.spill.folder) }),
     ...(ports.limits?.sliceEvents === undefined ? {} : { sliceEvents: ports.limits.sliceEvents }),
     ...(ports.probe === undefined ? {} : { probe: ports.probe }),
     ...(settings.send === undefined ? {} : { send: settings.send })
   })
-  return { worker, shell, partitions }
+  return { worker, shell, partitions, local: local?.report }
 }
 
 export function fileSettings({
@@ -319,42 +337,52 @@ function pendingFor(cacheBytes: number): number {
   return Math.min(128 * 1024 * 1024, Math.max(16 * 1024 * 1024, cacheBytes))
 }
 
-/** Brings every record of the checkpoint to its task, or into the store when there is one. */
+/** The local store, brought to the checkpoint. Closed again when that fails. */
+async function openLocal(settings: GenerationSettings): Promise<LocalState> {
+  const { graph, ports, head, lineage, assignment, decided } = settings
+  const { job, keyGroups, slots } = graph.plan
+  const own = assignment.slots.flatMap((task, slot) => (assignment.tasks[task] === settings.worker ? [slot] : []))
+  const stages = graph.stages.flatMap(({ kind, index, name }) =>
+    kind === 'keyed' ? [{ index, name, slots: own }] : []
+  )
+  const store = await ports.store()
+  try {
+    const origin = { job, lineage, keyGroups, slots }
+    return await LocalState.open({ store, origin, stages, head, storage: ports.storage, decided })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** Brings every record of the checkpoint to its task; when there is a store, those that are not in it. */
 async function restore(
   worker: Worker,
   graph: StageGraph,
   manifest: Manifest,
   storage: CheckpointStorage,
-  store: StateStore | undefined
+  local: LocalState | undefined
 ): Promise<void> {
   const { slots } = worker.assignment
   for (const stage of graph.stages) {
     const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
     if (stored === undefined) continue
     const tasks = worker.keyedTasks(stage.index)
-    const taskOf = (keyGroup: number): KeyedTask | undefined => {
-      const task = taskOfKeyGroup(keyGroup, slots)
-      return tasks.find(each => each.settings.task === task)
-    }
-    const records = stageRecords(storage, manifest, stored)
-    if (store === undefined)
-      for await (const { keyGroup, key, value } of records) {
+    if (local === undefined) {
+      const byTask = new Map(tasks.map(each => [each.settings.task, each]))
+      const taskOf = (keyGroup: number): KeyedTask | undefined => byTask.get(taskOfKeyGroup(keyGroup, slots))
+      for await (const { keyGroup, key, value } of stageRecords(
+        storage,
+        manifest,
+        stored,
+        group => taskOf(group) !== undefined
+      ))
         if (value !== undefined) taskOf(keyGroup)?.restoreRecord(key, value)
-      }
-    else await store.apply(storeWrites(records, taskOf))
+    } else
+      for (const task of tasks)
+        for (const slot of task.settings.owned)
+          for await (const { key, value } of local.messages(stage.index, slot)) task.restoreRecord(key, value)
     const bySlot = stored.watermarks.map(time => time ?? -Infinity)
     for (const task of tasks) task.restoreProgress(bySlot)
-  }
-}
-
-async function* storeWrites(
-  records: AsyncIterable<StateRecord>,
-  taskOf: (keyGroup: number) => KeyedTask | undefined
-): AsyncGenerator<StoreWrite | StorePrefixDelete> {
-  for await (const record of records) {
-    const task = taskOf(record.keyGroup)
-    if (task === undefined) continue
-    if (!isRecordedMessage(record.key)) yield* recordWrites(task, record)
-    else if (record.value !== undefined) task.restoreRecord(record.key, record.value)
   }
 }

@@ -50,7 +50,8 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   const retained = manifest === undefined ? [] : await readRetained(ports.storage, log, manifest, retainedCheckpoints)
   await collect(ports.storage, retained)
 
-  const opened = { graph, ports, prepared, head, lineage, generation, worker: self, assignment }
+  const decided = (epoch: number): Promise<string | undefined> => log.decided(epoch)
+  const opened = { graph, ports, prepared, head, decided, lineage, generation, worker: self, assignment }
   const { worker, shell, partitions } = await openGeneration(opened)
   const writer = new CheckpointWriter({
     ...fileSettings(opened),

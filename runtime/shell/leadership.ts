@@ -30,6 +30,8 @@ export interface LeadershipSettings {
   readonly resigned: () => void
 }
 
+const unfitCodes: readonly string[] = ['STATE_INCOMPATIBLE', 'FOREIGN_CHECKPOINT']
+
 export class Leadership {
   private readonly settings: LeadershipSettings
   private readonly spans: CheckpointSpans
@@ -44,6 +46,8 @@ export class Leadership {
   private cancelTick: (() => void) | undefined
   /** Why it last resigned or could not begin. */
   trouble: string | undefined
+  /** This build, set up as it is, cannot go on from what is stored. */
+  unfit = false
 
   constructor(settings: LeadershipSettings) {
     this.settings = settings
@@ -255,6 +259,7 @@ export class Leadership {
     if (this.over) return
     reached('leadership: resigned')
     this.trouble = error instanceof Error ? error.message : String(error)
+    this.unfit = error instanceof CodedError && unfitCodes.includes(error.code)
     void this.resign()
     this.settings.resigned()
   }

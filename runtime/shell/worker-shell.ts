@@ -7,7 +7,6 @@ import { reached } from '../kernel/marks.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
 import type { LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxRef } from '../../checkpoint/manifest.ts'
-import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import type { WorkerReport } from '../core/checkpoint-leader.ts'
@@ -16,11 +15,19 @@ import type { CheckpointGauges, GenerationGauges } from '../core/worker-gauges.t
 import type { Action, Command, Moment, TaskSnapshot, Worker, WorkerStatus } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
-import type { Producer, Publisher } from '../ports/publisher.ts'
+import type { Producer, Publisher, SourcePosition } from '../ports/publisher.ts'
+import type { PartitionProgress } from '../core/source-task.ts'
 import { decidedChunks, sinkGone } from './decided-chunks.ts'
+import type { LocalState } from './local-state.ts'
+import { newPartitions } from './new-partitions.ts'
 import { StoreKeeper } from './store-keeper.ts'
 import type { SpillFolder } from './spill-folder.ts'
 import type { Probe, TaskFiles, Written } from './task-files.ts'
+
+export interface SourceReached {
+  readonly name: string
+  readonly partitions: readonly { readonly partition: number; readonly position: number }[]
+}
 
 export interface WorkerShellSettings {
   readonly worker: Worker
@@ -29,17 +36,26 @@ export interface WorkerShellSettings {
   readonly storage: CheckpointStorage
   /** By index of the stage. */
   readonly readers: ReadonlyMap<number, LogReader>
+  /** Index of each source's stage, by its name. */
+  readonly sourceStages: ReadonlyMap<string, number>
+  /** How many partitions a source began with. */
+  readonly partitionsOf: (stage: number) => number
   readonly publishers: ReadonlyMap<string, Publisher>
   readonly appenders: ReadonlyMap<string, Appender>
   /** Absent: everything stays in memory. */
-  readonly store?: StateStore
+  readonly local?: LocalState
   /** Absent: loops keep everything in memory. */
   readonly spill?: SpillFolder
   readonly probe?: Probe
   /** Events that a task handles before the event loop gets a turn. */
   readonly sliceEvents?: number
   /** Outboxes of the checkpoint that the generation begins from. */
-  readonly unpublished: { readonly epoch: number; readonly hash: string; readonly outboxes: readonly OutboxRef[] }
+  readonly unpublished: {
+    readonly epoch: number
+    readonly hash: string
+    readonly outboxes: readonly OutboxRef[]
+    readonly sources: readonly SourceReached[]
+  }
   /** Takes a frame to another worker. */
   readonly send?: (peer: string, frame: Uint8Array) => void
 }
@@ -70,6 +86,8 @@ export class WorkerShell {
   private cancelTimer: (() => void) | undefined
   private pending = 0
   private waiters: (() => void)[] = []
+  private readonly partitionsKnown = new Map<number, number>()
+  private readonly looking = new Map<number, () => void>()
   /** The newest barrier that was asked for here. */
   private barrier = { epoch: 0, at: 0 }
   private completed = 0
@@ -80,10 +98,10 @@ export class WorkerShell {
   constructor(settings: WorkerShellSettings) {
     this.settings = settings
     this.sliceEvents = Math.min(firstSliceEvents, settings.sliceEvents ?? mostSliceEvents)
-    const { store, clock } = settings
-    if (store !== undefined)
+    const { local, clock } = settings
+    if (local !== undefined)
       this.storeKeeper = new StoreKeeper(
-        store,
+        local,
         clock,
         epoch => this.command({ kind: 'applied', epoch }),
         error => this.fail(error)
@@ -93,11 +111,34 @@ export class WorkerShell {
   }
 
   start(): void {
-    const { epoch, hash, outboxes } = this.settings.unpublished
+    const { epoch, hash, outboxes, sources } = this.settings.unpublished
     this.guard(() => {
-      for (const [slot, chunks] of this.chunksOf(outboxes, hash)) slot.decided(epoch, chunks)
+      const chunks = this.chunksOf(outboxes, hash)
+      const positions = this.positionsOf(sources)
+      for (const slot of new Set([...chunks.keys(), ...positions.keys()]))
+        slot.decided(epoch, chunks.get(slot) ?? [], positions.get(slot))
     })
     this.command({ kind: 'tick' })
+    for (const [stage, reader] of this.settings.readers)
+      if (reader.lookAgainMs !== undefined) this.lookAgain(stage, reader, reader.lookAgainMs)
+  }
+
+  /** Whether partitions were added. Whoever cannot tell is asked again. */
+  private lookAgain(stage: number, reader: LogReader, everyMs: number): void {
+    const cancel = this.settings.clock.after(everyMs, () => {
+      newPartitions(reader, this.partitionsKnown.get(stage) ?? this.settings.partitionsOf(stage)).then(
+        partitions => {
+          if (this.over) return
+          if (partitions.length > 0) {
+            this.partitionsKnown.set(stage, (partitions.at(-1) as PartitionProgress).partition + 1)
+            this.command({ kind: 'grown', stage, partitions })
+          }
+          this.lookAgain(stage, reader, everyMs)
+        },
+        () => this.over || this.lookAgain(stage, reader, everyMs)
+      )
+    })
+    this.looking.set(stage, cancel)
   }
 
   /** What a report says, but for the files. */
@@ -126,10 +167,14 @@ export class WorkerShell {
     this.count(epoch, written)
     this.storeKeeper?.decided(
       epoch,
+      manifestHash,
       written.map(({ snapshot }) => snapshot)
     )
     const outboxes = written.flatMap(({ acknowledgement }) => acknowledgement.outbox ?? [])
-    this.command({ kind: 'decided', epoch, chunks: this.chunksOf(outboxes, manifestHash), loops })
+    const positions = this.positionsOf(
+      written.map(({ acknowledgement }) => ({ name: acknowledgement.stage, partitions: acknowledgement.positions }))
+    )
+    this.command({ kind: 'decided', epoch, chunks: this.chunksOf(outboxes, manifestHash), positions, loops })
   }
 
   private count(epoch: number, written: readonly Written[]): void {
@@ -201,9 +246,10 @@ export class WorkerShell {
   /** Lets go of everything; what is under way is waited for. */
   async stop(): Promise<void> {
     this.halt()
+    // First: the next generation waits for it.
+    await this.storeKeeper?.close()
     for (const reader of this.settings.readers.values()) await reader.close()
     for (const producer of this.producers.values()) await producer.close()
-    await this.storeKeeper?.close()
     await this.settings.spill?.close()
   }
 
@@ -217,6 +263,7 @@ export class WorkerShell {
   private close(): void {
     this.over = true
     this.cancelTimer?.()
+    for (const cancel of this.looking.values()) cancel()
     this.wake()
   }
 
@@ -363,13 +410,27 @@ export class WorkerShell {
         return this.effect(async () => {
           const records = action.chunk === undefined ? [] : await this.chunk(action.chunk)
           await this.settings.probe?.('publish')
-          const outcome = await this.producer(action.slot).publish(records, action.entry)
+          const outcome = await this.producer(action.slot).publish(records, action.entry, action.positions)
           await this.settings.probe?.('published')
           const { sink } = action.slot.name
           if (outcome.kind === 'published') this.published.set(sink, (this.published.get(sink) ?? 0) + records.length)
           return { kind: 'published', slot: action.slot, outcome, entry: action.entry }
         })
+      case 'note':
+        return this.effect(() => this.note(action.slot, action.positions))
     }
+  }
+
+  /** Positions that are left out are tried again after a while. */
+  private async note(slot: SlotMachine, positions: readonly SourcePosition[]): Promise<Command> {
+    const outcome = await this.producer(slot).note?.(positions)
+    assert(outcome !== undefined, 'positions for a sink that tells nobody')
+    if (outcome.kind === 'published' && outcome.positions === 'left-out') await this.pause()
+    return { kind: 'noted', slot, outcome }
+  }
+
+  private pause(): Promise<void> {
+    return new Promise(resolve => this.settings.clock.after(unreachableMs, resolve))
   }
 
   /** A sink that cannot be reached is waited for: the slot begins anew after a while. */
@@ -379,7 +440,7 @@ export class WorkerShell {
     } catch (error) {
       if (!(error instanceof CodedError) || error.code !== 'SINK_UNREACHABLE') throw error
       reached('worker shell: a sink that cannot be reached')
-      await new Promise<void>(resolve => this.settings.clock.after(unreachableMs, resolve))
+      await this.pause()
       return { kind: 'unreachable', slot }
     }
   }
@@ -413,6 +474,27 @@ export class WorkerShell {
       if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED') throw error
       return { kind: 'write-failed', epoch, message: error.message }
     }
+  }
+
+  /** Each partition is told of by the slot whose task reads it, of the sink that tells of its source; else by its reader. */
+  private positionsOf(sources: readonly SourceReached[]): Map<SlotMachine, SourcePosition[]> {
+    const { worker, publishers, readers, sourceStages } = this.settings
+    const positions = new Map<SlotMachine, SourcePosition[]>()
+    for (const { name: source, partitions } of sources) {
+      const own = partitions.filter(({ partition }) => worker.ownsSlot(partition % worker.assignment.slots.length))
+      if (own.length === 0) continue
+      const sink = [...publishers].find(([, publisher]) => publisher.sources?.includes(source) === true)?.[0]
+      if (sink === undefined) readers.get(sourceStages.get(source) ?? -1)?.reached?.(own)
+      for (const { partition, position } of sink === undefined ? [] : own) {
+        const number = partition % worker.assignment.slots.length
+        const slot = [...worker.slots.values()].find(({ name }) => name.sink === sink && name.slot === number)
+        if (slot === undefined) continue
+        const known = positions.get(slot)
+        if (known === undefined) positions.set(slot, [{ source, partition, position }])
+        else known.push({ source, partition, position })
+      }
+    }
+    return positions
   }
 
   private chunksOf(outboxes: readonly OutboxRef[], manifestHash: string): Map<SlotMachine, DecidedChunk[]> {

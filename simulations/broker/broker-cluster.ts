@@ -298,6 +298,7 @@ export function failed<K extends CallKind>(kind: K, request: Request<K>, error: 
       partitions: batches.map(({ topic, partition }) => ({ topic, partition, error, baseOffset: -1 }))
     }),
     TxnOffsetCommit: () => ({ error }),
+    OffsetCommit: () => ({ error }),
     EndTxn: () => ({ error, producerId: -1, producerEpoch: -1 }),
     ListOffsets: () => ({ error, offset: -1 }),
     Fetch: () => ({ error, batches: [], aborted: [], logStart: -1, highWatermark: -1, lastStable: -1 })

@@ -312,6 +312,12 @@ export class TransactionCoordinator {
     return count
   }
 
+  /** Producers whose transactions are decided to be committed, though markers are missing. */
+  get committing(): ReadonlySet<number> {
+    const transactions = [...this.transactions.values()]
+    return new Set(transactions.filter(({ state }) => state === 'PrepareCommit').map(({ producerId }) => producerId))
+  }
+
   /** Every ten seconds. Answers how many transactions were timed out. */
   scan(): number {
     const now = this.target.now()

@@ -6,9 +6,16 @@ interface Stored {
   readonly committedAt: number
 }
 
+interface Pending extends TopicPartition {
+  readonly group: string
+  readonly offset: number
+}
+
 export class GroupOffsets {
+  /** Everything that was ever stored, in that order: for checkers. */
+  readonly history: (TopicPartition & { readonly group: string; readonly offset: number; readonly atMs: number })[] = []
   private readonly stored = new Map<string, Stored>()
-  private readonly pending = new Map<number, Map<string, number>>()
+  private readonly pending = new Map<number, Map<string, Pending>>()
 
   private static keyOf(group: string, at: TopicPartition): string {
     return `${group}/${at.topic}/${at.partition}`
@@ -20,20 +27,35 @@ export class GroupOffsets {
     producerId: number,
     offsets: readonly (TopicPartition & { readonly offset: number })[]
   ): void {
-    const mine = this.pending.get(producerId) ?? new Map<string, number>()
+    const mine = this.pending.get(producerId) ?? new Map<string, Pending>()
     this.pending.set(producerId, mine)
-    for (const each of offsets) mine.set(GroupOffsets.keyOf(group, each), each.offset)
+    for (const each of offsets) mine.set(GroupOffsets.keyOf(group, each), { ...each, group })
+  }
+
+  /** At once. */
+  commit(group: string, offsets: readonly (TopicPartition & { readonly offset: number })[], now: number): void {
+    for (const each of offsets) this.store({ ...each, group }, now)
+  }
+
+  private store(what: Pending, now: number): void {
+    this.stored.set(GroupOffsets.keyOf(what.group, what), { offset: what.offset, committedAt: now })
+    this.history.push({ ...what, atMs: now })
   }
 
   mark(group: string, producerId: number, commit: boolean, now: number): void {
     const mine = this.pending.get(producerId)
     if (mine === undefined) return
-    for (const [key, offset] of mine) {
-      if (!key.startsWith(`${group}/`)) continue
-      if (commit) this.stored.set(key, { offset, committedAt: now })
+    for (const [key, what] of mine) {
+      if (what.group !== group) continue
+      if (commit) this.store(what, now)
       mine.delete(key)
     }
     if (mine.size === 0) this.pending.delete(producerId)
+  }
+
+  /** What will be stored once the markers of these producers are there. */
+  decided(producerIds: ReadonlySet<number>): (TopicPartition & { readonly group: string; readonly offset: number })[] {
+    return [...this.pending].flatMap(([producerId, mine]) => (producerIds.has(producerId) ? [...mine.values()] : []))
   }
 
   /** `unstable`: somebody's transaction is undecided. */

@@ -80,6 +80,9 @@ function produceOne(
   partition.append(batch, serial, done)
 }
 
+/** Groups have coordinators as transactional ids have; no id has a blank in it. */
+const homeOf = (group: string): string => `group ${group}`
+
 /** How a leader tells its client what the coordinator told it. */
 function ofLeader(error: BrokerError): BrokerError {
   if (error === 'PRODUCER_FENCED') return 'INVALID_PRODUCER_EPOCH'
@@ -110,8 +113,8 @@ export const handlers: { readonly [K in CallKind]: Handler<K> } = {
     reply(configs === undefined ? { error: 'UNKNOWN_TOPIC_OR_PARTITION', configs: {} } : { error: 'NONE', configs })
   },
 
-  FindCoordinator: (cluster, { transactionalId }, reply) => {
-    const { broker } = cluster.coordinatorOf(transactionalId)
+  FindCoordinator: (cluster, request, reply) => {
+    const { broker } = cluster.coordinatorOf('group' in request ? homeOf(request.group) : request.transactionalId)
     reply(cluster.isDown(broker) ? { error: 'COORDINATOR_NOT_AVAILABLE', broker: -1 } : { error: 'NONE', broker })
   },
 
@@ -144,7 +147,17 @@ export const handlers: { readonly [K in CallKind]: Handler<K> } = {
     })
   },
 
-  TxnOffsetCommit: (cluster, request, reply) => {
+  OffsetCommit: (cluster, { group, offsets }, reply, broker) => {
+    const error = coordinates(cluster, homeOf(group), broker)
+    if (error !== 'NONE') return reply({ error })
+    if (offsets.some(at => cluster.partition(at) === undefined)) return reply({ error: 'UNKNOWN_TOPIC_OR_PARTITION' })
+    cluster.groups.commit(group, offsets, cluster.now)
+    reply({ error: 'NONE' })
+  },
+
+  TxnOffsetCommit: (cluster, request, reply, broker) => {
+    const home = coordinates(cluster, homeOf(request.group), broker)
+    if (home !== 'NONE') return reply({ error: home })
     const { transactionalId, producerId, producerEpoch, group, offsets, version } = request
     if (offsets.some(at => cluster.partition(at) === undefined)) return reply({ error: 'UNKNOWN_TOPIC_OR_PARTITION' })
     if (version === 2) {

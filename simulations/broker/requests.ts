@@ -93,7 +93,7 @@ export interface Calls {
     reply: { readonly error: BrokerError; readonly configs: Readonly<Record<string, string>> }
   }
   FindCoordinator: {
-    request: { readonly transactionalId: string }
+    request: { readonly transactionalId: string } | { readonly group: string }
     reply: { readonly error: BrokerError; readonly broker: number }
   }
   InitProducerId: {
@@ -124,6 +124,10 @@ export interface Calls {
       readonly version: 1 | 2
       readonly offsets: readonly (TopicPartition & { readonly offset: number })[]
     }
+    reply: { readonly error: BrokerError }
+  }
+  OffsetCommit: {
+    request: { readonly group: string; readonly offsets: readonly (TopicPartition & { readonly offset: number })[] }
     reply: { readonly error: BrokerError }
   }
   EndTxn: {

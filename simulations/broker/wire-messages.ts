@@ -255,19 +255,20 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
     flexible: 3,
     read(cursor, version, compact) {
       const single = version <= 3 ? must(cursor.string(compact)) : undefined
-      if (cursor.int8() !== 1) throw new WireError('only transactions are coordinated')
+      const kind = cursor.int8()
+      if (kind !== 0 && kind !== 1) throw new WireError('only groups and transactions are coordinated')
       const keys = version >= 4 ? cursor.array(compact, () => must(cursor.string(compact))) : []
       const transactionalId = single ?? keys[0]
       if (transactionalId === undefined || keys.length > 1) throw new WireError(`${keys.length} coordinators wanted`)
-      return { transactionalId }
+      return kind === 0 ? { group: transactionalId } : { transactionalId }
     },
-    write(out, version, compact, { error, broker }, { transactionalId }, places) {
+    write(out, version, compact, { error, broker }, request, places) {
       const { host, port } = broker < 0 ? { host: '', port: -1 } : places(broker)
       out.int32(0)
       if (version <= 3)
         out.int16(code(error)).string(compact, undefined).int32(broker).string(compact, host).int32(port)
       else
-        out.array(compact, [transactionalId], key => {
+        out.array(compact, ['group' in request ? request.group : request.transactionalId], key => {
           out.string(compact, key).int32(broker).string(compact, host).int32(port).int16(code(error))
           out.string(compact, undefined).tags(compact)
         })
@@ -361,6 +362,35 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
         })
         .flat()
       return { transactionalId, group, producerId, producerEpoch, version: version >= 5 ? 2 : 1, offsets }
+    },
+    write(out, _version, compact, { error }, { offsets }) {
+      perPartition(out, compact, offsets, error)
+    }
+  },
+
+  OffsetCommit: {
+    key: 8,
+    flexible: 8,
+    read(cursor, version, compact) {
+      const group = must(cursor.string(compact))
+      if (cursor.int32() !== -1 || cursor.string(compact) !== '') throw new WireError('groups have no members here')
+      if (version >= 7) cursor.string(compact)
+      const offsets = cursor
+        .array(compact, () => {
+          const topic = must(cursor.string(compact))
+          const found = cursor.array(compact, () => {
+            const partition = cursor.int32()
+            const offset = cursor.int64()
+            if (version >= 6) cursor.int32()
+            cursor.string(compact)
+            cursor.tags(compact)
+            return { topic, partition, offset }
+          })
+          cursor.tags(compact)
+          return found
+        })
+        .flat()
+      return { group, offsets }
     },
     write(out, _version, compact, { error }, { offsets }) {
       perPartition(out, compact, offsets, error)

@@ -60,13 +60,14 @@ interface LiveKey {
 }
 
 /** Live records of one stage. */
-export class StageView {
-  readonly shape: StageShape
+export class StageView<S extends { readonly name: string } = StageShape> {
+  readonly shape: S
   /** Keys whose records changed with the newest checkpoint. */
   readonly changed = new Set<string>()
   /** Messages to this stage that the newest checkpoint recorded under way. */
   readonly recorded = new Map<string, Item>()
-  private readonly definition: ActorDefinition
+  /** By version of the fields, oldest first. */
+  private readonly definitions: readonly ActorDefinition[]
   private readonly live = new Map<string, LiveKey>()
   private files: readonly StateFileRef[] = []
   private schemas: readonly StoredActorSchema[] = []
@@ -74,9 +75,9 @@ export class StageView {
   private finished = false
   private readonly slotOf = new Map<string, number>()
 
-  constructor(shape: StageShape, definition: ActorDefinition) {
+  constructor(shape: S, ...definitions: readonly ActorDefinition[]) {
     this.shape = shape
-    this.definition = definition
+    this.definitions = definitions
   }
 
   get keys(): IterableIterator<string> {
@@ -91,10 +92,17 @@ export class StageView {
       fields:
         record === undefined
           ? undefined
-          : (fieldsOfRecord(record, this.schemas, this.definition) as unknown as Record<string, unknown>),
+          : (fieldsOfRecord(record, this.schemas, this.newest) as unknown as Record<string, unknown>),
       timers: record === undefined ? [] : timersOfRecord(record),
       map
     }
+  }
+
+  /** What reads all versions that are stored. */
+  private get newest(): ActorDefinition {
+    const version = Math.max(...this.schemas.map(schema => schema.version))
+    const found = this.definitions.find(({ schema }) => schema.version >= version) ?? this.definitions.at(-1)
+    return found as ActorDefinition
   }
 
   /** Up to where event time has got for the key in the newest checkpoint. */
@@ -183,12 +191,16 @@ export interface CheckpointVisitor {
 
 /** The stages of a workload, before its first checkpoint. */
 export function stageViews({ workload }: Evidence): StageView[] {
-  const definitions = new Map(
-    workload.job.plan.nodes.flatMap(node =>
-      node.kind === 'actor' ? [[node.name, defineActor(node.actor, node.name)]] : []
-    )
-  )
-  return workload.shape.stages.map(shape => new StageView(shape, definitions.get(shape.name) as ActorDefinition))
+  const [first, second] = [workload.job, workload.upgraded].map(
+    ({ plan }) =>
+      new Map(
+        plan.nodes.flatMap(node => (node.kind === 'actor' ? [[node.name, defineActor(node.actor, node.name)]] : []))
+      )
+  ) as [Map<string, ActorDefinition>, Map<string, ActorDefinition>]
+  return workload.shape.stages.map(shape => {
+    const [before, after] = [first.get(shape.name), second.get(shape.name)] as [ActorDefinition, ActorDefinition]
+    return new StageView(shape, before, after)
+  })
 }
 
 /** What could not be read, in sentences; the walk goes on without it. */

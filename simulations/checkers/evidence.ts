@@ -50,6 +50,14 @@ export interface LimitEvidence {
   readonly greatest: number
 }
 
+/** A position of a source that the world was told, in the order in which it became visible. */
+export interface ToldPosition {
+  readonly source: string
+  readonly partition: number
+  readonly position: number
+  readonly atMs: number
+}
+
 /** Of a run of any job. */
 export interface RunEvidence {
   /** Every decision ever made, pruned ones too, by sequence. */
@@ -64,6 +72,8 @@ export interface RunEvidence {
   /** What at-least-once sinks got, in order. */
   readonly loose: ReadonlyMap<string, readonly OutputRecord[]>
   readonly fencings: readonly Fencing[]
+  /** Absent: nobody was told anything. */
+  readonly told?: readonly ToldPosition[]
   readonly limits: readonly LimitEvidence[]
   /** No fault is injected from then on; default 0. What a fault may have hidden from a cleaner is not asked for before. */
   readonly calmFromMs?: number

@@ -6,6 +6,7 @@ import type { Evidence, RunEvidence, Violation } from './evidence.ts'
 import { few } from './evidence.ts'
 import { FileLifetimes } from './file-lifetimes.ts'
 import { FinalState } from './final-state.ts'
+import { Forgotten } from './forgotten.ts'
 import { fencedSilent, LedgerOrder } from './ledger-order.ts'
 import { finishes, withinLimits } from './limits.ts'
 import { OutputOnce } from './output-once.ts'
@@ -13,6 +14,7 @@ import { deadLettersRight, outputInOrder, outputRight } from './output-right.ts'
 import { outputTraces } from './output-traces.ts'
 import { Progress } from './progress.ts'
 import { Strays } from './strays.ts'
+import { ToldPositions } from './told-positions.ts'
 import { TimersOnce } from './timers-once.ts'
 import { Weights } from './weights.ts'
 import { WindowsComplete } from './windows-complete.ts'
@@ -23,7 +25,8 @@ const plainVisitors = {
   'manifest chain': () => new ManifestChain(),
   'ledger order': evidence => new LedgerOrder(evidence),
   progress: () => new Progress(),
-  'file lifetimes': evidence => new FileLifetimes(evidence)
+  'file lifetimes': evidence => new FileLifetimes(evidence),
+  'told positions': evidence => new ToldPositions(evidence)
 } satisfies Record<string, (evidence: RunEvidence) => CheckpointVisitor>
 
 const visitors = {
@@ -32,7 +35,8 @@ const visitors = {
   'final state': evidence => new FinalState(evidence),
   'timers once': evidence => new TimersOnce(evidence),
   'windows complete': evidence => new WindowsComplete(evidence),
-  'strays stay late': evidence => new Strays(evidence)
+  'strays stay late': evidence => new Strays(evidence),
+  'forgotten in time': evidence => new Forgotten(evidence)
 } satisfies Record<string, (evidence: Evidence) => CheckpointVisitor>
 
 const plainOthers = {

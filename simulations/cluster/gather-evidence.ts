@@ -1,7 +1,7 @@
 /** What a simulated run left behind, for the checkers: read from the world, never asked of the code under test. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
 import { readLedgerRecord } from '../broker/ledger-records.ts'
-import type { DecisionEvidence, LimitEvidence, Publication, RunEvidence } from '../checkers/evidence.ts'
+import type { DecisionEvidence, LimitEvidence, Publication, RunEvidence, ToldPosition } from '../checkers/evidence.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { SlotName } from '../../runtime/ports/publisher.ts'
 import type { Scenario } from './scenario.ts'
@@ -41,11 +41,24 @@ export function gatherEvidence(cluster: SimCluster, scenario: Partial<Scenario> 
     publications: publicationsOf(cluster),
     loose: cluster.loose,
     fencings: cluster.fencings,
+    ...(cluster.told.size === 0 ? {} : { told: toldOf(cluster) }),
     limits: limitsOf(cluster, scenario),
     calmFromMs: scenario.healAtMs ?? 0,
     finished: cluster.ended === 'finished',
     waitingFor: cluster.ended === undefined ? cluster.waitingFor : []
   }
+}
+
+/** A job has ended once the end of its last transactions is decided: their markers may still be on their way. */
+function toldOf({ broker, told }: SimCluster): ToldPosition[] {
+  const sources = new Map([...told].map(([source, topic]) => [topic, source]))
+  const decided = broker.groups.decided(broker.coordinator.committing).map(each => ({ ...each, atMs: broker.now }))
+  return [...broker.groups.history, ...decided].map(({ topic, partition, offset: position, atMs }) => ({
+    source: sources.get(topic) ?? topic,
+    partition,
+    position,
+    atMs
+  }))
 }
 
 function decisionsOf({ storage }: SimCluster): DecisionEvidence[] {

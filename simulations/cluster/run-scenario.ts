@@ -9,6 +9,7 @@ import type { Job } from '../../actors/stream.ts'
 import type { LogReader } from '../../runtime/ports/log.ts'
 import type { RunEvidence, Violation } from '../checkers/evidence.ts'
 import { checkEvidence } from '../checkers/index.ts'
+import { type Build } from '../workload/program-actor.ts'
 import { makeWorkload } from '../workload/index.ts'
 import { applyFaults, type ServiceTargets } from '../world/apply-faults.ts'
 import type { FaultKind } from '../world/fault.ts'
@@ -83,7 +84,7 @@ export interface Subject {
   /** One line for people. */
   readonly description: string
   /** As one process has loaded it. */
-  job(process: SimProcess): Job<unknown>
+  job(process: SimProcess, build: Build): Job<unknown>
   readonly plan: Plan
   reader(source: SourceNode, process: SimProcess, pace: Pace): LogReader
   /** What its handlers call; may be made to fail. */
@@ -135,7 +136,7 @@ export async function runScenario(
     broker: cluster.broker,
     hosts: cluster.hosts,
     ...(subject.services === undefined ? {} : { services: subject.services }),
-    start: host => void cluster.start(host),
+    start: (host, why) => void cluster.start(host, why),
     leave: host => cluster.leave(host),
     rescale: tasks => cluster.rescale(tasks)
   })
@@ -189,13 +190,23 @@ function outcomeOf(crashes: readonly string[], findings: readonly Finding[]): Ou
   return findings.length > 0 ? 'stuck' : 'passed'
 }
 
-function workloadSubject({ seed, records, events = 0, cycles }: Scenario, time: WorldTime): Subject {
+function workloadSubject(
+  { seed, records, events = 0, cycles, fleeting, lateness }: Scenario,
+  time: WorldTime
+): Subject {
   const sleep = (ms: number): Promise<void> =>
     new Promise(resolve => (time.running as SimProcess).after(ms, resolve, 'sleep'))
-  const workload = makeWorkload(seed, { sleep, records, events, cycles })
+  const workload = makeWorkload(seed, {
+    sleep,
+    records,
+    events,
+    cycles,
+    fleeting: fleeting === true,
+    lateness: lateness === true
+  })
   return {
     description: workload.description,
-    job: () => workload.job,
+    job: (_, build) => (build === 1 ? workload.job : workload.upgraded),
     plan: workload.job.plan,
     reader: (node, process, pace) => {
       const source = workload.shape.sources.findIndex(({ name }) => name === node.name)
@@ -237,8 +248,9 @@ function clusterOf(
   const cluster = new SimCluster({
     random,
     time,
-    job: process => {
-      const job = subject.job(process)
+    upgrades: scenario.upgrades === true,
+    job: (process, build) => {
+      const job = subject.job(process, build)
       return { ...job, plan: planOf(job.plan) }
     },
     plan: planOf(subject.plan),
@@ -247,6 +259,7 @@ function clusterOf(
     transactionVersion: scenario.transactionVersion,
     firstProducerEpoch: scenario.firstProducerEpoch,
     kafka: scenario.kafka ?? 'new',
+    tells: scenario.tells === true,
     check: false,
     limits: {
       pendingLimitBytes: scenario.pendingLimitBytes,

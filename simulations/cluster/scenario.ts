@@ -33,10 +33,18 @@ export interface Scenario {
   /** Events of a task, and actors encoded for a checkpoint, between two turns of the event loop. */
   readonly slice?: number
   readonly cycles: boolean
+  /** Of a random job: an actor with a time to live. */
+  readonly fleeting?: true
+  /** Of a random job: windows that take late events for a while. */
+  readonly lateness?: true
+  /** Of a random job: what an upgrade brings stores other fields, and migrates what it finds. */
+  readonly upgrades?: true
   readonly transactionVersion: 1 | 2
   readonly firstProducerEpoch: number
   /** Brokers from before compact lengths; absent: those of today. */
   readonly kafka?: 'old'
+  /** The positions of the sources are told to a consumer group. */
+  readonly tells?: true
   readonly faults: readonly Fault[]
   /** Nothing is wrong from then on. */
   readonly healAtMs: number
@@ -86,6 +94,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     firstProducerEpoch: pick(0, 0, 32_760),
     healAtMs
   }
+  const extras = new Prng(seed).fork('extras')
   const narrow = new Prng(seed).fork('channels').int(3)
   const { faults } = makeFaultPlan(seed, {
     hosts: hostsOf(workers),
@@ -108,6 +117,10 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(narrow === 0 ? { channels: { queueRecords: 1, windowBytes: 1 } } : {}),
     ...(narrow === 1 ? { channels: { queueRecords: 20, windowBytes: 2_000 } } : {}),
     ...(isOld ? { kafka: 'old' as const } : {}),
+    ...(extras.int(2) === 0 ? { fleeting: true as const } : {}),
+    ...(extras.int(2) === 0 ? { lateness: true as const } : {}),
+    ...(new Prng(seed).fork('tells').int(3) === 0 ? { tells: true as const } : {}),
+    ...(extras.int(3) > 0 ? { upgrades: true as const } : {}),
     faults: crashes ? withCrash(faults, random.fork('crash'), workers, healAtMs) : faults
   }
 }

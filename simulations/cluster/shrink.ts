@@ -72,7 +72,17 @@ function* simpler(scenario: Scenario): Generator<Scenario> {
   if (events !== undefined) yield { ...all, events: events >> 1 }
   if (records > 20) yield { ...all, records: records >> 1 }
   if (records > 20) yield { ...all, records: Math.floor(records * 0.8) }
-  for (const limit of ['events', 'cacheBytes', 'alignmentLimitMs', 'loopLimit', 'channels', 'slice'] as const) {
+  for (const limit of [
+    'events',
+    'cacheBytes',
+    'alignmentLimitMs',
+    'loopLimit',
+    'channels',
+    'slice',
+    'fleeting',
+    'lateness',
+    'upgrades'
+  ] as const) {
     const { [limit]: value, ...rest } = all
     if (value !== undefined) yield rest
   }

@@ -3,7 +3,7 @@
  * one control bus, one checkpoint storage and one Kafka-like log. Nothing here decides anything that Cairn decides.
  */
 import { KafkaPublisher } from '../../runtime/adapters/kafka/kafka-publisher.ts'
-import type { Plan, SinkNode, SourceNode } from '../../actors/plan.ts'
+import type { Plan, PlanNode, SinkNode, SourceNode } from '../../actors/plan.ts'
 import type { Job } from '../../actors/stream.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
 import type { Fullness } from '../../runtime/core/worker-gauges.ts'
@@ -15,9 +15,11 @@ import type { Appender, LogReader, OutputRecord } from '../../runtime/ports/log.
 import type { Publisher, SlotName } from '../../runtime/ports/publisher.ts'
 import { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
 import type { Ports } from '../../runtime/shell/generation.ts'
+import type { Build } from '../workload/program-actor.ts'
 import { BrokerCluster } from '../broker/broker-cluster.ts'
 import { serveBrokers } from '../broker/wire.ts'
 import { SimControlBus } from '../world/control-bus.ts'
+import { oneAtATime } from '../../checkpoint/state-store.ts'
 import { LocalStore } from '../world/local-store.ts'
 import { SimNetwork } from '../world/network.ts'
 import { SimHost, type SimHostOptions, type SimProcess } from '../world/process.ts'
@@ -28,7 +30,9 @@ export interface SimClusterOptions {
   readonly random: Prng
   readonly time: WorldTime
   /** The job as one process has loaded it; asked for each process anew. */
-  readonly job: (process: SimProcess) => Job<unknown>
+  readonly job: (process: SimProcess, build: Build) => Job<unknown>
+  /** An upgrade brings the second build; default: the same again. */
+  readonly upgrades?: boolean
   readonly plan: Plan
   /** Machines that are there from the start. */
   readonly hosts: readonly string[]
@@ -37,6 +41,8 @@ export interface SimClusterOptions {
   readonly firstProducerEpoch: number
   /** Whether the brokers are of today, or from before compact lengths. */
   readonly kafka: 'new' | 'old'
+  /** Positions of the sources are told along with the first sink that is exactly once. */
+  readonly tells: boolean
   readonly limits: NonNullable<Ports['limits']>
   /** Freeze events and compare state between handlers: most of the time of a run. */
   readonly check: boolean
@@ -56,6 +62,9 @@ export interface FencingNote {
 }
 
 const ledgerTopic = 'ledger'
+const group = 'cairn'
+/** Of the topics that sources seem to have: as many as any source has. */
+const mostPartitions = 64
 
 const fullnessKinds = ['pendingBytes', 'queueRecords', 'windowBytes', 'loopRecords'] as const
 
@@ -86,7 +95,11 @@ export class SimCluster {
     windowBytes: 0,
     loopRecords: 0
   }
+  /** Topic of each source whose positions are told. */
+  readonly told: ReadonlyMap<string, string>
+  private readonly teller: string | undefined
   private samples = 0
+  private readonly upgraded = new Set<string>()
   private readonly options: SimClusterOptions
   /** Where they listen, once they do. */
   private readonly brokers: string[] = []
@@ -115,6 +128,11 @@ export class SimCluster {
     ]
     for (const { name, partitions } of this.sinks) this.broker.createTopic(name, { partitions })
     this.broker.createTopic(ledgerTopic, { partitions: plan.slots, compacted: true })
+    const isTeller = (node: PlanNode): node is SinkNode => node.kind === 'sink' && node.delivery === 'exactly-once'
+    this.teller = options.tells ? plan.nodes.find(isTeller)?.name : undefined
+    const sources = this.teller === undefined ? [] : plan.nodes.filter(({ kind }) => kind === 'source')
+    this.told = new Map((sources as SourceNode[]).map(({ name }) => [name, `source.${name}`]))
+    for (const topic of this.told.values()) this.broker.createTopic(topic, { partitions: mostPartitions })
     this.serve()
     for (const name of options.hosts) this.machine(name)
   }
@@ -138,7 +156,8 @@ export class SimCluster {
   }
 
   /** Starts a worker on a machine whose last process is dead. */
-  start(name: string): SimProcess {
+  start(name: string, why?: 'restart' | 'join' | 'upgrade'): SimProcess {
+    if (why === 'upgrade' && this.options.upgrades === true) this.upgraded.add(name)
     const host = this.hosts.get(name) ?? this.machine(name)
     const process = host.start()
     this.note(`${process.name} starts`)
@@ -186,10 +205,11 @@ export class SimCluster {
 
   private run(host: SimHost, process: SimProcess): void {
     const { timing } = this.options
-    const { plan } = this.options.job(process)
+    const build = this.upgraded.has(host.name) ? 2 : 1
+    const { plan } = this.options.job(process, build)
     const worker = new ClusterWorker({
       plan,
-      planHash: 'plan',
+      planHash: build === 1 ? 'plan' : 'another plan',
       name: host.name,
       ports: this.ports(process),
       bus: this.bus.bus(process),
@@ -218,7 +238,7 @@ export class SimCluster {
       publishers: new Map(this.sinks.map(({ name }) => [name, this.publisher(name, process)])),
       appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
       nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
-      store: () => Promise.resolve(new LocalStore(process)),
+      store: oneAtATime(() => LocalStore.open(process)),
       spill: { files: process.files, folder: '/spill' },
       check: this.options.check,
       limits,
@@ -229,6 +249,7 @@ export class SimCluster {
   private publisher(topic: string, process: SimProcess): Publisher {
     const publisher = this.publisherOf(topic, process)
     return {
+      sources: publisher.sources,
       describe: () => publisher.describe(),
       close: () => publisher.close(),
       initialise: async slot => {
@@ -243,7 +264,7 @@ export class SimCluster {
     }
   }
 
-  private publisherOf(topic: string, process: SimProcess): Publisher {
+  private publisherOf(topic: string, process: SimProcess): KafkaPublisher {
     const transport = this.network.transport(process)
     return new KafkaPublisher({
       bootstrap: this.brokers,
@@ -254,7 +275,8 @@ export class SimCluster {
       ledgerTopic,
       requestTimeoutMs: 2000,
       transactionTimeoutMs: 15_000,
-      initialiseMs: 20_000
+      initialiseMs: 20_000,
+      ...(topic === this.teller ? { told: { group, topics: this.told } } : {})
     })
   }
 

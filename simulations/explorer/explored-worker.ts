@@ -458,7 +458,7 @@ class ExploredWorker {
   }
 
   private act(action: SlotAction | undefined): void {
-    if (action === undefined) return
+    if (action === undefined || action.kind === 'note') return // they are given no positions
     const { slot } = action.slot.name
     const at = sinkSlot(this.local.lineage, slot)
     switch (action.kind) {

@@ -26,6 +26,8 @@ const shell = (find: string, replace: string): Patch => ({
 })
 const sink = (find: string, replace: string): Patch => ({ file: 'simulations/explorer/world.js', find, replace })
 
+/** Of a publication. */
+const unknown = "reached('slot: an unknown outcome');"
 const calm: Scope = { ...scopes.failover, crashes: 0, giveUps: 0, timeouts: 0, inputs: 1 }
 const { failover, pruning, ledgerLoss, decisionLoss } = scopes
 
@@ -74,15 +76,17 @@ export const rules: readonly Rule[] = [
   },
   {
     name: 'P3 an unknown outcome is not a failure',
-    patches: [slot("this.state = 'new';\n                return", "this.state = 'ready';\n                return")],
+    patches: [
+      slot(`${unknown}\n                this.state = 'new';`, `${unknown}\n                this.state = 'ready';`)
+    ],
     scope: failover
   },
   {
     name: 'P3 an unknown outcome is not a success',
     patches: [
       slot(
-        "this.state = 'new';\n                return",
-        "this.ledger = entry;\n                this.state = 'ready';\n                return"
+        `${unknown}\n                this.state = 'new';`,
+        `${unknown}\n                this.ledger = entry;\n                this.state = 'ready';`
       )
     ],
     scope: failover

@@ -108,6 +108,7 @@ export async function runCalm(sandbox: Sandbox, inputs: UserInputs, variation: V
     transactionVersion: 2,
     firstProducerEpoch: 0,
     kafka: 'new',
+    tells: false,
     limits: {},
     // The rest of the runs are for what can come out, not for mistakes in handlers.
     check: world === undefined,

@@ -13,14 +13,17 @@ import type {
 } from '../../actors/index.ts'
 import type { ActorClass } from '../../actors/actor.ts'
 import { addHash, type Item, type Row, type SourceRecord, type StrayWindow } from './program.ts'
-import { programActor, type Sleep } from './program-actor.ts'
+import { fleetingActor, fleetingId, fleetingKey, type FleetingEvent, type FleetingRow } from './fleeting.ts'
+import { programActor, type Build, type Sleep } from './program-actor.ts'
 import {
   enterLeg,
+  strayLane,
   isThick,
   rowOf,
   splitItem,
   windowItem,
   type ActorShape,
+  type FleetingShape,
   type Leg,
   type Shape,
   type SinkShape,
@@ -46,12 +49,12 @@ class JobMaker {
   private readonly late: Stream<Item>[] = []
   readonly handles: Built = {}
 
-  constructor(j: JobBuilder, shape: Shape, sleep: Sleep) {
+  constructor(j: JobBuilder, shape: Shape, sleep: Sleep, build: Build) {
     this.j = j
     this.shape = shape
     this.classes = new Array<ActorClass | undefined>(shape.stages.length).fill(undefined)
     shape.stages.forEach((stage, index) => {
-      if (stage.kind === 'actor') this.classes[index] = programActor(stage, this.classes as ActorClass[], sleep)
+      if (stage.kind === 'actor') this.classes[index] = programActor(stage, this.classes as ActorClass[], sleep, build)
     })
     this.intoStage = shape.stages.map(() => [])
     this.intoSink = shape.sinks.map(() => [])
@@ -77,24 +80,33 @@ class JobMaker {
     const from = topic<SourceRecord>(`topic-${source.name}`, { value: json<SourceRecord>(), bounded: true })
     const records = this.j.source(source.name, from, options)
     this.handles[source.name] = records
-    const { strays } = this.shape
+    const { strays, fleeting } = this.shape
     if (strays !== undefined && this.shape.sources[strays.source] === source) this.strays(records, strays)
+    if (fleeting !== undefined && this.shape.sources[fleeting.source] === source) this.fleeting(records, fleeting)
     source.lanes.forEach((legs, lane) => {
       const items = records.filter(record => record.lane === lane).map(record => itemOf(record, source))
       this.legs(items, legs)
     })
   }
 
-  private strays(records: Stream<SourceRecord>, { name, sizeMs, sink, lateSink }: StraysShape): void {
+  private strays(records: Stream<SourceRecord>, { name, sizeMs, latenessMs, sink, lateSink }: StraysShape): void {
     const windows = records
       .map(({ partition, seq, key }) => ({ id: `${partition}/${seq}`, key, from: '', w: 0 }))
       .keyBy(({ key }) => key)
-      .window(tumbling(sizeMs), { name })
-      .collect((items, { key, start, end }): StrayWindow => {
-        return { key, start, end, ids: items.map(({ id }) => id), from: '', w: 0 }
+      .window(tumbling(sizeMs), { name, ...(latenessMs === 0 ? {} : { lateness: latenessMs }) })
+      .collect((items, { key, start, end, firing }): StrayWindow => {
+        return { key, start, end, firing, ids: items.map(({ id }) => id), from: '', w: 0 }
       })
     this.handles[sink] = windows.to(sink, topic<StrayWindow>(`topic-${sink}`, { value: json<StrayWindow>() }))
     this.handles[lateSink] = windows.late.to(lateSink, topic(`topic-${lateSink}`, { value: json<unknown>() }))
+  }
+
+  private fleeting(records: Stream<SourceRecord>, shape: FleetingShape): void {
+    const events = records
+      .filter(({ lane }) => lane !== strayLane)
+      .map((record): FleetingEvent => ({ id: fleetingId(record), key: fleetingKey(record) }))
+    const rows = events.keyBy(({ key }) => key).actor(fleetingActor(shape) as never) as unknown as Stream<FleetingRow>
+    this.handles[shape.sink] = rows.to(shape.sink, topic(`topic-${shape.sink}`, { value: json<FleetingRow>() }))
   }
 
   private stage(stage: StageShape): void {
@@ -231,9 +243,9 @@ function collectTotals(items: readonly Item[], window: Windowed<string>): Totals
   return { ...window, n: items.length, w, h, top, low }
 }
 
-export function buildJob(shape: Shape, sleep: Sleep): Job<unknown> {
+export function buildJob(shape: Shape, sleep: Sleep, build: Build = 1): Job<unknown> {
   const { parallelism, slots, keyGroups, intervalMs } = shape
-  return job(shape.job, j => new JobMaker(j, shape, sleep).make(), {
+  return job(shape.job, j => new JobMaker(j, shape, sleep, build).make(), {
     parallelism,
     slots,
     keyGroups,

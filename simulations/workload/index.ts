@@ -24,12 +24,18 @@ export interface WorkloadOptions {
   readonly sleeps?: boolean
   readonly alarms?: boolean
   readonly strays?: boolean
+  /** Windows of strays take them for a while. Default false, as of the next. */
+  readonly lateness?: boolean
+  /** An actor with a time to live. */
+  readonly fleeting?: boolean
 }
 
 export interface Workload {
   readonly seed: string
   readonly shape: Shape
   readonly job: Job<unknown>
+  /** Another build of it, whose actors store other fields and migrate what they find. */
+  readonly upgraded: Job<unknown>
   /** By source (in the order of the shape), by partition. */
   readonly inputs: Inputs
   /** A model that has been fed nothing; `model().finish()` is the answer. */
@@ -47,7 +53,9 @@ export function makeWorkload(seed: string | number, options: WorkloadOptions): W
     windows: options.windows ?? draw(0.7),
     sleeps: options.sleeps ?? draw(0.5),
     alarms: options.alarms ?? draw(0.5),
-    strays: options.strays ?? draw(0.4)
+    strays: options.strays ?? draw(0.4),
+    lateness: options.lateness ?? false,
+    fleeting: options.fleeting ?? false
   }
   const shape = randomShape(random.fork('shape'), 'workload', features)
   const inputs = randomInputs(random.fork('inputs'), shape, {
@@ -64,6 +72,7 @@ export function makeWorkload(seed: string | number, options: WorkloadOptions): W
     seed: String(seed),
     shape,
     job: buildJob(shape, options.sleep),
+    upgraded: buildJob(shape, options.sleep, 2),
     inputs,
     model: () => new Model(shape, inputs),
     description: describe(shape, inputs)

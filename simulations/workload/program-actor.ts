@@ -23,8 +23,6 @@ type Ctx = Context<Item>
 abstract class ProgramActor extends Actor {
   count = 0
   hash = 0
-  /** Weight that went nowhere. */
-  kept = 0
   emitted = 0
   /** What it must never see, told here because a handler that throws leaves no trace. */
   violation = ''
@@ -35,6 +33,8 @@ abstract class ProgramActor extends Actor {
   readonly alarms = new Map<string, number>()
   readonly rang = new Set<string>()
 
+  /** Weight that went nowhere. */
+  abstract kept: number
   abstract get shape(): ActorShape
   abstract get stages(): readonly ActorClass[]
   abstract get sleep(): Sleep
@@ -185,11 +185,14 @@ abstract class MapActor extends ProgramActor {
   }
 }
 
+/** Of which build of the job: the second stores one field otherwise, and under another name. */
+export type Build = 1 | 2
+
 /** `stages`: by index of the stage; filled before anything runs. */
-export function programActor(shape: ActorShape, stages: readonly ActorClass[], sleep: Sleep): ActorClass {
+export function programActor(shape: ActorShape, stages: readonly ActorClass[], sleep: Sleep, build: Build): ActorClass {
   const outputs = { next: nextOutput, rang: rangOutput }
   const base = (shape.maps ? MapActor : PlainActor) as typeof PlainActor
-  return class extends base {
+  abstract class Placed extends base {
     static readonly actorName = shape.name
     static readonly outputs = outputs
     override get shape(): ActorShape {
@@ -200,6 +203,34 @@ export function programActor(shape: ActorShape, stages: readonly ActorClass[], s
     }
     override get sleep(): Sleep {
       return sleep
+    }
+  }
+  const placed = Placed as unknown as Unbuilt
+  return build === 1 ? firstBuild(placed) : secondBuild(placed)
+}
+
+/** What a build adds its stored field to. */
+type Unbuilt = new () => { [K in Exclude<keyof ProgramActor, 'kept'>]: ProgramActor[K] }
+
+function firstBuild(base: Unbuilt): ActorClass {
+  return class extends base {
+    kept = 0
+  }
+}
+
+function secondBuild(base: Unbuilt): ActorClass {
+  return class extends base {
+    static readonly version = 2
+    static migrate(old: { readonly kept: number }, from: number): object {
+      if (from !== 1) throw new RangeError(`migrated from version ${from}`)
+      return { doubled: 2 * old.kept }
+    }
+    doubled = 0
+    get kept(): number {
+      return this.doubled / 2
+    }
+    set kept(w: number) {
+      this.doubled = 2 * w
     }
   }
 }

@@ -71,6 +71,7 @@ export interface StrayWindow {
   readonly key: string
   readonly start: number
   readonly end: number
+  readonly firing: 'early' | 'on-time' | 'late'
   readonly ids: readonly string[]
   readonly from: ''
   readonly w: 0

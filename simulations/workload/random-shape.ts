@@ -4,11 +4,13 @@ import {
   reachedFrom,
   type ActorShape,
   type DedupeShape,
+  type FleetingShape,
   type Leg,
   type Shape,
   type SinkShape,
   type SourceShape,
   type StageShape,
+  type StraysShape,
   type WindowShape
 } from './shape.ts'
 
@@ -21,6 +23,9 @@ export interface ShapeOptions {
   readonly sleeps: boolean
   readonly alarms: boolean
   readonly strays: boolean
+  /** Windows of strays may take them for a while. */
+  readonly lateness: boolean
+  readonly fleeting: boolean
 }
 
 type Draft = { -readonly [P in keyof (ActorShape & WindowShape & DedupeShape)]?: unknown } & {
@@ -60,15 +65,28 @@ class ShapeMaker {
       sinks: this.sinks,
       alarmSink: stages.some(stage => stage.kind === 'actor' && stage.alarms) ? 'alarms' : undefined,
       lateSink: stages.some(stage => stage.kind === 'window') ? 'late' : undefined,
-      strays: options.strays
-        ? { name: 'strays', source: random.int(sources.length), sizeMs: 40, sink: 'strayed', lateSink: 'stray-late' }
-        : undefined,
+      strays: options.strays ? this.strays(random.int(sources.length)) : undefined,
+      fleeting: options.fleeting ? this.fleeting(sources.length) : undefined,
       parallelism: 1 + random.int(Math.min(4, slots)),
       slots,
       keyGroups: slots * ([3, 15, 240][random.int(3)] as number),
       intervalMs: [50, 200, 1000][random.int(3)] as number,
       lateTimers: options.cycles && random.int(3) === 0
     }
+  }
+
+  // Streams of their own: who asks for these gets the same job otherwise.
+  private strays(source: number): StraysShape {
+    const random = this.random.fork('lateness')
+    const latenessMs = this.options.lateness ? ([2, 50, 150][random.int(3)] as number) : 0
+    return { name: 'strays', source, sizeMs: 40, latenessMs, sink: 'strayed', lateSink: 'stray-late' }
+  }
+
+  private fleeting(sources: number): FleetingShape {
+    const random = this.random.fork('fleeting')
+    const afterMs = [1, 20, 100, 500][random.int(4)] as number
+    const since = random.int(2) === 0 ? 'created' : 'last-event'
+    return { name: 'Fleeting', source: random.int(sources), sink: 'fled', afterMs, since }
   }
 
   private draftStages(): Draft[] {

@@ -64,8 +64,19 @@ export interface StraysShape {
   readonly name: string
   readonly source: number
   readonly sizeMs: number
+  /** A window that is over takes events for so long, and fires again for each. */
+  readonly latenessMs: number
   readonly sink: string
   readonly lateSink: string
+}
+
+/** An actor stage of its own with a time to live, by event time: see `fleeting.ts`. */
+export interface FleetingShape {
+  readonly name: string
+  readonly source: number
+  readonly sink: string
+  readonly afterMs: number
+  readonly since: 'last-event' | 'created'
 }
 
 /** The lane of a stray record: it goes nowhere else. */
@@ -82,6 +93,7 @@ export interface Shape {
   /** Sink of what windows found late: nothing. */
   readonly lateSink: string | undefined
   readonly strays: StraysShape | undefined
+  readonly fleeting: FleetingShape | undefined
   readonly parallelism: number
   readonly slots: number
   readonly keyGroups: number

@@ -223,6 +223,13 @@ export const atlas = {
     perMinute: [0.5, 4],
     forMs: [100, 30_000]
   },
+  'bus-deaf': {
+    ...usual,
+    what: 'a machine is not told what another one publishes, or anybody, while leases can be read: two may lead and go on',
+    numbers: ['F9', 'F11', 'F37'],
+    perMinute: [0.5, 6],
+    forMs: [500, 40_000]
+  },
   'bus-outage': {
     ...usual,
     what: 'the bus is away, for minutes at worst, and comes back with its data or without',

@@ -60,6 +60,8 @@ export class SimControlBus {
   private readonly clients = new Set<BusClient>()
   private readonly disturbances = new Set<BusFaults>()
   private readonly cuts = new Map<string, number>()
+  /** `host<from`, or `host<` for all: what the server does not pass on. */
+  private readonly deaf = new Map<string, number>()
   private outages = 0
 
   constructor(time: WorldTime, random: Prng, options: ControlBusOptions = {}) {
@@ -108,6 +110,19 @@ export class SimControlBus {
     return once(() => change(-1))
   }
 
+  /** A host is not told what another one, or any other, publishes; leases are as they were. */
+  deafen(host: string, from = ''): () => void {
+    const name = `${host}<${from}`
+    this.deaf.set(name, (this.deaf.get(name) ?? 0) + 1)
+    return once(() => this.deaf.set(name, (this.deaf.get(name) ?? 1) - 1))
+  }
+
+  hears(host: string, from: string): boolean {
+    if (host === from || [from, ''].every(name => (this.deaf.get(`${host}<${name}`) ?? 0) === 0)) return true
+    this.hits.count('deaf')
+    return false
+  }
+
   get up(): boolean {
     return this.outages === 0
   }
@@ -132,8 +147,8 @@ export class SimControlBus {
   }
 
   /** To all that listen now. */
-  spread(subject: string, bytes: Uint8Array): void {
-    for (const client of this.clients) client.offer(subject, bytes)
+  spread(subject: string, bytes: Uint8Array, from: string): void {
+    for (const client of this.clients) client.offer(subject, bytes, from)
   }
 
   forget(client: BusClient): void {
@@ -184,7 +199,8 @@ class BusClient implements ControlBus {
     if (this.closed) return
     const copy = bytes.slice()
     this.process.effect('publishes', () => {
-      if (this.connected) this.pass('there', () => this.server.spread(subject, copy), 'to the bus')
+      if (this.connected)
+        this.pass('there', () => this.server.spread(subject, copy, this.process.host.name), 'to the bus')
     })
   }
 
@@ -204,9 +220,9 @@ class BusClient implements ControlBus {
     return Promise.resolve()
   }
 
-  offer(subject: string, bytes: Uint8Array): void {
+  offer(subject: string, bytes: Uint8Array, from: string): void {
     const listening = this.subscriptions.get(subject)
-    if (listening === undefined) return
+    if (listening === undefined || !this.server.hears(this.process.host.name, from)) return
     for (const subscription of listening) {
       if (subscription.session !== this.session || !this.connected) continue
       const tell = (): void => {

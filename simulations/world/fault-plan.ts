@@ -80,6 +80,7 @@ function possible(kind: FaultKind, options: FaultPlanOptions): boolean {
     case 'break':
     case 'slow-link':
     case 'corrupt-bytes':
+    case 'bus-deaf':
     case 'lose-machine':
       return hosts.length > 1
     case 'join':
@@ -193,6 +194,10 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
     ...host(random, options),
     direction: pick(random, ['to-bus', 'from-bus', 'both'] as const)
   }),
+  'bus-deaf': (random, options) => {
+    const { from, to } = road(random, options)
+    return { host: to, ...(random.int(3) === 0 ? {} : { from }) }
+  },
   'bus-outage': random => ({ wiped: random.int(3) === 0 }),
   'bus-wipe': nothing,
   'lease-expiry': random => ({ early: rate(random, 0.6).rate, late: rate(random, 0.5).rate }),

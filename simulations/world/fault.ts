@@ -57,6 +57,8 @@ export type Fault =
   | ({ readonly kind: 'bus-reorder'; readonly rate: number; readonly byMs: number } & Timed)
   | ({ readonly kind: 'bus-lost-reply'; readonly rate: number } & Timed)
   | ({ readonly kind: 'bus-cut'; readonly direction: 'to-bus' | 'from-bus' | 'both' } & OnHost)
+  /** Is not told what another one publishes, or nobody's; leases can be read and written all the while. */
+  | ({ readonly kind: 'bus-deaf'; readonly from?: string } & OnHost)
   | ({ readonly kind: 'bus-outage'; readonly wiped: boolean } & Timed)
   | ({ readonly kind: 'bus-wipe' } & Timed)
   | ({ readonly kind: 'lease-expiry'; readonly early: number; readonly late: number } & Timed)

@@ -15,6 +15,7 @@ import type { Files } from '../../runtime/ports/files.ts'
 import { ForgetfulFiles, type Fault } from '../forgetful-files.ts'
 import { HostClock, SimClock, type HostClockOptions } from './clock.ts'
 import { LocalDisk } from './local-disk.ts'
+import { StoredEntries } from './local-store.ts'
 import type { WorldTime } from './time.ts'
 
 export interface SimHostOptions {
@@ -32,12 +33,15 @@ export class SimHost {
   readonly clock: HostClock
   /** The disk. Another object after each crash and wipe: what an old process still does to its own is done to nothing. */
   files: ForgetfulFiles
+  /** What the local state store left on the disk; another object after each death and wipe, as `files`. */
+  stored: StoredEntries
   private readonly diskSlowness = new Set<{ readonly diskMs: number }>()
   /** False: vanished from the network without a word. */
   up = true
   crashAt: SimHostOptions['crashAt']
   process: SimProcess | undefined
   private incarnation = 0
+  private disks = 1
   private readonly random: Prng
   private readonly diskFaults = new Set<DiskFault>()
 
@@ -48,6 +52,7 @@ export class SimHost {
     this.clock = new HostClock(time, options.clock)
     this.crashAt = options.crashAt
     this.replace((this.files = new ForgetfulFiles()))
+    this.stored = new StoredEntries(this.random.fork('store'))
   }
 
   /** The one before must be dead. */
@@ -62,6 +67,7 @@ export class SimHost {
   kill(): void {
     if (this.process?.state !== 'dead') this.process?.kill()
     this.replace(this.files.restart())
+    this.stored = this.stored.restart()
   }
 
   /** Power loss: what was not synced is lost in any part; nobody is told. Up again with the next `start`. */
@@ -69,6 +75,7 @@ export class SimHost {
     this.up = false
     this.process?.kill()
     this.replace(this.files.crash(this.random))
+    this.stored = this.stored.crash()
   }
 
   /** The disk is another, empty one. The process, if there is one, dies. */
@@ -76,6 +83,7 @@ export class SimHost {
     this.process?.kill()
     this.files.restart()
     this.replace(new ForgetfulFiles())
+    this.stored = new StoredEntries(this.random.fork(`store of disk ${++this.disks}`))
   }
 
   /** Asked before each change of the disk, by whichever process. Returns what ends it. */

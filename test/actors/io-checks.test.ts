@@ -52,6 +52,9 @@ void t.test('everything that is wrong with them is said before anything is opene
 void t.test('a job file that no compiler has checked is told what it lacks', t => {
   const none = undefined as never
   t.match(problems(topic('t', { value: none })), [/source "in": it does not say how its values are written/])
+  t.match(problems(kafka({ topic: 't', value, onMissing: 'skip' as never })), [
+    /source "in": onMissing is "skip"; it is 'fail', 'earliest' or 'latest'/
+  ])
   t.match(
     problems(good, {
       a: kafka({ topic: 't', value: none }),

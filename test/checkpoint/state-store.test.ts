@@ -15,17 +15,17 @@ import { WorldTime } from '../../simulations/world/time.ts'
 import { testMistakes, type Mistakes } from '../support/planted.ts'
 
 /** A store of the simulated world, whose time passes by itself. */
-function simulated(): Promise<StateStore> {
+async function simulated(): Promise<StateStore> {
   const time = new WorldTime()
-  const store = new LocalStore(new SimHost(time, 'w1', new Prng('store')).start())
   const turn = <T>(work: Promise<T>): Promise<T> => time.complete(work)
-  return Promise.resolve({
+  const store = await turn(LocalStore.open(new SimHost(time, 'w1', new Prng('store')).start()))
+  return {
     getMany: keys => turn(store.getMany(keys)),
     getSync: key => store.getSync(key),
     scan: (from, to, limit) => turn(store.scan(from, to, limit)),
     apply: writes => turn(store.apply(writes)),
     close: () => store.close()
-  })
+  }
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'cairn-store-'))

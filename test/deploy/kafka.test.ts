@@ -71,6 +71,7 @@ void t.test('Kafka to Kafka, exactly once', { ...needs('kafka-client', 'nats-ser
       await topics.create('avro-out', 1),
       await topics.create('avro-letters', 1)
     ]
+    const group = kafka.name('group')
     const order = (...more: object[]): string =>
       JSON.stringify({ type: 'record', name: 'Order', fields: [{ name: 'id', type: 'string' }, ...more] })
     const written = registered<{ id: string }>({ schema: order() })
@@ -95,7 +96,16 @@ void t.test('Kafka to Kafka, exactly once', { ...needs('kafka-client', 'nats-ser
       code: 1,
       stderr: /OPTION_INVALID: .*registry[^]*--schema-registry/
     })
-    const run = folder.start('run', 'job.mjs', '--kafka', brokers, '--schema-registry', stub.url)
+    const run = folder.start(
+      'run',
+      'job.mjs',
+      '--kafka',
+      brokers,
+      '--schema-registry',
+      stub.url,
+      '--kafka-group',
+      group
+    )
     await topics.holds(to, 50, run.ended)
     await topics.holds(letters, 1, run.ended)
     run.child.kill('SIGTERM')
@@ -116,6 +126,8 @@ void t.test('Kafka to Kafka, exactly once', { ...needs('kafka-client', 'nats-ser
       out.map(value => ({ ...read.decode(value) })),
       values.map((_, i) => ({ id: `ko${i}`, cents: 7 }))
     )
+    const lag = await kafka.lag(group)
+    t.same(Object.fromEntries(lag), { [`${from}/0`]: 0 }, 'without a sink that is exactly once it is told all the same')
     const [letter] = await topics.read(letters)
     t.match(JSON.parse(new TextDecoder().decode(letter)), {
       stage: 'in',

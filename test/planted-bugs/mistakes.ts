@@ -2,6 +2,8 @@
  * Mistakes that a good engineer could make, as changes to the text of the build. Whatever the find text is, it must stand there exactly
  * once (white space counts as one blank), so that a change of the code cannot quietly disarm one of these.
  */
+import { guardedMistakes } from './guarded-mistakes.ts'
+import { storeMistakes } from './store-mistakes.ts'
 import { traceMistakes } from './trace-mistakes.ts'
 
 export interface Mistake {
@@ -14,6 +16,7 @@ export interface Mistake {
   readonly harmless?: true
 }
 
+const aligned = 'actors/window-aligned.js'
 const channel = 'runtime/core/channel.js'
 const aligner = 'checkpoint/aligner.js'
 const clusterLeader = 'runtime/core/cluster-leader.js'
@@ -42,6 +45,8 @@ const writer = 'runtime/shell/checkpoint-writer.js'
 
 export const mistakes: readonly Mistake[] = [
   ...traceMistakes,
+  ...guardedMistakes,
+  ...storeMistakes,
   // barriers and snapshots
   {
     name: 'no alignment: the snapshot is taken at the first barrier, and nothing recorded',
@@ -60,11 +65,7 @@ export const mistakes: readonly Mistake[] = [
   {
     name: 'the barrier overtakes the data of an open batch',
     changes: [
-      [
-        exchange,
-        'this.closeBatch(); this.frames.push(encodeElement(this.name, this.sequence++, element));',
-        'this.frames.push(encodeElement(this.name, this.sequence++, element));'
-      ]
+      [exchange, "this.closeBatch(); if (element.kind === 'watermark') {", "if (element.kind === 'watermark') {"]
     ]
   },
   {
@@ -184,10 +185,22 @@ export const mistakes: readonly Mistake[] = [
     changes: [
       [
         generation,
-        'const task = taskOfKeyGroup(keyGroup, slots);',
-        'const task = keyGroup % worker.assignment.tasks.length;'
+        'byTask.get(taskOfKeyGroup(keyGroup, slots));',
+        'byTask.get(keyGroup % worker.assignment.tasks.length);'
       ]
     ]
+  },
+  {
+    name: 'when an actor was last touched is not restored, so it is forgotten too early',
+    changes: [[entry, 'entry.lastEvent = stored.lastEvent;', 'entry.lastEvent = stored.created;']]
+  },
+  {
+    name: 'an actor whose time is over is kept until a timer says so',
+    changes: [[handlers, "if (this.expiresAt(entry) <= (ttl.clock === 'wall' ? this.now() : time))", 'if (false)']]
+  },
+  {
+    name: 'a window forgets its events when it fires, though it takes late ones for a while',
+    changes: [[aligned, 'if (this.lastEnd(start) + this.setup.latenessMs <= at) {', 'if (this.lastEnd(start) <= at) {']]
   },
   // the decision log, leaders and followers
   {
@@ -195,42 +208,8 @@ export const mistakes: readonly Mistake[] = [
     changes: [[decisions, "=== 'created') break;", '!== undefined) break;']]
   },
   {
-    name: 'a decision whose outcome is unknown is taken to have failed',
-    changes: [
-      [
-        leadership,
-        'await writer.decide(head); this.head = head;',
-        "try { await writer.decide(head); } catch { this.command({ kind: 'checkpoint', command: { kind: 'given-up', epoch } }); return; } this.head = head;"
-      ],
-      [decisions, 'if (caller.given() || !(error instanceof CodedError)', 'if (true || !(error instanceof CodedError)'],
-      [coordinator, "if (failureTable[reason] === 'repeat' || state.step === 'deciding') return undefined;", ''],
-      [
-        'runtime/core/checkpoint-leader.js',
-        "case 'decided':",
-        "case 'given-up': this.abandon(this.coordinator.failed(command.epoch, 'manifest', 'unknown'), actions); break; case 'decided':"
-      ]
-    ]
-  },
-  {
     name: 'workers hear of a checkpoint before its decision stands',
     changes: [[leadership, 'await writer.decide(head);', 'writer.decide(head).catch(() => undefined);']]
-  },
-  {
-    name: 'frames of an older generation are accepted, and frames are not counted',
-    changes: [
-      [exchange, 'if (sequence !== this.expected) {', 'if (false) {'],
-      [connections, 'for (const { stream } of entered.links.values()) stream?.close();', ''],
-      [
-        connections,
-        'early.take = frames => this.deliver(entered, from, frames);',
-        'early.take = frames => this.deliver(this.entered ?? entered, from, frames);'
-      ],
-      [
-        connections,
-        'this.deliver(entered, peer, reader.push(bytes))',
-        'this.deliver(this.entered ?? entered, peer, reader.push(bytes))'
-      ]
-    ]
   },
   {
     name: 'a gap in a channel is not noticed, and a frame is lost now and then',
@@ -263,6 +242,14 @@ export const mistakes: readonly Mistake[] = [
         'if (entry === undefined) return rounds; const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]'
       ]
     ]
+  },
+  {
+    name: 'positions of sources are told with the first chunk that comes, of an earlier epoch',
+    changes: [[slots, '({ epoch }) => epoch <= chunk.epoch', '() => true']]
+  },
+  {
+    name: 'positions of sources are told only along with output',
+    changes: [[slots, 'if (newest === undefined)', 'this.untold = []; if (true)']]
   },
   {
     name: 'the ledger is read without waiting for what is undecided',

@@ -29,9 +29,9 @@ const strays: readonly (readonly [what: string, patch: Patch])[] = [
   [
     'the real time in a deadline',
     {
-      file: 'runtime/core/cluster-leader.js',
-      find: 'report, heardAt: now, reportedAt: now,',
-      replace: 'report, heardAt: now - (Date.now() % 2400), reportedAt: now,'
+      file: 'runtime/core/elector.js',
+      find: 'return this.nextAt;',
+      replace: 'return this.nextAt + (Date.now() % 100);'
     }
   ],
   [

@@ -136,19 +136,19 @@ export class KafkaServer {
       .map(words => words.join(' '))
   }
 
-  /** Committed offsets of a consumer group, by `topic/partition`, as operators see them. */
-  async groupOffsets(group: string): Promise<Map<string, number>> {
+  /** What a consumer group has not read, by `topic/partition`, as operators see it; NaN where it has no offset. */
+  async lag(group: string): Promise<Map<string, number>> {
     const text = await this.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', [
       '--describe',
       '--group',
       group
     ])
-    const offsets = new Map<string, number>()
+    const lag = new Map<string, number>()
     for (const line of text.split('\n')) {
-      const [name, topic, partition, offset] = line.trim().split(/\s+/)
-      if (name === group && /^\d+$/.test(offset ?? '')) offsets.set(`${topic}/${partition}`, Number(offset))
+      const [name, topic, partition, , , behind] = line.trim().split(/\s+/)
+      if (name === group) lag.set(`${topic}/${partition}`, Number(behind))
     }
-    return offsets
+    return lag
   }
 }
 

@@ -89,6 +89,7 @@ export function* storedActors(evidence: Evidence): Generator<StoredActor> {
     for (const stage of manifest.stages) {
       const node = evidence.workload.job.plan.nodes.find(each => each.kind === 'actor' && each.name === stage.name)
       if (node?.kind !== 'actor' || node.builtIn !== undefined) continue
+      if (stage.name === evidence.workload.shape.fleeting?.name) continue
       const definition = defineActor(node.actor, stage.name)
       for (const { name } of stage.files) {
         if (seen.has(name)) continue

@@ -8,12 +8,13 @@
  * 3. The high-water file is synced before a write is acknowledged, so a lost tail is noticed too.
  * 4. After a failed write the store is dead: memory may be ahead of the disk. Open it anew.
  */
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { ByteReader, concatBytes } from '../../kernel/bytes.ts'
 import { crc32 } from '../../kernel/checksum.ts'
 import { CodedError } from '../../kernel/errors.ts'
-import { checkLevelFolder } from './level-check.ts'
+import { checkLevelFolder } from '../../kernel/level-folder.ts'
 import { HighWater, type Mark } from './high-water.ts'
 
 type Database = Level<Uint8Array, Uint8Array>
@@ -60,7 +61,7 @@ export class LogStore {
   static async open(folder: string): Promise<LogStore> {
     const path = join(folder, 'high-water')
     const found = await HighWater.read(path)
-    await checkLevelFolder(join(folder, 'level'))
+    await checkLevelFolder(join(folder, 'level'), { read: name => readIfThere(join(folder, 'level', name)) })
     const database: Database = new Level<Uint8Array, Uint8Array>(join(folder, 'level'), {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
@@ -286,4 +287,13 @@ export function readFailure(error: unknown, what: string): CodedError {
   return noRoom.test(message)
     ? new CodedError('STORAGE_FAILED', `${what}: ${message}`, { cause: error })
     : new CodedError('CORRUPT', `${what} is damaged: ${message}`, { cause: error })
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new CodedError('STORAGE_FAILED', `"${path}" cannot be read`, { cause })
+  }
 }

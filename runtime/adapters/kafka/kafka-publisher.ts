@@ -9,10 +9,18 @@ import { partitionsOf, topicConfigs } from '../../kafka-protocol/describe-protoc
 import { KafkaRefusal } from '../../kafka-protocol/error-names.ts'
 import type { Protocol } from '../../kafka-protocol/protocol.ts'
 import { headersSizeBytes } from '../../kernel/record-header.ts'
+import { GroupOffsets, type SourceOffset } from '../../kafka-protocol/group-offsets.ts'
 import { batchOverheadBytes } from '../../kafka-protocol/record-batch.ts'
-import { SlotTransactions } from '../../kafka-protocol/transaction-machine.ts'
+import { SlotTransactions, type TransactionOutcome } from '../../kafka-protocol/transaction-machine.ts'
 import type { OutputRecord } from '../../ports/log.ts'
-import type { LedgerEntry, Producer, Publisher, PublishOutcome, SlotName } from '../../ports/publisher.ts'
+import type {
+  LedgerEntry,
+  Producer,
+  Publisher,
+  PublishOutcome,
+  SlotName,
+  SourcePosition
+} from '../../ports/publisher.ts'
 import { KafkaClient, type KafkaClientOptions } from './kafka-client.ts'
 import { decodeEntry, encodeEntry, slotKey } from './ledger-records.ts'
 
@@ -28,6 +36,17 @@ export interface KafkaPublisherOptions extends KafkaClientOptions {
   readonly transactionTimeoutMs?: number
   /** Default 60,000. Larger: a slot that cannot be initialised is noticed later. */
   readonly initialiseMs?: number
+  /** Sources whose offsets are told along. */
+  readonly told?: ToldSources
+}
+
+export interface ToldSources {
+  /** The consumer group in which they are kept. */
+  readonly group: string
+  /** By name of the source. */
+  readonly topics: ReadonlyMap<string, string>
+  /** They are not wanted there; said once. */
+  readonly refused?: (why: Error) => void
 }
 
 interface Target {
@@ -51,7 +70,12 @@ const overheadBytes = batchOverheadBytes + 39
 
 export class KafkaPublisher implements Publisher {
   private readonly client: KafkaClient
-  private readonly options: Required<Omit<KafkaPublisherOptions, 'ledgerPartitions' | keyof KafkaClientOptions>>
+  readonly sources: readonly string[]
+  private readonly options: Required<
+    Omit<KafkaPublisherOptions, 'ledgerPartitions' | 'told' | keyof KafkaClientOptions>
+  >
+  private readonly topics: ReadonlyMap<string, string>
+  private readonly groupOffsets: GroupOffsets | undefined
   private readonly ledgerPartitions: number | undefined
   private target: Promise<Target> | undefined
 
@@ -61,6 +85,16 @@ export class KafkaPublisher implements Publisher {
     const ledgerPartition = options.ledgerPartition ?? (({ slot }, partitions) => slot % partitions)
     this.options = { topic, ledgerTopic, ledgerPartition, transactionTimeoutMs, initialiseMs }
     this.ledgerPartitions = options.ledgerPartitions
+    const { told } = options
+    this.topics = told?.topics ?? new Map<string, string>()
+    this.sources = [...this.topics.keys()]
+    if (told === undefined) return
+    const { group, refused } = told
+    this.groupOffsets = new GroupOffsets({
+      view: this.client.view,
+      group,
+      ...(refused === undefined ? {} : { refused })
+    })
   }
 
   async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
@@ -106,7 +140,8 @@ export class KafkaPublisher implements Publisher {
       view: this.client.view,
       transactionalId: slotKey(slot),
       ledgerPartition: ledgerPartition(slot, target.ledgerPartitions),
-      maxBatchBytes: target.maxBatchBytes
+      maxBatchBytes: target.maxBatchBytes,
+      ...(this.groupOffsets === undefined ? {} : { groupOffsets: this.groupOffsets })
     })
     try {
       await this.client.run(now => transactions.initialise(now))
@@ -129,18 +164,30 @@ export class KafkaPublisher implements Publisher {
         }
         return value === undefined ? undefined : decodeEntry(value)
       },
-      publish: async (records: readonly OutputRecord[], entry: LedgerEntry): Promise<PublishOutcome> => {
+      publish: async (
+        records: readonly OutputRecord[],
+        entry: LedgerEntry,
+        positions: readonly SourcePosition[] = []
+      ): Promise<PublishOutcome> => {
         const error = this.refusal(records, target)
         if (error !== undefined) return { kind: 'refused', error }
-        return client.run(now =>
-          transactions.publish(records, { timestamp: -1, key: undefined, value: encodeEntry(entry) }, now)
-        )
+        const value = { timestamp: -1, key: undefined, value: encodeEntry(entry) }
+        return outcomeOf(await client.run(now => transactions.publish(records, value, now, this.offsetsOf(positions))))
       },
+      note: async (positions: readonly SourcePosition[]) =>
+        outcomeOf(await client.run(now => transactions.publish([], undefined, now, this.offsetsOf(positions)))),
       close: () => {
         transactions.close()
         return Promise.resolve()
       }
     }
+  }
+
+  private offsetsOf(positions: readonly SourcePosition[]): SourceOffset[] {
+    return positions.flatMap(({ source, partition, position }) => {
+      const topic = this.topics.get(source)
+      return topic === undefined ? [] : [{ topic, partition, offset: position }]
+    })
   }
 
   private refusal(records: readonly OutputRecord[], { partitions, maxBatchBytes }: Target): Error | undefined {
@@ -160,6 +207,11 @@ export class KafkaPublisher implements Publisher {
     return Promise.resolve()
   }
 }
+
+const outcomeOf = (outcome: TransactionOutcome): PublishOutcome =>
+  outcome.kind === 'published' && outcome.offsets !== undefined
+    ? { kind: 'published', positions: outcome.offsets }
+    : outcome
 
 /** Of one record, key and value together. */
 export function* maxRecordBytes(topic: string, deadline: number): Protocol<number> {

@@ -4,6 +4,7 @@ import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../ports/log.ts'
 import type { KafkaReaders, Lease } from './kafka-readers.ts'
 import type { ClientMessage } from './load-kafka.ts'
+import type { SourceOffset } from '../../kafka-protocol/group-offsets.ts'
 import type { Feed } from './shared-consumer.ts'
 
 export interface KafkaRecordParts {
@@ -22,9 +23,19 @@ export interface KafkaReaderOptions {
   readonly begin?: number | readonly number[] | undefined
   /** What a record becomes; absent: its bytes are decoded by whoever reads. */
   readonly make?: ((record: KafkaRecordParts) => unknown) | undefined
+  /** Where to go on when records were deleted before they were read; default: nowhere. */
+  readonly onMissing?: 'earliest' | 'latest' | undefined
+  /** Told how many those were. */
+  readonly skipped?: ((error: CodedError) => void) | undefined
+  /** Told how far decided checkpoints are. */
+  readonly reached?: ((offsets: readonly SourceOffset[]) => void) | undefined
 }
 
+/** Larger: partitions that were added are read later. Smaller: brokers are asked more often. */
+const lookAgainMs = 10_000
+
 export class KafkaReader implements LogReader {
+  readonly lookAgainMs = lookAgainMs
   private readonly readers: KafkaReaders
   private readonly topic: string
   private readonly options: KafkaReaderOptions
@@ -80,11 +91,25 @@ export class KafkaReader implements LogReader {
       const { earliest, end } = feed.outside
       // It may be back by the time somebody asks again.
       feed.at = -1
-      return { kind: 'out-of-range', earliest, end }
+      const { onMissing } = this.options
+      if (onMissing === undefined || position > end) return { kind: 'out-of-range', earliest, end }
+      const next = onMissing === 'earliest' ? earliest : end
+      this.options.skipped?.(
+        new CodedError(
+          'INPUT_SKIPPED',
+          `topic "${this.topic}", partition ${partition}: ${next - position} records from offset ${position} on are gone before they were read, or passed over; it goes on at ${next}`
+        )
+      )
+      return { kind: 'caught-up', next }
     }
     if (!feed.isEmpty) return this.handOut(feed, maxBytes)
     feed.at = Math.max(position, feed.eof ?? position)
     return { kind: 'caught-up', next: feed.at }
+  }
+
+  reached(positions: readonly { readonly partition: number; readonly position: number }[]): void {
+    const { topic } = this
+    this.options.reached?.(positions.map(({ partition, position }) => ({ topic, partition, offset: position })))
   }
 
   private feed(partition: number): Feed {

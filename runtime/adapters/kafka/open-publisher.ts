@@ -4,7 +4,10 @@ import type { KafkaCluster } from './kafka-options.ts'
 import { KafkaPublisher, type KafkaPublisherOptions } from './kafka-publisher.ts'
 import { reachKafka } from './kafka-sockets.ts'
 
-export interface OpenPublisherOptions extends Pick<KafkaPublisherOptions, 'transactionTimeoutMs' | 'initialiseMs'> {
+export interface OpenPublisherOptions extends Pick<
+  KafkaPublisherOptions,
+  'transactionTimeoutMs' | 'initialiseMs' | 'told'
+> {
   readonly job: string
   readonly topic: string
   /** Of the stage that has most: so many partitions has a ledger topic that is made here. */

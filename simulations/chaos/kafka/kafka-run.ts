@@ -10,6 +10,7 @@ import { KafkaProcess } from '../kafka-process.ts'
 import { OwnTopics } from '../own-topics.ts'
 import { standStill } from '../stand-still.ts'
 import { World, type Managed, type Unasked } from '../world.ts'
+import { offsetsWrong } from './offsets-wrong.ts'
 import { jobText, transferOf, wrongWith, type Entry } from './transfers.ts'
 
 export const faultKinds = ['kill-worker', 'pause-worker', 'stop-broker', 'kill-broker'] as const
@@ -43,6 +44,8 @@ export interface KafkaRunReport {
 const partitions = 4
 const pauseMs = 8_000
 const leaveMs = 30_000
+/** Offsets that a broker in trouble did not take are told again within seconds. */
+const toldMs = 30_000
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 export async function kafkaRun(options: KafkaRunOptions): Promise<KafkaRunReport> {
@@ -205,10 +208,24 @@ class Field {
     if (sent.length < events / 2) return ['most of the input is missing: this run proves nothing; see producer.log']
     const stuck = await this.untilOut(2 * sent.length)
     if (stuck !== undefined) return [stuck]
+    const behind = await this.untilTold()
     await Promise.all(this.world.up().map(worker => this.world.leave(worker, leaveMs)))
     const wrong = wrongWith(seed, sent, await this.consume())
+    wrong.push(...behind)
     for (const open of await this.openTransactions()) wrong.push(`a transaction is open: ${open}`)
     return wrong
+  }
+
+  /** What the consumer group says of the input, as operators see it, once it says that all is read; else what it says in the end. */
+  private async untilTold(): Promise<string[]> {
+    const until = performance.now() + toldMs
+    for (;;) {
+      const text = await this.kafka.tool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', [
+        ...['--describe', '--group', 'cairn-transfers']
+      ])
+      const wrong = offsetsWrong(text, 'transfers', partitions)
+      if (wrong.length === 0 || performance.now() > until) return wrong
+    }
   }
 
   private async untilOut(wanted: number): Promise<string | undefined> {

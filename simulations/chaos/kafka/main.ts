@@ -65,7 +65,9 @@ async function main({ minutes, seed, workers, events, keep }: Flags): Promise<nu
   process.stdout.write(`${all} transfers, ${faults}; ${unasked.length} ends unasked; ${Math.round(totalMs / 1000)} s\n`)
   for (const sentence of wrong) process.stdout.write(`WRONG: ${sentence}\n`)
   if (wrong.length === 0)
-    process.stdout.write('every transfer is booked once on both sides, in order; no transaction is open\n')
+    process.stdout.write(
+      'every transfer is booked once on both sides, in order; no transaction is open, and the group has read everything\n'
+    )
   if (wrong.length === 0 && keep !== true) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   else process.stdout.write(`logs, brokers and checkpoints: ${folder}\n`)
   return wrong.length === 0 ? 0 : 1

@@ -104,3 +104,16 @@ void t.test('the lease of a holder that is believed dead is taken at once; one t
   t.same(other.step({ kind: 'got', entry: { holder: 'w3#1', revision: 9 } }, 101), [], 'somebody else was faster')
   t.end()
 })
+
+void t.test('who holds the lease and cannot lead gives it away, and lets the others try before it does again', t => {
+  const elector = new Elector('w1#1', { leaseMs: 5_000, renewMs: 1_500 })
+  t.same(elector.step({ kind: 'yield' }, 0), [], 'nothing is held')
+  elector.step({ kind: 'tick' }, 0)
+  elector.step({ kind: 'got', entry: undefined }, 10)
+  t.same(elector.step({ kind: 'written', outcome: { revision: 7 } }, 20), [{ kind: 'elected' }])
+  t.same(elector.step({ kind: 'yield' }, 30), [{ kind: 'remove', revision: 7 }, { kind: 'deposed' }])
+  t.equal(elector.leads, false)
+  t.same(elector.step({ kind: 'tick' }, 10_029), [], 'the others have two leases to look')
+  t.same(elector.step({ kind: 'tick' }, 10_030), [{ kind: 'get' }])
+  t.end()
+})

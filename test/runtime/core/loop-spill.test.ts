@@ -153,7 +153,7 @@ void t.test('on a real disk, with what an earlier process left there', async t =
   const world = new LoopWorld(floods)
   world.push('splashes', { depth: 9, from: '', seq: 0 })
   world.end()
-  await world.begin({ parallelism: 2, limits: { loopLimit: limit }, spill: real })
+  await world.begin({ parallelism: 2, limits: { loopLimit: limit, sliceEvents: 8 }, spill: real })
   await world.finish()
   await world.crash()
   t.equal(world.rows('leaves').length, 2 ** 9)
@@ -201,8 +201,8 @@ void t.test('a channel gives its elements in their order, whatever is put aside 
       expected.push(`${n},${n + 0.5},trace ${n},trace ${n + 0.5}`)
     }
     if (n < 2000 && random.int(9) === 0) {
-      channel.control({ kind: 'watermark', time: n })
-      expected.push(`watermark ${n}`)
+      channel.control({ kind: 'barrier', epoch: n })
+      expected.push(`barrier ${n}`)
     }
     for (let spilled = loop.heavy ? channel.spill() : undefined; spilled !== undefined; spilled = undefined)
       aside.set(spilled.batch, encodeBatch(spilled.columns))
@@ -215,7 +215,7 @@ void t.test('a channel gives its elements in their order, whatever is put aside 
     got.push(
       element.kind === 'records'
         ? [...element.values, ...element.traces].join()
-        : `watermark ${(element as { time: number }).time}`
+        : `barrier ${(element as { epoch: number }).epoch}`
     )
     channel.shift()
   }

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { SlotMachine, type DecidedChunk, type SlotAction } from '../../../runtime/core/slot-machine.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
-import type { LedgerEntry } from '../../../runtime/ports/publisher.ts'
+import type { LedgerEntry, PublishOutcome, SourcePosition } from '../../../runtime/ports/publisher.ts'
 
 const name = { job: 'j', lineage: 1, sink: 's', stage: 'a', slot: 0 }
 
@@ -44,6 +44,7 @@ function scenario(seed: number, planted?: 'entry-apart' | 'unknown-is-success'):
       if (random.int(12) === 0) crashed = true
       else if (action.kind === 'initialise') action = slot.initialised()
       else if (action.kind === 'read-ledger') action = slot.ledgerRead(sink.ledger)
+      else if (action.kind === 'note') action = slot.noted({ kind: 'published' })
       else {
         const { chunk, entry } = action
         const outcome = sink.publish(entry, chunk === undefined ? undefined : `${chunk.epoch}.${chunk.chunk}`)
@@ -127,3 +128,76 @@ void t.test('a deposed owner that meets the entry of its successor is fenced, no
   t.throws(() => slot.ledgerRead({ ...entry, generation: 1 }), { code: 'RECOVERY_HALTED' })
   t.end()
 })
+
+void t.test(
+  'positions of sources are told with the last chunk of their epoch, or alone, and never before what was decided with them',
+  t => {
+    const chunk = (epoch: number, number: number, last: boolean): DecidedChunk => ({
+      epoch,
+      chunk: number,
+      last,
+      manifestHash: 'h',
+      file: 'f',
+      offset: 0,
+      length: 0
+    })
+    const at = (position: number): readonly SourcePosition[] => [{ source: 'in', partition: 0, position }]
+    const slot = new SlotMachine(name, { floor: undefined, head: 0, generation: 1, owner: 'o' })
+    /** What is told, and with which chunk. */
+    const story: string[] = []
+    const perform = (action: SlotAction | undefined, outcome: PublishOutcome = { kind: 'published' }): void => {
+      for (let next = action; next !== undefined;) {
+        const { positions = [] } = 'positions' in next ? next : {}
+        const told = positions.map(({ position }) => position).join()
+        if (next.kind === 'initialise') next = slot.initialised()
+        else if (next.kind === 'read-ledger') next = slot.ledgerRead(slot.ledger && { ...entryOf(slot.ledger.epoch) })
+        else if (next.kind === 'note') {
+          story.push(`alone: ${told}`)
+          const how = outcome
+          outcome = { kind: 'published' }
+          next = slot.noted(how)
+        } else {
+          story.push(`${next.entry.epoch}.${next.entry.chunk}: ${told}`)
+          const how = outcome
+          outcome = { kind: 'published' }
+          next = slot.published(how, next.entry)
+        }
+      }
+    }
+    const entryOf = (epoch: number): LedgerEntry => ({
+      ...slot.ledger,
+      epoch,
+      chunk: 0,
+      last: true,
+      generation: 1,
+      manifestHash: '',
+      owner: ''
+    })
+    slot.decided(0, [], at(5))
+    slot.decided(1, [chunk(1, 0, false), chunk(1, 1, true)], at(6))
+    slot.decided(2, [], at(7))
+    perform(slot.next())
+    t.same(story.splice(0), ['0.0: ', '1.0: ', '1.1: 6', 'alone: 7'])
+    t.ok(slot.settled)
+    slot.decided(3, [], at(8))
+    t.notOk(slot.settled, 'a job that ends waits for it')
+    perform(slot.next(), { kind: 'published', positions: 'left-out' })
+    t.same(story.splice(0), ['alone: 8', 'alone: 8'])
+    slot.decided(4, [chunk(4, 0, true)], at(9))
+    perform(slot.next(), { kind: 'published', positions: 'left-out' })
+    t.same(story.splice(0), ['4.0: 9', 'alone: 9'])
+    slot.decided(5, [], at(10))
+    perform(slot.next(), { kind: 'unknown', error: new Error('lost') })
+    t.same(story.splice(0), ['alone: 10', 'alone: 10'])
+    slot.decided(6, [], at(11))
+    let tries = 0
+    for (let next = slot.next(); next?.kind === 'note'; tries++)
+      next = slot.noted({ kind: 'published', positions: 'left-out' })
+    t.equal(tries, 20, 'in the end nobody waits for those who keep them')
+    t.ok(slot.settled)
+    slot.decided(7, [], at(12))
+    slot.next()
+    t.throws(() => slot.noted({ kind: 'fenced' }), { code: 'FENCED' })
+    t.end()
+  }
+)

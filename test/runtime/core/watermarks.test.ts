@@ -16,6 +16,20 @@ void t.test('an idle input that may wake up keeps the watermark finite when the 
   t.end()
 })
 
+void t.test('an input that joins does not take the watermark back, and holds it until it has something to say', t => {
+  const least = new MinWatermark(1)
+  least.set(0, 7)
+  least.join()
+  t.equal(least.value, 7)
+  least.set(0, 9)
+  t.equal(least.value, 7)
+  least.set(1, 3)
+  t.equal(least.value, 7)
+  least.set(1, 8)
+  t.equal(least.value, 8)
+  t.end()
+})
+
 void t.test('if all inputs are idle the watermark stays, and it never goes back', t => {
   const least = new MinWatermark(2)
   least.set(0, 7)

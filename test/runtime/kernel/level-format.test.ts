@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { Level } from 'level'
 import t, { type Test } from 'tap'
 import { crc32c } from '../../../runtime/kernel/crc32c.ts'
-import { liveTables, uncompressSnappy, verifyTable } from '../../../runtime/kernel/level-format.ts'
+import { liveFiles, uncompressSnappy, verifyTable } from '../../../runtime/kernel/level-format.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 
 /** A Buffer's own `slice` would not copy. */
@@ -72,7 +72,7 @@ void t.test('snappy: literals, copies that overlap themselves, two-byte distance
 for (const compression of [false, true])
   void t.test(`tables that LevelDB wrote are whole${compression ? ', compressed ones too' : ''}`, async t => {
     const { tables, manifest } = await written(t, compression)
-    t.same([...liveTables(manifest)].sort(), [...tables.keys()].sort())
+    t.same([...liveFiles(manifest).tables].sort(), [...tables.keys()].sort())
     t.ok(tables.size > 0)
     for (const table of tables.values()) t.doesNotThrow(() => verifyTable(table))
   })
@@ -102,10 +102,11 @@ void t.test('a manifest with a flipped bit is refused; one that ends within a re
     const flipped = manifest.slice()
     flipped[at] = (manifest[at] as number) ^ 4
     // A length that now reaches behind the end looks like a record that was never finished.
-    if (!refused(() => liveTables(flipped))) t.ok(liveTables(flipped).size <= liveTables(manifest).size)
+    if (!refused(() => liveFiles(flipped))) t.ok(liveFiles(flipped).tables.size <= liveFiles(manifest).tables.size)
   }
   const sizes = new Set<number>()
-  for (let length = 0; length <= manifest.length; length++) sizes.add(liveTables(manifest.subarray(0, length)).size)
+  for (let length = 0; length <= manifest.length; length++)
+    sizes.add(liveFiles(manifest.subarray(0, length)).tables.size)
   t.ok(sizes.has(0) && sizes.size > 1, [...sizes].join())
 })
 

@@ -71,7 +71,7 @@ async function lab(t: Test): Promise<Lab> {
   }
   const worker = make('b')
   const address = await worker.listen()
-  const receive = (_: string, frame: Frame): void => void frames.push(frame)
+  const receive = (_: string, some: readonly Frame[]): void => void frames.push(...some)
   worker.enter(7, new Map([['a', 'nowhere:1']]), receive, error => failed.push(error))
   const peer = async (): Promise<Connections> => {
     const made = make('a')

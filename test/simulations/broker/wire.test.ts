@@ -242,6 +242,23 @@ const cases: { readonly [K in CallKind]: Case<K> } = {
     answered: { error: 'UNSTABLE_OFFSET_COMMIT' },
     heard: () => ({ topics: [{ name: 't', partitions: [{ partitionIndex: 3, errorCode: 88 }] }] })
   },
+  OffsetCommit: {
+    asked: {
+      groupId: 'g',
+      generationId: -1,
+      memberId: '',
+      groupInstanceId: null,
+      topics: [
+        {
+          name: 't',
+          partitions: [{ partitionIndex: 3, committedOffset: 99, committedLeaderEpoch: -1, committedMetadata: null }]
+        }
+      ]
+    },
+    understood: () => ({ group: 'g', offsets: [{ ...t0, offset: 99 }] }),
+    answered: { error: 'NOT_COORDINATOR' },
+    heard: () => ({ topics: [{ name: 't', partitions: [{ partitionIndex: 3, errorCode: 16 }] }] })
+  },
   DescribeConfigs: {
     asked: {
       resources: [{ resourceType: 2, resourceName: 't', configurationKeys: ['max.message.bytes'] }],

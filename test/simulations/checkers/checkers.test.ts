@@ -1,12 +1,13 @@
 /** Every checker is silent about a run in which nothing is wrong, and notices what it is for. */
 import t from 'tap'
 import type { Manifest } from '../../../checkpoint/manifest.ts'
-import { checkEvidence, checkerNames, type CheckerName } from '../../../simulations/checkers/index.ts'
+import { checkEvidence, checkerNames } from '../../../simulations/checkers/index.ts'
 import type { Evidence } from '../../../simulations/checkers/evidence.ts'
 import { sendsInLoops } from '../../../simulations/workload/shape.ts'
 import type { Row } from '../../../simulations/workload/program.ts'
 import type { Pending } from '../../../simulations/workload/program-actor.ts'
 import { editActor, editManifests, editPublication, replaceAt, storedActors } from '../../support/tampering.ts'
+import { editStage, lateTampering, type Planted } from '../../support/late-tampering.ts'
 import { otherTrace } from '../../support/trace-tampering.ts'
 import { runWorkload } from '../../support/workload-run.ts'
 
@@ -18,7 +19,12 @@ const seeds = Number(process.env['CAIRN_SEEDS'] ?? 24)
 void t.test('no checker says anything about runs with crashes in one process', { timeout: 600_000 }, async t => {
   let [events, crashes] = [0, 0]
   for (let seed = 0; seed < seeds; seed++) {
-    const run = await runWorkload(`checkers ${seed}`, { records: 300, cycles: seed % 3 === 2 })
+    const run = await runWorkload(`checkers ${seed}`, {
+      records: 300,
+      cycles: seed % 3 === 2,
+      lateness: seed % 2 === 0,
+      fleeting: true
+    })
     t.equal(run.failure, undefined, run.workload.description)
     t.strictSame(checkEvidence(run.evidence), [], `seed ${seed}`)
     runs.push(run.evidence)
@@ -28,29 +34,11 @@ void t.test('no checker says anything about runs with crashes in one process', {
   t.ok(crashes >= seeds / 2, `${seeds} runs, ${events} records, ${crashes} crashes`)
 })
 
-interface Planted {
-  readonly name: string
-  readonly checker: CheckerName
-  /** undefined: this run has nothing of the kind. */
-  readonly tamper: (evidence: Evidence) => Evidence | undefined
-}
-
 const rowsAt = (evidence: Evidence, most = 0): number =>
   evidence.publications.findIndex(({ records, slot }) => records.length > most && slot.sink.startsWith('out'))
 const rowOf = (value: Uint8Array | undefined): Row => JSON.parse(new TextDecoder().decode(value)) as Row
 const lastEpoch = (evidence: Evidence): number =>
   evidence.decisions.reduce((last, { decision }) => (decision.kind === 'completed' ? decision.epoch : last), 0)
-const editStage = (
-  manifest: Manifest,
-  at: number,
-  change: (stage: Manifest['stages'][number]) => object
-): Manifest => ({
-  ...manifest,
-  stages: replaceAt(manifest.stages, at, {
-    ...(manifest.stages[at] as Manifest['stages'][number]),
-    ...change(manifest.stages[at] as Manifest['stages'][number])
-  })
-})
 /** The manifest of an epoch in the middle. */
 const middle = (evidence: Evidence): number => Math.ceil(lastEpoch(evidence) / 2)
 
@@ -306,40 +294,7 @@ const planted: readonly Planted[] = [
       return editPublication(evidence, at, ({ slot }) => ({ slot: { ...slot, sink: lateSink } }))
     }
   },
-  {
-    name: 'a window of strays fires twice',
-    checker: 'strays stay late',
-    tamper(evidence) {
-      const at = evidence.publications.findIndex(({ slot, records }) => slot.sink === 'strayed' && records.length > 0)
-      return at < 0
-        ? undefined
-        : editPublication(evidence, at, ({ records }) => ({
-            records: [...records, records[0] as (typeof records)[number]]
-          }))
-    }
-  },
-  {
-    name: 'a late event vanishes',
-    checker: 'strays stay late',
-    tamper(evidence) {
-      const at = evidence.publications.findIndex(
-        ({ slot, records }) => slot.sink === 'stray-late' && records.length > 0
-      )
-      return at < 0 ? undefined : editPublication(evidence, at, ({ records }) => ({ records: records.slice(1) }))
-    }
-  },
-  {
-    name: 'an event counts though it was late for a checkpoint before it',
-    checker: 'strays stay late',
-    tamper(evidence) {
-      if (!evidence.publications.some(({ slot, records }) => slot.sink === 'strayed' && records.length > 0))
-        return undefined
-      return editManifests(evidence, manifest => ({
-        ...manifest,
-        stages: manifest.stages.map(stage => ({ ...stage, watermarks: stage.watermarks.map(() => 9e9) }))
-      }))
-    }
-  },
+  ...lateTampering,
   {
     name: 'a watermark is not restored',
     checker: 'progress',
@@ -479,6 +434,39 @@ const planted: readonly Planted[] = [
       }
     }
   },
+  ...(
+    [
+      ['a position is told that was never decided', position => [{ position: position + 1 }]],
+      ['a position is told before it was decided', position => [{ position, atMs: -1 }]],
+      ['what is told goes back', position => [{ position }, { position: 0 }, { position }]],
+      ['what is told last is not where the job has ended', () => []]
+    ] as const satisfies readonly (readonly [
+      string,
+      (position: number) => readonly { readonly position: number; readonly atMs?: number }[]
+    ])[]
+  ).map(([name, told]): Planted => ({
+    name,
+    checker: 'told positions',
+    tamper: evidence => {
+      const completed = evidence.decisions.flatMap(({ decision }) => (decision.kind === 'completed' ? [decision] : []))
+      const last = completed.at(-1)
+      const bytes = last === undefined ? undefined : evidence.readObject(last.manifest.name)
+      if (bytes === undefined || !evidence.finished) return undefined
+      const { sources } = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
+      // Everything else is as it should be.
+      let changes: readonly { readonly position: number; readonly atMs?: number }[] | undefined
+      return {
+        ...evidence,
+        told: sources.flatMap(({ name: source, partitions }) =>
+          partitions.flatMap(({ partition, position }) => {
+            const right = [{ position }]
+            const list = changes === undefined && position > 0 ? (changes = told(position)) : right
+            return list.map(each => ({ source, partition, atMs: Infinity, ...each }))
+          })
+        )
+      }
+    }
+  })),
   {
     name: 'a queue is longer than its limit',
     checker: 'within limits',

@@ -146,6 +146,16 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
       earliest: 40,
       end: 100
     })
+    for (const [onMissing, next] of [
+      ['earliest', 40],
+      ['latest', 100]
+    ] as const) {
+      const told: string[] = []
+      const going = closing(t, readersOf().reader({ topic, onMissing, skipped: ({ message }) => told.push(message) }))
+      t.same(await going.fetch(0, 7, 20, 0), { kind: 'caught-up', next })
+      t.match(told, [`partition 0: ${next - 7} records from offset 7 on are gone`])
+      t.match(await going.fetch(0, 101, 20, 0), { kind: 'out-of-range' }, 'a topic that lost its end is another matter')
+    }
     t.equal(await reader.start(0, 'earliest'), 40)
     t.match(await reader.fetch(0, 40, 20, 1000), { kind: 'records' })
   })

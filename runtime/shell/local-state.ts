@@ -1,0 +1,289 @@
+/**
+ * The local store as the tasks of one worker use it: their records in parts by stage and slot, so that a task that is moved or counted
+ * anew finds what is there. Opening it keeps what is proven to lie on the way to the checkpoint (`checkpoint/store-parts.ts`), applies
+ * what changed since, and loads the rest, by key group.
+ *
+ *   key in the store = part u32 · record key           list of parts = part 0
+ *   of a recorded message = part u32 · kind · key group u16 · rest of its key: its own is unique in its key group only
+ */
+import type { Manifest } from '../../checkpoint/manifest.ts'
+import { stageChanges, stageRecords } from '../../checkpoint/recovery.ts'
+import { prefixDelete, type StateRecord } from '../../checkpoint/state-file.ts'
+import {
+  decodeParts,
+  deltasSince,
+  emptyList,
+  encodeParts,
+  moved,
+  planLoad,
+  type LoadPlan,
+  type PartList,
+  type Point,
+  type StoreOrigin,
+  type StorePart
+} from '../../checkpoint/store-parts.ts'
+import { afterPrefix, type StateStore, type StorePrefixDelete, type StoreWrite } from '../../checkpoint/state-store.ts'
+import type { CheckpointStorage } from '../../checkpoint/storage.ts'
+import { isActorRecord, keyOfRecord, timersOfRecord } from '../core/entry.ts'
+import type { StoreReader } from '../core/map-state.ts'
+import { isRecordedMessage, messageKind } from '../core/recorded-messages.ts'
+import { timerIndexKey } from '../core/timer-index.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
+import { keyGroupOf } from '../kernel/keys.ts'
+import { reached } from '../kernel/marks.ts'
+
+export type Write = StoreWrite | StorePrefixDelete
+
+/** A keyed stage, and the slots of it that run here. */
+export interface LocalStage {
+  readonly index: number
+  readonly name: string
+  readonly slots: readonly number[]
+}
+
+export interface LocalSettings {
+  readonly store: StateStore
+  readonly origin: StoreOrigin
+  readonly stages: readonly LocalStage[]
+  /** What it is to equal; undefined: there is no checkpoint yet. */
+  readonly head: { readonly manifest: Manifest; readonly hash: string } | undefined
+  readonly storage: CheckpointStorage
+  /** The manifest that was decided for an epoch, undefined when none is known. */
+  readonly decided: (epoch: number) => Promise<string | undefined>
+}
+
+/** How parts came to equal the checkpoint, for people. */
+export interface LocalReport {
+  readonly kept: number
+  readonly caughtUp: number
+  readonly loaded: number
+  /** Parts, or all of it, that were not kept, each with why. */
+  readonly refused: readonly string[]
+}
+
+const prefixBytes = 4
+const listId = 0
+const messagesPage = 1024
+/** What begins a job: nothing. */
+const nothing: Point = { epoch: 0, hash: '' }
+
+export class LocalState {
+  readonly store: StateStore
+  readonly report: LocalReport
+  private list: PartList
+  private readonly origin: StoreOrigin
+  /** Those that run here, by stage and slot. */
+  private readonly ids = new Map<number, (number | undefined)[]>()
+  private readonly own: ReadonlySet<number>
+
+  private constructor(settings: LocalSettings, plan: LoadPlan, report: LocalReport) {
+    this.store = settings.store
+    this.origin = settings.origin
+    this.list = plan.after
+    this.report = report
+    const own = [...plan.current, ...plan.behind, ...plan.fresh]
+    this.own = new Set(own.map(each => each.id))
+    for (const { index, name } of settings.stages) {
+      const bySlot: (number | undefined)[] = []
+      for (const part of own) if (part.stage === name) bySlot[part.slot] = part.id
+      this.ids.set(index, bySlot)
+    }
+  }
+
+  /** Throws what the store and the storage throw; a later try goes on from what is proven then. */
+  static async open(settings: LocalSettings): Promise<LocalState> {
+    const { store, stages, head } = settings
+    const { list, why } = await readList(settings)
+    const point = head === undefined ? nothing : { epoch: head.manifest.epoch, hash: head.hash }
+    const proven = await prove(list, point, settings)
+    const plan = planLoad(list, { point, manifest: head?.manifest }, stages, proven)
+    if (why !== undefined) {
+      reached('local state: a store that is not kept')
+      await store.apply(everything())
+    }
+    if (plan.spare.length > 0) reached('local state: parts that are kept for later')
+    if (plan.current.length > 0) reached('local state: parts as the checkpoint has them')
+    if (plan.behind.length > 0) reached('local state: parts that catch up')
+    if (plan.refused.size > 0) reached('local state: parts that are refused')
+    await store.apply(loading(plan, settings))
+    return new LocalState(settings, plan, {
+      kept: plan.current.length,
+      caughtUp: plan.behind.length,
+      loaded: plan.fresh.length,
+      refused: [
+        ...(store.lost === undefined ? [] : [`the store was damaged: ${store.lost}`]),
+        ...(why === undefined ? [] : [`the store ${why}`]),
+        ...[...plan.refused].map(([reason, count]) => `${count} part${count === 1 ? '' : 's'}: ${reason}`)
+      ]
+    })
+  }
+
+  /** Key of a record in the store. */
+  keyOf(stage: number, keyGroup: number, key: Uint8Array): Uint8Array {
+    return placed(this.idOf(stage, keyGroup % this.origin.slots), withinPart(keyGroup, key))
+  }
+
+  keyOfActor(stage: number, keyBytes: Uint8Array, key: Uint8Array): Uint8Array {
+    return this.keyOf(stage, keyGroupOf(keyBytes, this.origin.keyGroups), key)
+  }
+
+  /** A state record as the store holds it: itself, and its timers in their order. */
+  writes(stage: number, record: StateRecord): Generator<Write> {
+    return recordWrites(this.idOf(stage, record.keyGroup % this.origin.slots), record)
+  }
+
+  /** Entries of one slot, their keys as records have them. */
+  async scan(stage: number, slot: number, from: Uint8Array, to: Uint8Array, limit: number) {
+    const id = this.idOf(stage, slot)
+    const found = await this.store.scan(placed(id, from), placed(id, to), limit)
+    return found.map(({ key, value }) => ({ key: key.subarray(prefixBytes), value }))
+  }
+
+  /** Recorded messages of a slot. */
+  async *messages(
+    stage: number,
+    slot: number
+  ): AsyncGenerator<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
+    const kind = Uint8Array.of(messageKind)
+    for (let from = kind; ;) {
+      const page = await this.scan(stage, slot, from, afterPrefix(kind), messagesPage)
+      for (const { key, value } of page) yield { key: Uint8Array.of(messageKind, ...key.subarray(3)), value }
+      const last = page.at(-1)
+      if (last === undefined || page.length < messagesPage) return
+      from = Uint8Array.of(...last.key, 0)
+    }
+  }
+
+  /** What tasks of a stage read by themselves, for their durable maps. */
+  reader(stage: number): StoreReader {
+    const { slots } = this.origin
+    return {
+      get: (keyGroup, key) => this.store.getSync(this.keyOf(stage, keyGroup, key)),
+      scan: (keyGroup, from, to, limit) => this.scan(stage, keyGroup % slots, from, to, limit)
+    }
+  }
+
+  /** Writes that bring the parts here from checkpoint to checkpoint. */
+  async advance(to: Point, writes: Iterable<Write>): Promise<void> {
+    const { before, after } = moved(this.list, this.own, to)
+    await this.store.apply(between(before, writes, after))
+    this.list = after
+  }
+
+  /** Clears what one part left behind; false when there is none. */
+  async clearOne(): Promise<boolean> {
+    const [id, ...gone] = this.list.gone
+    if (id === undefined) return false
+    const list = { ...this.list, gone }
+    await this.store.apply([{ prefix: prefixOf(id) }, listWrite(list)])
+    this.list = list
+    return true
+  }
+
+  private idOf(stage: number, slot: number): number {
+    const id = this.ids.get(stage)?.[slot]
+    assert(id !== undefined, `slot ${slot} of stage ${stage} is not here`)
+    return id
+  }
+}
+
+async function readList({ store, origin }: LocalSettings): Promise<{ list: PartList; why: string | undefined }> {
+  const none = emptyList(origin)
+  try {
+    const [bytes] = await store.getMany([listKey])
+    if (bytes === undefined) {
+      const [any] = await store.scan(Uint8Array.of(0), Uint8Array.of(0xff), 1)
+      return { list: none, why: any === undefined ? undefined : 'has no list of parts' }
+    }
+    const list = decodeParts(bytes, origin)
+    return typeof list === 'string' ? { list: none, why: list } : { list, why: undefined }
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== 'CORRUPT') throw error
+    return { list: none, why: `is damaged: ${error.message}` }
+  }
+}
+
+/** Looks up what the parts claim to equal. */
+async function prove({ parts }: PartList, head: Point, { decided }: LocalSettings): Promise<(point: Point) => boolean> {
+  const hashes = new Map<number, string | undefined>([[head.epoch, head.hash]])
+  for (const { at, to } of parts)
+    for (const point of [at, to])
+      if (point !== null && point.epoch < head.epoch && !hashes.has(point.epoch))
+        hashes.set(point.epoch, await decided(point.epoch))
+  return point => hashes.get(point.epoch) === point.hash
+}
+
+/** What the plan needs of the checkpoint, between its two lists. */
+async function* loading(plan: LoadPlan, settings: LocalSettings): AsyncGenerator<Write> {
+  const { stages, head, storage, origin } = settings
+  yield listWrite(plan.before)
+  for (const { name } of stages) {
+    const stored = head?.manifest.stages.find(each => each.name === name)
+    if (head === undefined || stored === undefined) continue
+    const fresh = bySlot(plan.fresh, name)
+    const wanted = (slots: ReadonlyMap<number, number>) => (group: number) => slots.has(group % origin.slots)
+    if (fresh.size > 0) yield* written(stageRecords(storage, head.manifest, stored, wanted(fresh)), fresh, origin)
+    for (const epoch of new Set(plan.behind.map(part => part.at?.epoch ?? 0))) {
+      const behind = bySlot(
+        plan.behind.filter(part => part.at?.epoch === epoch),
+        name
+      )
+      const files = deltasSince(stored.files, epoch)
+      if (behind.size === 0 || files.length === 0) continue
+      const changes = stageChanges(storage, head.manifest, { name, files }, wanted(behind))
+      yield* written(changes, behind, origin)
+    }
+  }
+  yield listWrite(plan.after)
+}
+
+async function* written(
+  records: AsyncIterable<StateRecord>,
+  idOfSlot: ReadonlyMap<number, number>,
+  { slots }: StoreOrigin
+): AsyncGenerator<Write> {
+  for await (const record of records) yield* recordWrites(idOfSlot.get(record.keyGroup % slots) as number, record)
+}
+
+function bySlot(parts: readonly StorePart[], stage: string): Map<number, number> {
+  return new Map(parts.filter(part => part.stage === stage).map(part => [part.slot, part.id]))
+}
+
+function* recordWrites(part: number, { keyGroup, key, value }: StateRecord): Generator<Write> {
+  if (key[0] === prefixDelete) {
+    yield { prefix: placed(part, key.subarray(1)) }
+    return
+  }
+  yield { key: placed(part, withinPart(keyGroup, key)), value }
+  if (value === undefined || !isActorRecord(key)) return
+  for (const timer of timersOfRecord(value)) {
+    const index = timerIndexKey({ ...timer, keyBytes: keyOfRecord(key) })
+    yield { key: placed(part, index), value: new Uint8Array() }
+  }
+}
+
+function* between(before: PartList, writes: Iterable<Write>, after: PartList): Generator<Write> {
+  yield listWrite(before)
+  yield* writes
+  yield listWrite(after)
+}
+
+function placed(part: number, key: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(prefixBytes + key.length)
+  new DataView(bytes.buffer).setUint32(0, part)
+  bytes.set(key, prefixBytes)
+  return bytes
+}
+
+function withinPart(keyGroup: number, key: Uint8Array): Uint8Array {
+  return isRecordedMessage(key) ? Uint8Array.of(messageKind, keyGroup >> 8, keyGroup & 0xff, ...key.subarray(1)) : key
+}
+
+const prefixOf = (part: number): Uint8Array => placed(part, new Uint8Array())
+const listKey = prefixOf(listId)
+const listWrite = (list: PartList): StoreWrite => ({ key: listKey, value: encodeParts(list) })
+
+/** Deletes all there is: numbers of parts begin with any byte but the last, which would be the four thousand millionth. */
+function* everything(): Generator<Write> {
+  for (let first = 0; first < 0xff; first++) yield { prefix: Uint8Array.of(first) }
+}
