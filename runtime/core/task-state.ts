@@ -115,6 +115,8 @@ export class TaskState {
   private sealed: Sealed | undefined
   /** Decided epochs that the store has not taken yet. */
   private readonly unapplied: Unapplied[] = []
+  /** The store has taken them while a read was under way. */
+  private leaving: Unapplied[] = []
   private unappliedBytes = 0
   private staleIndex: Uint8Array[] = []
   private readonly stored = new StoredTimers()
@@ -239,6 +241,8 @@ export class TaskState {
     this.reading = false
     for (const { keyBytes, value } of entries)
       if (!this.entries.has(keyIdentity(decodeKey(keyBytes)))) this.bring(keyBytes, value)
+    for (const { forgotten, sequence } of this.leaving) this.removeForgotten(forgotten, sequence)
+    this.leaving = []
   }
 
   /** Where to go on reading stored timers, undefined when all that are due at `upTo` are in memory. */
@@ -443,7 +447,8 @@ export class TaskState {
       this.unapplied.shift()
       this.appliedSequence = next.sequence
       this.unappliedBytes -= next.bytes
-      this.removeForgotten(next.forgotten, next.sequence)
+      if (this.reading) this.leaving.push(next)
+      else this.removeForgotten(next.forgotten, next.sequence)
     }
   }
 

@@ -10,7 +10,7 @@
  */
 import { reached } from '../kernel/marks.ts'
 import type { Ended } from './connection-machine.ts'
-import { KafkaRefusal, meaningOf } from './error-names.ts'
+import { KafkaRefusal } from './error-names.ts'
 import type { ReplyOf } from './messages.ts'
 import { askFor, type ClusterView, type Protocol } from './protocol.ts'
 
@@ -49,8 +49,6 @@ const restMs = 3_000
 const busyForMs = 1_000
 const busyMs = 10
 const lastOfVersion1 = 4
-/** REQUEST_TIMED_OUT */
-const timedOut = 7
 /** The transaction itself is in doubt: INVALID_TXN_STATE, INVALID_PRODUCER_ID_MAPPING, UNKNOWN_PRODUCER_ID, TRANSACTION_ABORTABLE. */
 const ofTransaction = [48, 49, 59, 120]
 const concurrent = 51
@@ -167,7 +165,7 @@ export class GroupOffsets {
       if (code === 0) continue
       const refusal = new KafkaRefusal(what, code)
       if (inTransaction && (refusal.meaning === 'fenced' || ofTransaction.includes(code))) throw refusal
-      if (isPassing(code)) {
+      if (!forGood.includes(code)) {
         reached('kafka: offsets are left out')
         this.rest(now)
         answer = 'later'
@@ -184,9 +182,12 @@ export class GroupOffsets {
 
 /** TOPIC_AUTHORIZATION_FAILED, OFFSET_METADATA_TOO_LARGE */
 const ofTopic = [29, 12]
-
-const isPassing = (code: number): boolean =>
-  code === timedOut || code === -1 || meaningOf(code) === 'later' || meaningOf(code) === 'elsewhere'
+/**
+ * What no other attempt changes before an operator does: those of a topic, ILLEGAL_GENERATION, INCONSISTENT_GROUP_PROTOCOL, INVALID_GROUP_ID,
+ * UNKNOWN_MEMBER_ID (others are in the group), GROUP_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION,
+ * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, FENCED_INSTANCE_ID.
+ */
+const forGood = [...ofTopic, 22, 23, 24, 25, 30, 31, 35, 53, 82]
 
 function topicsOf(offsets: readonly SourceOffset[]): {
   readonly name: string

@@ -30,6 +30,28 @@ const must = (text: string | undefined): string => {
   return text
 }
 
+/** What a group is told of topics, in a transaction or alone. */
+const committedOffsets = (
+  cursor: Cursor,
+  compact: boolean,
+  hasLeaderEpoch: boolean
+): (TopicPartition & { readonly offset: number })[] =>
+  cursor
+    .array(compact, () => {
+      const topic = must(cursor.string(compact))
+      const found = cursor.array(compact, () => {
+        const partition = cursor.int32()
+        const offset = cursor.int64()
+        if (hasLeaderEpoch) cursor.int32()
+        cursor.string(compact)
+        cursor.tags(compact)
+        return { topic, partition, offset }
+      })
+      cursor.tags(compact)
+      return found
+    })
+    .flat()
+
 /** Lists of topics with partitions, grouped as they are sent. */
 function byTopic<T extends TopicPartition>(items: readonly T[]): [topic: string, items: T[]][] {
   const groups = new Map<string, T[]>()
@@ -346,21 +368,7 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
         cursor.string(compact)
         cursor.string(compact)
       }
-      const offsets = cursor
-        .array(compact, () => {
-          const topic = must(cursor.string(compact))
-          const found = cursor.array(compact, () => {
-            const partition = cursor.int32()
-            const offset = cursor.int64()
-            if (version >= 2) cursor.int32()
-            cursor.string(compact)
-            cursor.tags(compact)
-            return { topic, partition, offset }
-          })
-          cursor.tags(compact)
-          return found
-        })
-        .flat()
+      const offsets = committedOffsets(cursor, compact, version >= 2)
       return { transactionalId, group, producerId, producerEpoch, version: version >= 5 ? 2 : 1, offsets }
     },
     write(out, _version, compact, { error }, { offsets }) {
@@ -375,21 +383,7 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
       const group = must(cursor.string(compact))
       if (cursor.int32() !== -1 || cursor.string(compact) !== '') throw new WireError('groups have no members here')
       if (version >= 7) cursor.string(compact)
-      const offsets = cursor
-        .array(compact, () => {
-          const topic = must(cursor.string(compact))
-          const found = cursor.array(compact, () => {
-            const partition = cursor.int32()
-            const offset = cursor.int64()
-            if (version >= 6) cursor.int32()
-            cursor.string(compact)
-            cursor.tags(compact)
-            return { topic, partition, offset }
-          })
-          cursor.tags(compact)
-          return found
-        })
-        .flat()
+      const offsets = committedOffsets(cursor, compact, version >= 6)
       return { group, offsets }
     },
     write(out, _version, compact, { error }, { offsets }) {

@@ -1,9 +1,12 @@
 /**
  * What the world is told of the sources is true: each position is one of a decided checkpoint, no earlier than its decision; it never goes
- * back; and when the job has ended it is that of the last checkpoint.
+ * back; and when the job has ended, while nothing was in the way, it is that of the last checkpoint.
  */
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
 import { few, type RunEvidence, type Violation } from './evidence.ts'
+
+/** Less than a job that has ended goes on telling what it could not tell. */
+const triesMs = 5_000
 
 export class ToldPositions implements CheckpointVisitor {
   private readonly evidence: RunEvidence
@@ -11,6 +14,7 @@ export class ToldPositions implements CheckpointVisitor {
   /** When each position of a partition was first decided, by partition. */
   private readonly known = new Map<string, Map<number, number>>()
   private readonly last = new Map<string, number>()
+  private endedAt = -Infinity
 
   constructor(evidence: RunEvidence) {
     this.evidence = evidence
@@ -20,6 +24,7 @@ export class ToldPositions implements CheckpointVisitor {
 
   visit({ manifest, completed }: CheckpointStep): void {
     const atMs = this.decidedAt.get(completed.epoch) ?? Infinity
+    this.endedAt = atMs
     for (const { name, partitions } of manifest.sources)
       for (const { partition, position } of partitions) {
         const key = `source "${name}", partition ${partition}`
@@ -31,7 +36,7 @@ export class ToldPositions implements CheckpointVisitor {
   }
 
   end(): Violation[] {
-    const { told, finished } = this.evidence
+    const { told, finished, calmFromMs } = this.evidence
     if (told === undefined) return []
     const found: Violation[] = []
     const newest = new Map<string, number>()
@@ -45,7 +50,7 @@ export class ToldPositions implements CheckpointVisitor {
       if (before !== undefined && position < before) found.push(`${key}: ${position} was told after ${before}`)
       newest.set(key, position)
     }
-    if (finished)
+    if (finished && this.endedAt + triesMs >= (calmFromMs ?? 0))
       for (const [key, position] of this.last)
         if (newest.get(key) !== position)
           found.push(`${key}: the job has ended at ${position}, and what was told last is ${newest.get(key)}`)

@@ -12,8 +12,8 @@ t.setTimeout(300_000)
 
 /** Longer than a minute, which is the shortest retention of group offsets that Kafka knows. */
 const awayMs = 62_000
-/** Of the entries 0 of all slots there are 16: it dies when a part of the first checkpoint that was decided is published. */
-const killAt = 'publish:20'
+/** Two sinks with four slots: entry 0 of each, and then, of one checkpoint or of several, at least one more. It dies among those. */
+const killAt = 'publish:12'
 
 const jobOf = (name: string, from: string, to: string, more: string): string => `
 import { job, json, kafka } from 'cairn'

@@ -10,6 +10,65 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1300018',
+    scenario: {
+      seed: '1300018',
+      workers: 2,
+      joiners: 2,
+      records: 122,
+      events: 1050,
+      inputMs: 2500,
+      batch: 16,
+      tasksPerWorker: 1,
+      intervalMs: 83,
+      pendingLimitBytes: 100000,
+      cacheBytes: 1,
+      cycles: true,
+      transactionVersion: 2,
+      firstProducerEpoch: 0,
+      healAtMs: 5000,
+      faults: [
+        { kind: 'bus-loss', atMs: 575, forMs: 4425, rate: 0.0564 },
+        { kind: 'bus-outage', atMs: 643, forMs: 4239, wiped: true },
+        { kind: 'join', atMs: 1263, forMs: 0, host: 'j1' },
+        { kind: 'crash', atMs: 1290, forMs: 322, host: 'w2' },
+        { kind: 'crash-machine', atMs: 2773, forMs: 2227, host: 'w1' },
+        { kind: 'crash', atMs: 3090, forMs: 1909, host: 'j1' },
+        { kind: 'bus-cut', atMs: 3171, forMs: 212, host: 'w1', direction: 'from-bus' }
+      ]
+    },
+    symptom:
+      'an actor that was forgotten came back by a read of the store that was under way, and its timer fired twice'
+  },
+  {
+    seed: '1300321',
+    scenario: {
+      seed: '1300321',
+      workers: 1,
+      joiners: 0,
+      records: 20,
+      inputMs: 7200,
+      batch: 1,
+      tasksPerWorker: 1,
+      intervalMs: 133,
+      pendingLimitBytes: 10000000,
+      cycles: false,
+      transactionVersion: 1,
+      firstProducerEpoch: 32760,
+      healAtMs: 7349,
+      tells: true,
+      faults: [
+        {
+          kind: 'broker-refusal',
+          atMs: 4498,
+          forMs: 1851,
+          fault: { kind: 'error', rate: 0.303, error: 'NOT_ENOUGH_REPLICAS' }
+        }
+      ]
+    },
+    symptom: 'a broker error of the moment stopped the telling of positions for good'
+  },
+  {
     seed: '810208',
     scenario: {
       seed: '810208',

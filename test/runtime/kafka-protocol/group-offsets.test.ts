@@ -142,6 +142,17 @@ void t.test('what cannot be told now is left out, for a while, and the records g
   t.same(refused, [])
 })
 
+void t.test('an error that nobody foresaw is tried again: only what is known to last is given up', async t => {
+  for (const code of [-1, 7, 13, 19, 56, 9999]) {
+    const { cluster, transactions, refused } = begun(2)
+    cluster.on('FindCoordinator', located).on('TxnOffsetCommit', committed(code)).on('EndTxn', ended)
+    t.match(cluster.run(transactions.publish([], undefined, 0, offsets)), { offsets: 'left-out' }, `code ${code}`)
+    t.same(refused, [])
+    cluster.on('FindCoordinator', located).on('TxnOffsetCommit', committed()).on('EndTxn', ended)
+    t.same(cluster.run(transactions.publish([], undefined, 10_000, offsets)), { kind: 'published' })
+  }
+})
+
 void t.test('an answer that is lost makes the transaction uncertain, and the next one goes without them', async t => {
   const { cluster, transactions } = begun(2)
   cluster.on('Produce', produced).on('FindCoordinator', located).on('TxnOffsetCommit', 'lost')
