@@ -25,6 +25,11 @@ export const untaken: ReadonlyMap<string, string> = new Map([
     'kafka: a reply to another question',
     'made-up brokers answer as they should: test/runtime/kafka-protocol/connection'
   ],
+  ['kafka: authenticates again', 'made-up brokers ask for no password: test/runtime/adapters/kafka/kafka-secure'],
+  [
+    'kafka: makes the ledger topic',
+    'made-up clusters have one from the beginning: test/runtime/adapters/kafka/kafka-publisher'
+  ],
   ['kafka: records are refused', 'random jobs write small records: test/runtime/kafka-protocol/transaction'],
   [
     'kafka: the ledger has another leader than the one that was asked',
@@ -34,11 +39,13 @@ export const untaken: ReadonlyMap<string, string> = new Map([
     'local state: a store that is not kept',
     'needs a damaged store, or one of another job: test/runtime/shell/local-state'
   ],
+  ['source: a partition joins', 'made-up topics keep their partitions: test/deploy/kafka-away'],
   ['spill: the disk takes nothing', 'needs a full disk while a loop holds too much: test/runtime/core/loop-spill']
 ])
 
 /** Run on real servers and sockets only; their tests take these. */
-const real = /^(runtime\/adapters\/(?!kafka)|checkpoint\/adapters\/level)/
+const real =
+  /^(runtime\/adapters\/(?!kafka)|runtime\/adapters\/kafka\/(shared-consumer|kafka-appender|forget-ledger)|checkpoint\/adapters\/level)/
 
 /** Of the rooms that run in production and in the simulator. One that is made of parts has `*` for what is put in. */
 export function allMarks(): string[] {

@@ -43,9 +43,10 @@ export class SeedPool {
   }
 
   private spawn(): ChildProcess {
-    // Runs leave much garbage: threads of the collector would take the cores from the other processes.
+    // Runs leave much garbage: threads of the collector would take the cores from the other processes, and with little room for what is
+    // young it would run all the time.
     const child = fork(program, this.arguments, {
-      execArgv: ['--single-threaded-gc'],
+      execArgv: ['--single-threaded-gc', '--max-semi-space-size=64'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc']
     })
     this.all.add(child)

@@ -33,14 +33,15 @@ function limitsOf({ fullest }: SimCluster, { channels, slice }: Partial<Scenario
 
 export function gatherEvidence(cluster: SimCluster, scenario: Partial<Scenario> = {}): RunEvidence {
   const { storage } = cluster
+  const { publications, among } = publicationsOf(cluster)
   return {
     decisions: decisionsOf(cluster),
     readObject: name => storage.archive.get(name),
     storedAtEnd: storage.names(),
     storageHistory: storage.history,
-    publications: publicationsOf(cluster),
+    publications,
     loose: cluster.loose,
-    fencings: cluster.fencings,
+    fencings: cluster.fencings.map(fencing => ({ ...fencing, after: among(fencing.after) })),
     ...(cluster.told.size === 0 ? {} : { told: toldOf(cluster) }),
     limits: limitsOf(cluster, scenario),
     calmFromMs: scenario.healAtMs ?? 0,
@@ -75,7 +76,11 @@ function decisionsOf({ storage }: SimCluster): DecisionEvidence[] {
 const isDecision = (name: string): boolean => name.startsWith('decisions/')
 
 /** Every committed transaction that holds a ledger entry, in the order of the decisions to commit. */
-function publicationsOf({ broker }: SimCluster): Publication[] {
+function publicationsOf({ broker }: SimCluster): {
+  readonly publications: Publication[]
+  /** How many there are among the first transactions that were committed: some only tell where sources are. */
+  readonly among: (commits: number) => number
+} {
   const written = new Map<number, { entry: { key: string; value: Uint8Array } | undefined; records: OutputRecord[] }>()
   for (const { configs, partitions } of broker.topics.values()) {
     const ledger = configs['cleanup.policy'] === 'compact'
@@ -90,12 +95,15 @@ function publicationsOf({ broker }: SimCluster): Publication[] {
           else found.records.push({ partition: number, ...record })
       }
   }
-  return broker.coordinator.commits.flatMap(({ transaction, atMs }): Publication[] => {
-    const found = written.get(transaction)
-    if (found?.entry === undefined) return []
-    const { key, value } = found.entry
-    return [{ slot: slotOf(key), entry: readLedgerRecord(value), records: found.records, atMs }]
-  })
+  const publications: Publication[] = []
+  const counts = [0]
+  for (const { transaction, atMs } of broker.coordinator.commits) {
+    const { entry, records } = written.get(transaction) ?? { entry: undefined, records: [] }
+    if (entry !== undefined)
+      publications.push({ slot: slotOf(entry.key), entry: readLedgerRecord(entry.value), records, atMs })
+    counts.push(publications.length)
+  }
+  return { publications, among: commits => counts[commits] as number }
 }
 
 function slotOf(transactionalId: string): SlotName {

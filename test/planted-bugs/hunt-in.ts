@@ -11,7 +11,7 @@ export function huntIn(folder: string, first: string, seeds: string): Promise<Hu
   return new Promise(resolve =>
     execFile(
       process.execPath,
-      ['--single-threaded-gc', hunter, folder, first, seeds],
+      ['--single-threaded-gc', '--max-semi-space-size=64', hunter, folder, first, seeds],
       { maxBuffer: 1 << 24 },
       (error, stdout, stderr) => {
         const line = stdout.trim().split('\n').at(-1) ?? ''

@@ -10,6 +10,75 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1401034',
+    scenario: {
+      seed: '1401034',
+      workers: 4,
+      joiners: 0,
+      records: 250,
+      events: 1050,
+      inputMs: 9600,
+      batch: 4,
+      tasksPerWorker: 3,
+      intervalMs: 800,
+      pendingLimitBytes: 10000000,
+      cacheBytes: 4000,
+      alignmentLimitMs: 50,
+      cycles: false,
+      transactionVersion: 2,
+      firstProducerEpoch: 0,
+      healAtMs: 12000,
+      channels: { queueRecords: 1, windowBytes: 1 },
+      tells: true,
+      upgrades: true,
+      faults: [
+        { kind: 'disk-full', atMs: 561, forMs: 11439, host: 'w4' },
+        { kind: 'coordinator-failover', atMs: 1062, forMs: 126, fault: { kind: 'coordinator-change' } },
+        { kind: 'storage-stale-list', atMs: 1094, forMs: 9798, rate: 0.226, byMs: 5007 },
+        { kind: 'bus-duplication', atMs: 1199, forMs: 3316, rate: 0.306 },
+        { kind: 'bus-cut', atMs: 1865, forMs: 10134, host: 'w1', direction: 'both' },
+        { kind: 'coordinator-failover', atMs: 2472, forMs: 1534, fault: { kind: 'coordinator-change' } },
+        { kind: 'lease-expiry', atMs: 2790, forMs: 7428, early: 0.507, late: 0.141 },
+        {
+          kind: 'hanging-transaction',
+          atMs: 2824,
+          forMs: 2112,
+          fault: { kind: 'hanging-transaction', topic: 'ledger', partition: 0 }
+        },
+        { kind: 'crash', host: 'w3', atMs: 2952, forMs: 668 },
+        { kind: 'stall', atMs: 3219, forMs: 8207, from: 'w1', to: 'w2' },
+        { kind: 'storage-stale-list', atMs: 3492, forMs: 1671, rate: 0.168, byMs: 5886 },
+        { kind: 'bus-lost-reply', atMs: 3636, forMs: 8363, rate: 0.44 },
+        { kind: 'storage-stale-list', atMs: 4620, forMs: 1922, rate: 0.848, byMs: 149 },
+        { kind: 'bus-duplication', atMs: 4719, forMs: 7281, rate: 0.132 },
+        { kind: 'crash', atMs: 5181, forMs: 6818, host: 'w3' },
+        {
+          kind: 'broker-late-request',
+          atMs: 5181,
+          forMs: 4142,
+          fault: { kind: 'late-request', rate: 0.12, request: 'EndTxn', delayMs: 2983 }
+        },
+        { kind: 'bus-duplication', atMs: 5477, forMs: 1043, rate: 0.0797 },
+        { kind: 'crash', atMs: 5870, forMs: 224, host: 'w1' },
+        { kind: 'leave', atMs: 6145, forMs: 5854, host: 'w4' },
+        { kind: 'coordinator-failover', atMs: 6425, forMs: 307, fault: { kind: 'coordinator-change' } },
+        { kind: 'slow-markers', atMs: 6885, forMs: 3396, fault: { kind: 'slow-markers', delayMs: 183 } },
+        { kind: 'bus-outage', atMs: 7273, forMs: 4727, wiped: true },
+        { kind: 'coordinator-failover', atMs: 7296, forMs: 843, fault: { kind: 'coordinator-change' } },
+        {
+          kind: 'broker-late-request',
+          atMs: 8000,
+          forMs: 4000,
+          fault: { kind: 'late-request', rate: 0.0365, delayMs: 3845 }
+        },
+        { kind: 'coordinator-failover', atMs: 8082, forMs: 1600, fault: { kind: 'coordinator-change' } },
+        { kind: 'broker-outage', atMs: 9174, forMs: 2826, fault: { kind: 'outage', broker: 0 } },
+        { kind: 'slow-markers', atMs: 9198, forMs: 2801, fault: { kind: 'slow-markers', delayMs: 99 } }
+      ]
+    },
+    symptom: 'the checker of fencing counted transactions that only tell where sources are as publications'
+  },
+  {
     seed: '1300018',
     scenario: {
       seed: '1300018',
