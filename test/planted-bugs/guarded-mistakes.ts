@@ -9,25 +9,6 @@ const decisions = 'checkpoint/decision-log.js'
 const exchange = 'runtime/core/exchange.js'
 const leadership = 'runtime/shell/leadership.js'
 
-const unknownFailed: Mistake['changes'] = [
-  [
-    leadership,
-    'await writer.decide(head); this.head = head;',
-    "try { await writer.decide(head); } catch { this.command({ kind: 'checkpoint', command: { kind: 'given-up', epoch } }); return; } this.head = head;"
-  ],
-  [decisions, 'if (caller.given() || !(error instanceof CodedError)', 'if (true || !(error instanceof CodedError)'],
-  [
-    'checkpoint/coordinator.js',
-    "if (failureTable[reason] === 'repeat' || state.step === 'deciding') return undefined;",
-    ''
-  ],
-  [
-    'runtime/core/checkpoint-leader.js',
-    "case 'decided':",
-    "case 'given-up': this.abandon(this.coordinator.failed(command.epoch, 'manifest', 'unknown'), actions); break; case 'decided':"
-  ]
-]
-
 const uncounted: Mistake['changes'] = [
   [exchange, 'if (sequence !== this.expected) {', 'if (false) {'],
   [connections, 'for (const { stream } of entered.links.values()) stream?.close();', '']
@@ -38,18 +19,22 @@ const stale = (frames: string): string =>
 export const guardedMistakes: readonly Mistake[] = [
   {
     name: 'a decision whose outcome is unknown is taken to have failed',
-    unseen:
-      'the next one is put in the same place and loses there, so the leader resigns and the log tells what became of it',
-    changes: unknownFailed
-  },
-  {
-    name: 'a decision whose outcome is unknown is taken to have failed, and what stands in the place of the next for that one',
     changes: [
-      ...unknownFailed,
       [
-        decisions,
-        'if (winner?.nonce === nonce) break;',
-        'if (winner?.decision.generation === decision.generation) break;'
+        leadership,
+        'await writer.decide(head); this.head = head;',
+        "try { await writer.decide(head); } catch { this.command({ kind: 'checkpoint', command: { kind: 'given-up', epoch } }); return; } this.head = head;"
+      ],
+      [decisions, 'if (caller.given() || !(error instanceof CodedError)', 'if (true || !(error instanceof CodedError)'],
+      [
+        'checkpoint/coordinator.js',
+        "if (failureTable[reason] === 'repeat' || state.step === 'deciding') return undefined;",
+        ''
+      ],
+      [
+        'runtime/core/checkpoint-leader.js',
+        "case 'decided':",
+        "case 'given-up': this.abandon(this.coordinator.failed(command.epoch, 'manifest', 'unknown'), actions); break; case 'decided':"
       ]
     ]
   },
@@ -73,6 +58,10 @@ export const guardedMistakes: readonly Mistake[] = [
   },
   {
     name: 'records of an older generation are accepted, and frames are not counted, nor is credit',
+    among: {
+      faults: ['stall'],
+      why: 'where everything goes wrong hardly a connection is left when what it held comes'
+    },
     changes: [
       ...uncounted,
       [exchange, 'if (this.used < 0) throw', 'if (false) throw'],

@@ -7,11 +7,17 @@ const hunter = fileURLToPath(new URL('./hunt.js', import.meta.url))
 
 export type HuntOutcome = Hunted | { readonly error: string }
 
-export function huntIn(folder: string, first: string, seeds: string): Promise<HuntOutcome> {
+export function huntIn(
+  folder: string,
+  first: string,
+  seeds: string,
+  faults: readonly string[] = []
+): Promise<HuntOutcome> {
+  const only = faults.length === 0 ? [] : [faults.join()]
   return new Promise(resolve =>
     execFile(
       process.execPath,
-      ['--single-threaded-gc', '--max-semi-space-size=64', hunter, folder, first, seeds],
+      ['--single-threaded-gc', '--max-semi-space-size=64', hunter, folder, first, seeds, ...only],
       { maxBuffer: 1 << 24 },
       (error, stdout, stderr) => {
         const line = stdout.trim().split('\n').at(-1) ?? ''

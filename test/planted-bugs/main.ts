@@ -18,7 +18,10 @@ const lane = async (): Promise<void> => {
     const mistake = wanted[at] as Mistake
     const build = patchedBuild(mistake.changes.map(([file, find, replace]) => ({ file, find, replace })))
     try {
-      report(mistake, await huntIn(build.folder, first, mistake.harmless === true ? '50' : seeds))
+      report(
+        mistake,
+        await huntIn(build.folder, first, mistake.harmless === true ? '50' : seeds, mistake.among?.faults)
+      )
     } finally {
       build.remove()
     }
@@ -41,6 +44,8 @@ function report(mistake: Mistake, hunted: HuntOutcome): void {
     found?.checker ??
     (mistake.harmless === true ? '- (harmless)' : mistake.unseen === undefined ? 'NOT NOTICED' : '- (see below)')
   process.stdout.write(`${count.padStart(5)}   ${checker.padEnd(24)} ${mistake.name}${right ? '' : '   <<<'}\n`)
+  if (mistake.among !== undefined)
+    process.stdout.write(`        in worlds with ${mistake.among.faults.join()} alone: ${mistake.among.why}\n`)
   if (mistake.unseen !== undefined && found === undefined) process.stdout.write(`        ${mistake.unseen}\n`)
   if (!right && found !== undefined) process.stdout.write(`        ${found.what}\n`)
 }

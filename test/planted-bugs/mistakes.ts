@@ -12,6 +12,8 @@ export interface Mistake {
   readonly changes: readonly (readonly [file: string, find: string, replace: string])[]
   /** Why the swarm need not notice it. */
   readonly unseen?: string
+  /** It is looked for in worlds with these faults alone: why. */
+  readonly among?: { readonly faults: readonly string[]; readonly why: string }
   /** No mistake at all: nothing may be found. */
   readonly harmless?: true
 }
