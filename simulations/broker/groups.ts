@@ -9,11 +9,13 @@ interface Stored {
 interface Pending extends TopicPartition {
   readonly group: string
   readonly offset: number
+  /** Of which it is a part, by the coordinator's count. */
+  readonly transaction: number | undefined
 }
 
 export class GroupOffsets {
   /** Everything that was ever stored, in that order: for checkers. */
-  readonly history: (TopicPartition & { readonly group: string; readonly offset: number; readonly atMs: number })[] = []
+  readonly history: (Pending & { readonly atMs: number })[] = []
   private readonly stored = new Map<string, Stored>()
   private readonly pending = new Map<number, Map<string, Pending>>()
 
@@ -25,16 +27,17 @@ export class GroupOffsets {
   commitLater(
     group: string,
     producerId: number,
+    transaction: number,
     offsets: readonly (TopicPartition & { readonly offset: number })[]
   ): void {
     const mine = this.pending.get(producerId) ?? new Map<string, Pending>()
     this.pending.set(producerId, mine)
-    for (const each of offsets) mine.set(GroupOffsets.keyOf(group, each), { ...each, group })
+    for (const each of offsets) mine.set(GroupOffsets.keyOf(group, each), { ...each, group, transaction })
   }
 
   /** At once. */
   commit(group: string, offsets: readonly (TopicPartition & { readonly offset: number })[], now: number): void {
-    for (const each of offsets) this.store({ ...each, group }, now)
+    for (const each of offsets) this.store({ ...each, group, transaction: undefined }, now)
   }
 
   private store(what: Pending, now: number): void {
@@ -54,7 +57,7 @@ export class GroupOffsets {
   }
 
   /** What will be stored once the markers of these producers are there. */
-  decided(producerIds: ReadonlySet<number>): (TopicPartition & { readonly group: string; readonly offset: number })[] {
+  decided(producerIds: ReadonlySet<number>): Pending[] {
     return [...this.pending].flatMap(([producerId, mine]) => (producerIds.has(producerId) ? [...mine.values()] : []))
   }
 

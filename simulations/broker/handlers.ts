@@ -164,9 +164,9 @@ export const handlers: { readonly [K in CallKind]: Handler<K> } = {
       const added = cluster.coordinator.addGroup({ transactionalId, producerId, producerEpoch, group })
       if (added !== 'NONE') return reply({ error: added })
     }
-    if (cluster.coordinator.serialOf(producerId, producerEpoch) === undefined)
-      return reply({ error: 'INVALID_PRODUCER_EPOCH' })
-    cluster.groups.commitLater(group, producerId, offsets)
+    const transaction = cluster.coordinator.serialOf(producerId, producerEpoch)
+    if (transaction === undefined) return reply({ error: 'INVALID_PRODUCER_EPOCH' })
+    cluster.groups.commitLater(group, producerId, transaction, offsets)
     reply({ error: 'NONE' })
   },
 

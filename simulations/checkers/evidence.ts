@@ -56,6 +56,8 @@ export interface ToldPosition {
   readonly partition: number
   readonly position: number
   readonly atMs: number
+  /** Epoch of the output in whose transaction it was told; undefined: it was told alone. */
+  readonly along?: number | undefined
 }
 
 /** Of a run of any job. */

@@ -1,6 +1,6 @@
 /**
- * What the world is told of the sources is true: each position is one of a decided checkpoint, no earlier than its decision; it never goes
- * back; and when the job has ended, while nothing was in the way, it is that of the last checkpoint.
+ * What the world is told of the sources is true: each position is one of a decided checkpoint, no earlier than its decision, and not along
+ * with the output of an older one; it never goes back; and when the job has ended, while nothing was in the way, it is that of the last checkpoint.
  */
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
 import { few, type RunEvidence, type Violation } from './evidence.ts'
@@ -11,8 +11,8 @@ const triesMs = 5_000
 export class ToldPositions implements CheckpointVisitor {
   private readonly evidence: RunEvidence
   private readonly decidedAt = new Map<number, number>()
-  /** When each position of a partition was first decided, by partition. */
-  private readonly known = new Map<string, Map<number, number>>()
+  /** Which epoch each position of a partition was first decided with, and when, by partition. */
+  private readonly known = new Map<string, Map<number, { readonly epoch: number; readonly atMs: number }>>()
   private readonly last = new Map<string, number>()
   private endedAt = -Infinity
 
@@ -28,9 +28,9 @@ export class ToldPositions implements CheckpointVisitor {
     for (const { name, partitions } of manifest.sources)
       for (const { partition, position } of partitions) {
         const key = `source "${name}", partition ${partition}`
-        const positions = this.known.get(key) ?? new Map<number, number>()
+        const positions = this.known.get(key) ?? new Map<number, { epoch: number; atMs: number }>()
         this.known.set(key, positions)
-        if (!positions.has(position)) positions.set(position, atMs)
+        if (!positions.has(position)) positions.set(position, { epoch: completed.epoch, atMs })
         this.last.set(key, position)
       }
   }
@@ -40,12 +40,14 @@ export class ToldPositions implements CheckpointVisitor {
     if (told === undefined) return []
     const found: Violation[] = []
     const newest = new Map<string, number>()
-    for (const { source, partition, position, atMs } of told) {
+    for (const { source, partition, position, atMs, along } of told) {
       const key = `source "${source}", partition ${partition}`
-      const decidedAt = this.known.get(key)?.get(position)
-      if (decidedAt === undefined) found.push(`${key}: ${position} was told, which is of no decided checkpoint`)
-      else if (decidedAt > atMs)
-        found.push(`${key}: ${position} was told at ${atMs} ms, before it was decided at ${decidedAt} ms`)
+      const first = this.known.get(key)?.get(position)
+      if (first === undefined) found.push(`${key}: ${position} was told, which is of no decided checkpoint`)
+      else if (first.atMs > atMs)
+        found.push(`${key}: ${position} was told at ${atMs} ms, before it was decided at ${first.atMs} ms`)
+      else if (along !== undefined && along < first.epoch)
+        found.push(`${key}: ${position} of epoch ${first.epoch} was told along with the output of epoch ${along}`)
       const before = newest.get(key)
       if (before !== undefined && position < before) found.push(`${key}: ${position} was told after ${before}`)
       newest.set(key, position)

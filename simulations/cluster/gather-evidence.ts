@@ -33,7 +33,7 @@ function limitsOf({ fullest }: SimCluster, { channels, slice }: Partial<Scenario
 
 export function gatherEvidence(cluster: SimCluster, scenario: Partial<Scenario> = {}): RunEvidence {
   const { storage } = cluster
-  const { publications, among } = publicationsOf(cluster)
+  const { publications, among, epochs } = publicationsOf(cluster)
   return {
     decisions: decisionsOf(cluster),
     readObject: name => storage.archive.get(name),
@@ -42,7 +42,7 @@ export function gatherEvidence(cluster: SimCluster, scenario: Partial<Scenario> 
     publications,
     loose: cluster.loose,
     fencings: cluster.fencings.map(fencing => ({ ...fencing, after: among(fencing.after) })),
-    ...(cluster.told.size === 0 ? {} : { told: toldOf(cluster) }),
+    ...(cluster.told.size === 0 ? {} : { told: toldOf(cluster, epochs) }),
     limits: limitsOf(cluster, scenario),
     calmFromMs: scenario.healAtMs ?? 0,
     finished: cluster.ended === 'finished',
@@ -51,14 +51,15 @@ export function gatherEvidence(cluster: SimCluster, scenario: Partial<Scenario> 
 }
 
 /** A job has ended once the end of its last transactions is decided: their markers may still be on their way. */
-function toldOf({ broker, told }: SimCluster): ToldPosition[] {
+function toldOf({ broker, told }: SimCluster, epochs: ReadonlyMap<number, number>): ToldPosition[] {
   const sources = new Map([...told].map(([source, topic]) => [topic, source]))
   const decided = broker.groups.decided(broker.coordinator.committing).map(each => ({ ...each, atMs: broker.now }))
-  return [...broker.groups.history, ...decided].map(({ topic, partition, offset: position, atMs }) => ({
+  return [...broker.groups.history, ...decided].map(({ topic, partition, offset: position, atMs, transaction }) => ({
     source: sources.get(topic) ?? topic,
     partition,
     position,
-    atMs
+    atMs,
+    along: transaction === undefined ? undefined : epochs.get(transaction)
   }))
 }
 
@@ -80,6 +81,8 @@ function publicationsOf({ broker }: SimCluster): {
   readonly publications: Publication[]
   /** How many there are among the first transactions that were committed: some only tell where sources are. */
   readonly among: (commits: number) => number
+  /** Which epoch each of them belongs to, by transaction. */
+  readonly epochs: ReadonlyMap<number, number>
 } {
   const written = new Map<number, { entry: { key: string; value: Uint8Array } | undefined; records: OutputRecord[] }>()
   for (const { configs, partitions } of broker.topics.values()) {
@@ -97,13 +100,17 @@ function publicationsOf({ broker }: SimCluster): {
   }
   const publications: Publication[] = []
   const counts = [0]
+  const epochs = new Map<number, number>()
   for (const { transaction, atMs } of broker.coordinator.commits) {
     const { entry, records } = written.get(transaction) ?? { entry: undefined, records: [] }
-    if (entry !== undefined)
-      publications.push({ slot: slotOf(entry.key), entry: readLedgerRecord(entry.value), records, atMs })
+    if (entry !== undefined) {
+      const ledger = readLedgerRecord(entry.value)
+      publications.push({ slot: slotOf(entry.key), entry: ledger, records, atMs })
+      epochs.set(transaction, ledger.epoch)
+    }
     counts.push(publications.length)
   }
-  return { publications, among: commits => counts[commits] as number }
+  return { publications, among: commits => counts[commits] as number, epochs }
 }
 
 function slotOf(transactionalId: string): SlotName {

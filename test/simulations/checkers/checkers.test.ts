@@ -438,11 +438,12 @@ const planted: readonly Planted[] = [
     [
       ['a position is told that was never decided', position => [{ position: position + 1 }]],
       ['a position is told before it was decided', position => [{ position, atMs: -1 }]],
+      ['a position is told with the output of an older checkpoint', position => [{ position, along: -1 }]],
       ['what is told goes back', position => [{ position }, { position: 0 }, { position }]],
       ['what is told last is not where the job has ended', () => []]
     ] as const satisfies readonly (readonly [
       string,
-      (position: number) => readonly { readonly position: number; readonly atMs?: number }[]
+      (position: number) => readonly { readonly position: number; readonly atMs?: number; readonly along?: number }[]
     ])[]
   ).map(([name, told]): Planted => ({
     name,
@@ -454,7 +455,7 @@ const planted: readonly Planted[] = [
       if (bytes === undefined || !evidence.finished) return undefined
       const { sources } = JSON.parse(new TextDecoder().decode(bytes)) as Manifest
       // Everything else is as it should be.
-      let changes: readonly { readonly position: number; readonly atMs?: number }[] | undefined
+      let changes: ReturnType<typeof told> | undefined
       return {
         ...evidence,
         told: sources.flatMap(({ name: source, partitions }) =>
