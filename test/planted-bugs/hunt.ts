@@ -16,7 +16,7 @@ export interface Hunted {
     { readonly seed: string; readonly outcome: string; readonly checker: string; readonly what: string } | undefined
 }
 
-const [folder = '', first = '1', seeds = '200', faults] = process.argv.slice(2)
+const [folder = '', first = '1', seeds = '300', faults] = process.argv.slice(2)
 const only = faults === undefined ? {} : { only: faults.split(',') }
 const load = async (file: string): Promise<unknown> => import(pathToFileURL(join(folder, file)).href)
 const { runScenario } = (await load('simulations/cluster/run-scenario.js')) as {

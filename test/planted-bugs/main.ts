@@ -7,7 +7,7 @@ import { huntIn, type HuntOutcome } from './hunt-in.ts'
 import { mistakes, type Mistake } from './mistakes.ts'
 import { patchedBuild } from '../../simulations/patched-build.ts'
 
-const [only = '', seeds = '200', first = '1'] = process.argv.slice(2)
+const [only = '', seeds = '300', first = '1'] = process.argv.slice(2)
 const wanted = mistakes.filter(({ name }) => name.includes(only))
 
 let next = 0
