@@ -98,6 +98,7 @@ export type SinkSpec =
       readonly connector: 'kafka'
       readonly topic: string
       readonly codec: ValueCodec
+      readonly compression?: 'gzip' | undefined
       readonly key: ((value: never) => string) | undefined
       readonly headers?: ((value: never) => SinkHeaders | undefined) | undefined
       readonly brokers: string | undefined

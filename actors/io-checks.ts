@@ -16,7 +16,11 @@ export function checkInputsAndOutputs(plan: Plan, problems: string[]): void {
     if ('key' in sink && sink.key !== undefined && typeof sink.key !== 'function')
       problems.push(`${what}: key is ${JSON.stringify(sink.key)}; it is a function of the value`)
     if (sink.connector === 'files' && sink.folder === '') problems.push(`${what}: its folder has no name`)
-    if (sink.connector === 'kafka') checkKafka(what, sink, problems)
+    if (sink.connector === 'kafka') {
+      checkKafka(what, sink, problems)
+      if (!([undefined, 'gzip'] as unknown[]).includes(sink.compression))
+        problems.push(`${what}: compression is ${JSON.stringify(sink.compression)}; it is 'gzip', or left out`)
+    }
     if (sink.connector !== 'log') return
     checkTopic(what, sink.topic, problems)
     const { partitions, topic } = sink

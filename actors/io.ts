@@ -95,6 +95,8 @@ export function kafka<V, T = V>(options: {
   readonly key?: (value: V) => string
   /** Sink: headers of the record. A `traceparent` among them takes the place of the one that is carried along. */
   readonly headers?: (value: V) => SinkHeaders | undefined
+  /** Sink: batches are written compressed; default: as they are. What is read may be compressed in any way that Kafka knows. */
+  readonly compression?: 'gzip'
   /** Source: where a new job begins: at a time, or at an offset for each partition, too; default 'earliest'. */
   readonly from?: 'earliest' | 'latest' | Date | readonly number[]
   /**
@@ -107,7 +109,7 @@ export function kafka<V, T = V>(options: {
   /** `host:port,…` of another cluster than the one in the settings. */
   readonly brokers?: string
 }): Source<T> & Sink<V> {
-  const { topic, value: codec, key, headers, from = 'earliest', onMissing = 'fail', brokers } = options
+  const { topic, value: codec, key, headers, compression, from = 'earliest', onMissing = 'fail', brokers } = options
   const named = typeof from === 'string'
   return {
     source: {
@@ -120,7 +122,7 @@ export function kafka<V, T = V>(options: {
       read: options.read as ((record: KafkaRecord<unknown>) => unknown) | undefined,
       brokers
     },
-    sink: { connector: 'kafka', topic, codec, key, headers, brokers }
+    sink: { connector: 'kafka', topic, codec, compression, key, headers, brokers }
   }
 }
 

@@ -144,21 +144,23 @@ export class KafkaSide {
 
   /** Exactly once. */
   publisher(name: string, sink: KafkaSink): Publisher {
-    const { topic, brokers } = sink
+    const { topic, brokers, compression } = sink
     const { job, slots } = this.plan
     const cluster = this.cluster(`sink "${name}"`, brokers)
     const topics = this.tellerOn(cluster) === name ? this.toldOf(cluster) : undefined
     const told = topics === undefined || topics.size === 0 ? {} : { told: { ...this.groupOptions, topics } }
-    const publisher = this.keep(openKafkaPublisher(cluster, { job, topic, slots, clock: nodeClock, ...told }))
+    const publisher = this.keep(
+      openKafkaPublisher(cluster, { job, topic, slots, compression, clock: nodeClock, ...told })
+    )
     return this.written(name, sink, publisher)
   }
 
   /** At least once. */
   appender(name: string, sink: KafkaSink): { readonly appender: Appender; readonly target: Publisher } {
-    const { topic, brokers } = sink
+    const { topic, brokers, compression } = sink
     const cluster = this.cluster(`sink "${name}"`, brokers)
     return {
-      appender: this.keep(new KafkaAppender({ cluster, topic, name: this.clientName })),
+      appender: this.keep(new KafkaAppender({ cluster, topic, compression, name: this.clientName })),
       target: this.written(name, sink, this.keep(new KafkaTarget(cluster, this.clientName, topic, nodeClock)))
     }
   }

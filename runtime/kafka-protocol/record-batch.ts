@@ -1,5 +1,5 @@
 /**
- * Record batches of format 2, uncompressed.
+ * Record batches of format 2; compressed where they are written so, uncompressed where they are read.
  *
  *     base offset, length, leader epoch, magic 2, CRC-32C │ attributes, last delta, times, producer id, epoch, sequence, count │ records
  *                                                         └ the check covers everything from here
@@ -24,6 +24,12 @@ export interface BatchOwner {
   readonly baseSequence: number
 }
 
+export interface Compression {
+  /** Kafka's number for it: 1 gzip, 2 snappy, 3 lz4, 4 zstd. */
+  readonly codec: 1 | 2 | 3 | 4
+  compress(bytes: Uint8Array): Uint8Array
+}
+
 export interface DecodedBatch extends BatchOwner {
   readonly baseOffset: number
   /** Compaction may have taken the last record away; the batch still spans its offset. */
@@ -37,6 +43,7 @@ export interface DecodedBatch extends BatchOwner {
 export const batchOverheadBytes = 61
 const crcAt = 17
 const checkedFrom = 21
+const attributesAt = 21
 const transactionalBit = 0x10
 const controlBit = 0x20
 
@@ -87,7 +94,8 @@ function bodySize(record: KafkaRecord, headers: readonly EncodedHeader[], timeDe
 export const recordSizeBytes = ({ key, value, headers }: KafkaRecord): number =>
   2 + 5 + 9 + 5 + sizeOf(key) + sizeOf(value) + (headers === undefined ? 0 : 4 + headersSizeBytes(headers))
 
-export function encodeBatch(records: readonly KafkaRecord[], owner: BatchOwner): Uint8Array {
+/** Compressed only where that makes it smaller. */
+export function encodeBatch(records: readonly KafkaRecord[], owner: BatchOwner, compression?: Compression): Uint8Array {
   const first = records[0]
   if (first === undefined) throw new TypeError('a batch of no records')
   const writer = new ByteWriter(batchOverheadBytes + 64)
@@ -121,6 +129,14 @@ export function encodeBatch(records: readonly KafkaRecord[], owner: BatchOwner):
     for (const { name, value } of headers) {
       writePart(writer, name)
       writePart(writer, value)
+    }
+  }
+  if (compression !== undefined) {
+    const smaller = compression.compress(writer.view().subarray(batchOverheadBytes))
+    if (batchOverheadBytes + smaller.length < writer.length) {
+      writer.truncate(batchOverheadBytes)
+      writer.bytes(smaller)
+      writer.patchU16(attributesAt, transactionalBit | compression.codec)
     }
   }
   writer.patchU32(8, writer.length - 12)

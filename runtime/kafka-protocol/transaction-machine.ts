@@ -24,7 +24,14 @@ import type { GroupOffsets, SourceOffset } from './group-offsets.ts'
 import type { ReplyOf } from './messages.ts'
 import { askFor, insist, refresh, type Ask, type ClusterView, type Leader, type Protocol } from './protocol.ts'
 import { readCommitted } from './read-committed.ts'
-import { batchOverheadBytes, decodeBatches, encodeBatch, recordSizeBytes, type KafkaRecord } from './record-batch.ts'
+import {
+  batchOverheadBytes,
+  decodeBatches,
+  encodeBatch,
+  recordSizeBytes,
+  type Compression,
+  type KafkaRecord
+} from './record-batch.ts'
 
 export interface SlotTransactionsOptions {
   readonly view: ClusterView
@@ -35,6 +42,8 @@ export interface SlotTransactionsOptions {
   readonly transactionalId: string
   /** `max.message.bytes` of the topic. */
   readonly maxBatchBytes: number
+  /** Of the records; entries never are, as whoever reads them knows none. */
+  readonly compression?: Compression
   /** Larger: a dead owner's transaction blocks readers for longer. */
   readonly transactionTimeoutMs: number
   /** Where the offsets of sources go that are told along. */
@@ -281,7 +290,7 @@ export class SlotTransactions {
     for (const [partition, list] of byPartition) {
       let baseSequence = 0
       for (const [round, part] of cut(list, maxBatchBytes).entries()) {
-        const bytes = encodeBatch(part, { producerId, producerEpoch, baseSequence })
+        const bytes = encodeBatch(part, { producerId, producerEpoch, baseSequence }, this.options.compression)
         baseSequence += part.length
         const batches = rounds[round] ?? (rounds[round] = [])
         batches.push({ topic, partition, bytes })

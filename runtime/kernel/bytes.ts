@@ -167,6 +167,9 @@ export class ByteWriter {
     this.reserve(s.length * 3)
     this.length = writeText(this.buffer, this.length, s)
   }
+  patchU16(at: number, n: number): void {
+    this.floats.setUint16(at, n)
+  }
   patchU32(at: number, n: number): void {
     this.floats.setUint32(at, n)
   }

@@ -55,6 +55,9 @@ void t.test('a job file that no compiler has checked is told what it lacks', t =
   t.match(problems(kafka({ topic: 't', value, onMissing: 'skip' as never })), [
     /source "in": onMissing is "skip"; it is 'fail', 'earliest' or 'latest'/
   ])
+  t.match(problems(good, { a: kafka({ topic: 't', value, compression: 'zip' as never }) }), [
+    /sink "a": compression is "zip"; it is 'gzip', or left out/
+  ])
   t.match(
     problems(good, {
       a: kafka({ topic: 't', value: none }),

@@ -14,6 +14,8 @@ export interface KafkaAppenderOptions {
   /** Shown to operators of Kafka. */
   readonly name: string
   readonly topic: string
+  /** Default: none. */
+  readonly compression?: 'gzip' | undefined
   /** Default 10,000. Until connecting rejects. */
   readonly answerMs?: number
   /** Default 60,000. Until a record that could not be written counts as failed; the job begins anew then. */
@@ -87,7 +89,7 @@ export class KafkaAppender implements Appender {
   }
 
   private async connect(): Promise<Run> {
-    const { cluster, name, config, answerMs: timeout = 10_000, deliveryMs = 60_000, topic } = this.options
+    const { cluster, name, compression, config, answerMs: timeout = 10_000, deliveryMs = 60_000, topic } = this.options
     const client = new (loadKafka().Producer)(
       {
         ...clusterConfig(cluster, name),
@@ -97,6 +99,7 @@ export class KafkaAppender implements Appender {
         'message.timeout.ms': deliveryMs,
         // The broker's own limit decides; the client's is lower than what a topic may be set to.
         'message.max.bytes': 1_000_000_000,
+        ...(compression === undefined ? {} : { 'compression.codec': compression }),
         ...config
       },
       {}

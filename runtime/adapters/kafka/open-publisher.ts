@@ -6,7 +6,7 @@ import { reachKafka } from './kafka-sockets.ts'
 
 export interface OpenPublisherOptions extends Pick<
   KafkaPublisherOptions,
-  'transactionTimeoutMs' | 'initialiseMs' | 'told'
+  'transactionTimeoutMs' | 'initialiseMs' | 'compression' | 'told'
 > {
   readonly job: string
   readonly topic: string

@@ -1,6 +1,8 @@
 /** Record batches: a capture of Kafka's, the independent opinion of the simulated broker, and what is damaged. */
+import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t from 'tap'
+import { crc32c } from '../../../runtime/kernel/crc32c.ts'
 import { isCodedError } from '../../../runtime/kernel/errors.ts'
 import {
   decodeBatches,
@@ -73,6 +75,30 @@ void t.test('what is written here, the simulated broker reads', t => {
     }),
     { numRuns: 200 }
   )
+  t.end()
+})
+
+void t.test('compressed, the records are what they were, and what would not become smaller is left alone', t => {
+  const recordsAt = batchOverheadBytes
+  const one = (value: Uint8Array): { readonly plain: Uint8Array; readonly packed: Uint8Array } => {
+    const records = Array.from({ length: 50 }, (_, i) => ({ timestamp: i, key: bytes(`k${i}`), value }))
+    return {
+      plain: encodeBatch(records, owner),
+      packed: encodeBatch(records, owner, { codec: 1, compress: part => gzipSync(part) })
+    }
+  }
+  const { plain, packed } = one(bytes('the same again and again'))
+  t.ok(packed.length < plain.length / 2)
+  t.equal((packed[22] as number) & 7, 1)
+  t.same(new Uint8Array(gunzipSync(packed.subarray(recordsAt))), plain.subarray(recordsAt))
+  const header = Buffer.from(packed)
+  t.equal(header.readUInt32BE(8), packed.length - 12)
+  t.equal(header.readUInt32BE(17), crc32c(packed.subarray(21)))
+  t.equal(header.readUInt32BE(57), 50, 'the count is not compressed')
+  t.throws(() => decodeBatches(packed), { code: 'CORRUPT', message: /compression 1/ })
+
+  const single = [{ timestamp: 1, key: undefined, value: new Uint8Array([1]) }]
+  t.same(encodeBatch(single, owner, { codec: 1, compress: part => gzipSync(part) }), encodeBatch(single, owner))
   t.end()
 })
 

@@ -35,7 +35,12 @@ void t.test('on a real Kafka', { ...needsOwnKafka(), timeout: 240_000 }, async t
   t.teardown(() => topics.close())
   const cutter = new StreamCutter()
 
-  const open = (t: Test, topic: string, transactionTimeoutMs = 60_000): KafkaPublisher => {
+  const open = (
+    t: Test,
+    topic: string,
+    transactionTimeoutMs = 60_000,
+    more: { readonly compression?: 'gzip' } = {}
+  ): KafkaPublisher => {
     const reach = reachKafka(cluster)
     const publisher = new KafkaPublisher({
       ...reach,
@@ -45,7 +50,8 @@ void t.test('on a real Kafka', { ...needsOwnKafka(), timeout: 240_000 }, async t
       topic,
       ledgerTopic: ledgerTopicOf(topic),
       ledgerPartitions: 4,
-      transactionTimeoutMs
+      transactionTimeoutMs,
+      ...more
     })
     t.teardown(() => publisher.close())
     return publisher
@@ -76,6 +82,28 @@ void t.test('on a real Kafka', { ...needsOwnKafka(), timeout: 240_000 }, async t
   const slotOf = (job: string): SlotName => ({ job, lineage: 1, sink: 'out', stage: 'Count', slot: 1 })
 
   await t.test('the rules of the port', rules)
+
+  await t.test('compressed, it takes less room and is read all the same', async t => {
+    const records = Array.from({ length: 2000 }, (_, i) =>
+      outputRecord(`${i} says what many others say, and they say it at length`)
+    )
+    const publish = async (more: {
+      readonly compression?: 'gzip'
+    }): Promise<readonly [values: string, size: number]> => {
+      const topic = kafka.name()
+      await topics.create(topic, 1)
+      const producer = await begun(open(t, topic, 60_000, more), slotOf(topic))
+      t.same(await producer.publish(records, ledgerEntry(1)), { kind: 'published' })
+      const read = await kafka.consume(topic, { max: records.length })
+      const told = await kafka.tool('org.apache.kafka.tools.LogDirsCommand', ['--describe', '--topic-list', topic])
+      return [read.map(({ value }) => value).join('\n'), Number(/"size":(\d+)/.exec(told)?.[1])]
+    }
+    const [plain, plainSize] = await publish({})
+    const [packed, packedSize] = await publish({ compression: 'gzip' })
+    t.equal(packed, plain)
+    t.equal(plain.split('\n').length, records.length)
+    t.ok(packedSize > 0 && packedSize < plainSize / 3, `${packedSize} bytes instead of ${plainSize}`)
+  })
 
   await t.test("Kafka's own consumer reads what was published, byte for byte, and no transaction is open", async t => {
     const topic = kafka.name()
