@@ -17,6 +17,8 @@ export interface StateFileRef extends FileRef {
   readonly base: boolean
   /** It was copied from that lineage by a fork, and says so of itself. */
   readonly lineage?: number
+  /** It was copied from that job, for a replay that begins there, and says so of itself. */
+  readonly job?: string
 }
 export interface OutboxChunk {
   readonly offset: number

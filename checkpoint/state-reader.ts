@@ -71,7 +71,7 @@ class StateFileReader {
       }
       const { meta } = this.index
       if (
-        meta.job !== origin.job ||
+        meta.job !== (file.job ?? origin.job) ||
         meta.lineage !== (file.lineage ?? origin.lineage) ||
         meta.stage !== origin.stage ||
         meta.epoch !== file.epoch

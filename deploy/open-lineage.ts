@@ -5,7 +5,7 @@ import { readHead } from '../checkpoint/recovery.ts'
 import { findRestorePoint, type RestorePoint } from '../checkpoint/restore-point.ts'
 import { buildStageGraph } from '../runtime/core/stage-graph.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
-import { forkLineage, isHead } from '../runtime/shell/fork.ts'
+import { forkLineage, isHead, plantCheckpoint } from '../runtime/shell/fork.ts'
 import type { Ports } from '../runtime/shell/generation.ts'
 import type { StartOptions } from './running-job.ts'
 
@@ -15,19 +15,37 @@ export interface Opened {
   readonly restored: string | undefined
 }
 
+/** Of another job, where a new one begins. */
+export interface BeginAt {
+  readonly job: string
+  readonly savepoint: string
+  readonly lineages: Lineages
+}
+
 /** Throws NOT_FOUND, FORK_NEEDED, and what a fork throws. */
 export async function openLineage(
   plan: Plan,
   lineages: Lineages,
   portsOf: (lineage: OpenLineage) => Ports,
   nonce: () => string,
-  { restore, fork = false, fresh }: Pick<StartOptions, 'restore' | 'fork' | 'fresh'>
+  { restore, fork = false, fresh }: Pick<StartOptions, 'restore' | 'fork' | 'fresh'>,
+  begin?: BeginAt
 ): Promise<Opened> {
   if (restore === undefined && fork) throw new CodedError('OPTION_INVALID', '--fork says how to --restore; name what')
   if (restore !== undefined && fresh)
     throw new CodedError('OPTION_INVALID', '--fresh starts over and --restore goes back: choose one')
   const chain = await followLineages(lineages, nonce)
   const newest = chain.at(-1) ?? chain[0]
+  if (begin !== undefined && newest.log.entries.length === 0) {
+    const { job, savepoint } = begin
+    const point = await findRestorePoint(await followLineages(begin.lineages, nonce), job, savepoint)
+    await plantCheckpoint({ graph: buildStageGraph(plan), ports: portsOf(newest), point })
+    const opened = await followLineages(lineages, nonce)
+    return {
+      ports: portsOf(opened.at(-1) ?? opened[0]),
+      restored: `job "${plan.job}" begins at ${placeOf(savepoint, point)} of job "${job}"`
+    }
+  }
   if (restore === undefined) return { ports: portsOf(newest), restored: undefined }
 
   const point = await findRestorePoint(chain, plan.job, restore)

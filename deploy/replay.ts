@@ -7,6 +7,7 @@ import type { Plan } from '../actors/plan.ts'
 import { checkPlan } from '../actors/plan-checks.ts'
 import type { Job } from '../actors/stream.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
+import type { StartOptions } from './running-job.ts'
 
 /** Where a new job begins to read topics. */
 export type Beginning =
@@ -15,6 +16,8 @@ export type Beginning =
   | { readonly kind: 'time'; readonly ms: number }
   /** By topic, the offset of each partition; topics left out begin where the job file says. */
   | { readonly kind: 'offsets'; readonly topics: ReadonlyMap<string, readonly number[]> }
+  /** With the state and at the positions that the job itself had there. */
+  | { readonly kind: 'savepoint'; readonly name: string }
 
 export interface ReplayOptions {
   /** Name of the job; also the end of the names of its output topics and folders. */
@@ -23,16 +26,17 @@ export interface ReplayOptions {
   readonly from?: Beginning
 }
 
-/** Reads `earliest`, `latest`, an ISO time, or offsets like `orders=120,98;payments=5`. Throws an error whose message says what it must be. */
+/** Reads `earliest`, `latest`, an ISO time, `savepoint:<name>`, or offsets like `orders=120,98;payments=5`. Throws an error whose message says what it must be. */
 export function beginningOf(text: string): Beginning {
   if (text === 'earliest' || text === 'latest') return { kind: text }
+  if (/^savepoint:./.test(text)) return { kind: 'savepoint', name: text.slice('savepoint:'.length) }
   if (text.includes('=')) return { kind: 'offsets', topics: offsetsOf(text) }
   // Without a zone it would mean another time on another machine.
   const zoned = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
   const ms = zoned ? Date.parse(text) : NaN
   if (Number.isNaN(ms))
     throw new Error(
-      'it must be earliest, latest, a time like 2026-11-20T08:00:00Z, or offsets of partitions like orders=120,98;payments=5'
+      'it must be earliest, latest, a time like 2026-11-20T08:00:00Z, offsets of partitions like orders=120,98;payments=5, or savepoint:<name>'
     )
   return { kind: 'time', ms }
 }
@@ -58,6 +62,10 @@ export function replayProblems(set: ReadonlySet<string>): string[] {
   if (set.has('as') && set.has('restore')) problems.push('--as begins a job of its own, which has nothing to --restore')
   return problems
 }
+
+/** Where the state of a replay comes from, if it begins at a savepoint. */
+export const beginAt = (job: Job<unknown>, { as, from }: ReplayOptions): Pick<StartOptions, 'beginAt'> =>
+  as !== undefined && from?.kind === 'savepoint' ? { beginAt: { job: job.name, savepoint: from.name } } : {}
 
 /** The job as it is, unless `as` makes it another one. Throws OPTION_INVALID. */
 export function replayed(job: Job<unknown>, { as, from }: ReplayOptions): Job<unknown> {
@@ -89,6 +97,8 @@ function sourceFrom(name: string, source: SourceSpec, from: Beginning | undefine
     case 'earliest':
     case 'latest':
       return { ...source, from: from.kind, begin: undefined }
+    case 'savepoint':
+      return source
     case 'time':
       return { ...source, from: 'latest', begin: from.ms }
     case 'offsets': {
@@ -103,6 +113,7 @@ function refuseUnread({ nodes }: Plan, from: Beginning): void {
   const topics = nodes.flatMap(node =>
     node.kind === 'source' && node.source.connector === 'kafka' ? [node.source.topic] : []
   )
+  if (from.kind === 'savepoint') return
   if (topics.length === 0 && from.kind !== 'earliest')
     throw new CodedError('OPTION_INVALID', '--from: the job reads no topic; files are read from their beginning')
   if (from.kind !== 'offsets') return

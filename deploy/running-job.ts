@@ -20,6 +20,8 @@ export interface StartOptions {
   /** Go back to that savepoint, or kept checkpoint; to another than the newest only with `fork`, in a new lineage. */
   readonly restore?: string
   readonly fork?: boolean
+  /** Where a job that has no checkpoint begins: at that savepoint, or kept checkpoint, of another job in the same storage. */
+  readonly beginAt?: { readonly job: string; readonly savepoint: string }
   readonly kafka?: KafkaOptions
   /** Spans through `@opentelemetry/api`. Throws PACKAGE_MISSING. */
   readonly tracing?: boolean

@@ -78,12 +78,19 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       dropState: options.dropState ?? []
     }
     const lineages = new DirectoryLineages(nodeFiles, folder)
+    const { beginAt } = options
     const { ports, restored } = await openLineage(
       plan,
       lineages,
       ({ lineage, storage }) => ({ ...bound, lineage, storage }),
       nonce,
-      options
+      options,
+      beginAt === undefined
+        ? undefined
+        : {
+            ...beginAt,
+            lineages: new DirectoryLineages(nodeFiles, resolve(localStorage(options.storage), beginAt.job))
+          }
     )
     const begun = await beginIncarnation(plan, ports)
     if (begun.kind === 'finished') {

@@ -11,9 +11,9 @@ import { JobMeters } from '../metrics/job-meters.ts'
 import type { Observed } from '../metrics/observed.ts'
 import { serveMetrics } from '../metrics/serve-metrics.ts'
 import { Progress, stderrScreen } from '../progress.ts'
-import { replayed } from '../replay.ts'
+import { beginAt, replayed } from '../replay.ts'
 import { startOptions, writesToStdout } from '../run-flags.ts'
-import type { RunningJob } from '../running-job.ts'
+import type { RunningJob, StartOptions } from '../running-job.ts'
 import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
 import { runAloneSettings, runProblems, type RunAloneValues } from '../settings/tables.ts'
 import { startJob, type Started } from '../start-job.ts'
@@ -30,6 +30,7 @@ Examples:
   cairn run examples/orders.ts --fresh --interval 100ms
   cairn run examples/orders.ts --restore before-upgrade --fork
   cairn run orders.ts --as backfill --from 2026-11-20T08:00:00Z
+  cairn run orders.ts --as what-if --from savepoint:before-upgrade
 
 --restore --fork goes back to an older checkpoint in a new lineage of the job: state and input positions are those of then. What was
 published since stays published, and what the job now makes of the same input is published again. The old lineage ends. Both flags are
@@ -40,7 +41,8 @@ ${settingsHelp}`
     )
     .action(async (path: string, _flags: unknown, command: Command) => {
       const settings = settingsOf(command, runAloneSettings, runProblems)
-      await new RunSession(replayed(await loadJob(path), settings), settings).run()
+      const job = await loadJob(path)
+      await new RunSession(replayed(job, settings), settings, beginAt(job, settings)).run()
     })
 }
 
@@ -50,6 +52,7 @@ const [firstRetryMs, lastRetryMs] = [1000, 30_000]
 class RunSession {
   private readonly job: Job<unknown>
   private readonly flags: RunAloneValues
+  private readonly begin: Pick<StartOptions, 'beginAt'>
   private readonly meters = new JobMeters()
   private generations = 0
   private failures = 0
@@ -60,9 +63,10 @@ class RunSession {
   private interrupted = false
   private wake: (() => void) | undefined
 
-  constructor(job: Job<unknown>, flags: RunAloneValues) {
+  constructor(job: Job<unknown>, flags: RunAloneValues, begin: Pick<StartOptions, 'beginAt'>) {
     this.job = job
     this.flags = flags
+    this.begin = begin
   }
 
   async run(): Promise<void> {
@@ -78,7 +82,7 @@ class RunSession {
       if (health !== undefined) this.say(`metrics at ${health.url}/metrics`)
       let started = await startJob(
         this.job,
-        startOptions(this.flags, error => this.troubled(error)),
+        { ...startOptions(this.flags, error => this.troubled(error)), ...this.begin },
         this.probe
       )
       for (;;) {
@@ -145,7 +149,7 @@ class RunSession {
       try {
         return await startJob(
           this.job,
-          startOptions(flags, error => this.troubled(error)),
+          { ...startOptions(flags, error => this.troubled(error)), ...this.begin },
           this.probe
         )
       } catch (error) {

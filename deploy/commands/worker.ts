@@ -54,6 +54,10 @@ function tlsOf({ tlsCa: ca, tlsCert: certificate, tlsKey: key }: WorkerValues): 
 async function start(path: string, settings: WorkerValues): Promise<void> {
   const { code } = await compileJob(path)
   const job = replayed(await evaluateJob(path, code), settings)
+  if (settings.from?.kind === 'savepoint')
+    throw new CodedError('OPTION_INVALID', '--from savepoint: workers of a cluster cannot begin a job at a savepoint', {
+      remedy: '`cairn run` can, on the same storage; interrupted, it drains, and workers go on from there.'
+    })
   const format = settings.log ?? (process.stderr.isTTY ? 'text' : 'json')
   const log = new WorkerLog({ worker: settings.name, job: job.name, format, level: settings.logLevel })
   const meters = new JobMeters()

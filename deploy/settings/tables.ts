@@ -69,7 +69,7 @@ const kafka = {
 const replay = {
   as: text('run it as another job of that name, with state and output of its own; see docs/replay.md', '<name>'),
   from: parsed(
-    'with --as: where it begins to read topics, like earliest or 2026-11-20T08:00:00Z',
+    'with --as: where it begins, like earliest, 2026-11-20T08:00:00Z or savepoint:<name>',
     '<beginning>',
     beginningOf
   )

@@ -16,7 +16,7 @@
  * 5. Generation numbers go on, so that whoever hears of two generations knows the newer one.
  */
 import { DecisionLog, type Decision } from '../../checkpoint/decision-log.ts'
-import type { Lineages, OpenLineage } from '../../checkpoint/lineages.ts'
+import { firstLineage, type Lineages, type OpenLineage } from '../../checkpoint/lineages.ts'
 import { encodeManifest, type Manifest, type StateFileRef } from '../../checkpoint/manifest.ts'
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
@@ -42,6 +42,8 @@ export interface ForkSettings {
   readonly newest: OpenLineage
   readonly point: RestorePoint
 }
+
+export type PlantSettings = Pick<ForkSettings, 'graph' | 'ports' | 'point'>
 
 /** More, and the sink is taken for unreachable. */
 const publishAttempts = 20
@@ -72,8 +74,21 @@ export async function forkLineage(settings: ForkSettings): Promise<OpenLineage> 
   return made
 }
 
+/**
+ * A job that has decided nothing begins where another one was: state and positions are those of its checkpoint, ledgers and output are its
+ * own. False: it has begun already, here or elsewhere.
+ */
+export async function plantCheckpoint(settings: PlantSettings): Promise<boolean> {
+  const { storage, nonce } = settings.ports
+  const log = await DecisionLog.open(storage, nonce)
+  const isNew = log.entries.length === 0
+  if (!isNew) return false
+  await refuseEarly(settings)
+  return beginLog(settings, storage, log, firstLineage, 1)
+}
+
 /** What would keep the new lineage from running is found before the old one is touched. */
-async function refuseEarly({ graph, ports, point }: ForkSettings): Promise<void> {
+async function refuseEarly({ graph, ports, point }: PlantSettings): Promise<void> {
   prepare(graph, point.manifest, ports.dropState ?? [])
   for (const stage of graph.stages) {
     if (stage.kind !== 'source') continue
@@ -156,31 +171,44 @@ async function prepareLineage(settings: ForkSettings, generation: number): Promi
     const storage = lineages.storage(lineage)
     const log = await DecisionLog.open(storage, ports.nonce)
     if (log.entries.length > 0) continue
-    const manifest = await copyCheckpoint(settings, storage, lineage, generation)
-    const { bytes, hash } = encodeManifest(manifest)
-    const files = fileSettings({ graph: settings.graph, ports: { ...ports, storage }, lineage, generation })
-    const { name } = await createFile(files, objectNames.manifest(0, ports.nonce()), bytes)
-    const { final } = manifest
-    const decision: Decision = {
-      kind: 'completed',
-      epoch: 0,
-      generation,
-      manifest: { name, hash },
-      final,
-      savepoints: []
-    }
-    if ((await log.append(decision)).kind === 'appended') return { lineage, storage, log }
+    if (await beginLog(settings, storage, log, lineage, generation)) return { lineage, storage, log }
   }
 }
 
+/** False: somebody else began it. */
+async function beginLog(
+  settings: PlantSettings,
+  storage: CheckpointStorage,
+  log: DecisionLog,
+  lineage: number,
+  generation: number
+): Promise<boolean> {
+  const { graph, ports } = settings
+  const manifest = await copyCheckpoint(settings, storage, lineage, generation)
+  const { bytes, hash } = encodeManifest(manifest)
+  const files = fileSettings({ graph, ports: { ...ports, storage }, lineage, generation })
+  const { name } = await createFile(files, objectNames.manifest(0, ports.nonce()), bytes)
+  const { final } = manifest
+  const decision: Decision = {
+    kind: 'completed',
+    epoch: 0,
+    generation,
+    manifest: { name, hash },
+    final,
+    savepoints: []
+  }
+  return (await log.append(decision)).kind === 'appended'
+}
+
 async function copyCheckpoint(
-  { ports, graph, point }: ForkSettings,
+  { ports, graph, point }: PlantSettings,
   storage: CheckpointStorage,
   lineage: number,
   generation: number
 ): Promise<Manifest> {
   const files = fileSettings({ graph, ports: { ...ports, storage }, lineage, generation })
-  const { epoch } = point.manifest
+  const { epoch, job } = point.manifest
+  const isOwn = job === graph.plan.job
   const stages: Manifest['stages'][number][] = []
   for (const stage of point.manifest.stages) {
     const copies: StateFileRef[] = []
@@ -188,12 +216,14 @@ async function copyCheckpoint(
     stages.push({ ...stage, files: copies })
   }
   return {
-    ...point.manifest,
+    ...withoutParent(point.manifest),
+    job: graph.plan.job,
     lineage,
     generation,
     epoch: 0,
     previous: null,
-    parent: { lineage: point.lineage, epoch, hash: point.hash },
+    // Lineages are those of one job.
+    ...(isOwn ? { parent: { lineage: point.lineage, epoch, hash: point.hash } } : {}),
     savepointNames: [],
     savepoints: [],
     stages,
@@ -203,6 +233,8 @@ async function copyCheckpoint(
   }
 }
 
+const withoutParent = ({ parent: _, ...manifest }: Manifest): Manifest => manifest
+
 async function copyFile(
   point: RestorePoint,
   file: StateFileRef,
@@ -211,7 +243,8 @@ async function copyFile(
 ): Promise<StateFileRef> {
   const bytes = await readVerified(point.storage, file, file.epoch)
   const copy = await createFile(to, objectNames.base(0, stage, to.nonce()), bytes)
-  return { ...file, ...copy, lineage: file.lineage ?? point.lineage }
+  const job = file.job ?? point.manifest.job
+  return { ...file, ...copy, lineage: file.lineage ?? point.lineage, ...(job === to.job ? {} : { job }) }
 }
 
 /** Deletes what forks left that were not completed: no log leads there, and none ever will, as later ones get higher numbers. */
