@@ -15,17 +15,13 @@ import { murmur2 } from '../kernel/murmur2.ts'
 import { headersSizeBytes } from '../kernel/record-header.ts'
 import { withTrace } from '../kernel/trace-context.ts'
 import type { OutputRecord } from '../ports/log.ts'
+import type { SinkTarget } from '../ports/publisher.ts'
 import { taskOfKeyGroup } from './assignment.ts'
 import type { ControlElement, Outlet } from './channel.ts'
 import { sinkHeaders } from './sink-headers.ts'
 import type { Stage, Step } from './stage-graph.ts'
 
 export type Push = (value: unknown, time: number, origin: string, offset: number, path: string) => void
-
-export interface SinkLimits {
-  readonly partitions: number
-  readonly maxRecordBytes: number
-}
 
 export interface OutputSettings {
   readonly stage: Stage
@@ -34,7 +30,8 @@ export interface OutputSettings {
   readonly owners: readonly number[]
   /** Channels of this task by edge, one per task of the target stage. */
   readonly channels: ReadonlyMap<number, readonly Outlet[]>
-  readonly limits: ReadonlyMap<string, SinkLimits>
+  readonly limits: ReadonlyMap<string, SinkTarget>
+  readonly now: () => number
   /** Values read by `take()` of a stream handle; only the driver asks for them. */
   readonly onTap: ((handle: string, value: unknown) => void) | undefined
 }
@@ -144,6 +141,7 @@ export class TaskOutputs {
   private writeText(sink: SinkNode, value: unknown, encoded: string, time: number): void {
     const limits = this.limitsOf(sink)
     const key = keyOf(sink, value)
+    this.refuse(sink, limits, key, time)
     const { slot } = this
     const partition = partitionOf(key, slot, limits.partitions)
     const own = sinkHeaders(sink, value)
@@ -190,6 +188,7 @@ export class TaskOutputs {
     const limits = this.limitsOf(sink)
     const bytes = sink.sink.codec.encode(value)
     const key = keyOf(sink, value)
+    this.refuse(sink, limits, key, time)
     const own = sinkHeaders(sink, value)
     const limit = limits.maxRecordBytes - (key?.length ?? 0) - (own === undefined ? 0 : headersSizeBytes(own))
     if (bytes.length > limit) throw tooLarge(sink, bytes.length, limit)
@@ -199,7 +198,21 @@ export class TaskOutputs {
     return headers === undefined ? record : { ...record, headers }
   }
 
-  private limitsOf(sink: SinkNode): SinkLimits {
+  /** What the target would refuse later, when it is decided and nothing can be done about it. */
+  private refuse(sink: SinkNode, limits: SinkTarget, key: Uint8Array | undefined, time: number): void {
+    const { needsKey, mostAheadMs, mostBehindMs } = limits
+    if (needsKey === true && key === undefined)
+      throw refused(sink, 'a record without a key; its topic is compacted and takes none')
+    if (mostAheadMs === undefined && mostBehindMs === undefined) return
+    const aheadMs = timestampOf(time) - this.settings.now()
+    const at = (): string => `a record of ${new Date(timestampOf(time)).toISOString()}`
+    if (mostAheadMs !== undefined && aheadMs > mostAheadMs)
+      throw refused(sink, `${at()}; its topic takes none more than ${mostAheadMs} ms ahead of the clock`)
+    if (mostBehindMs !== undefined && -aheadMs > mostBehindMs)
+      throw refused(sink, `${at()}; its topic takes none more than ${mostBehindMs} ms behind the clock`)
+  }
+
+  private limitsOf(sink: SinkNode): SinkTarget {
     return this.settings.limits.get(sink.name) ?? unlimited
   }
 
@@ -265,7 +278,7 @@ export class TaskOutputs {
   }
 }
 
-const unlimited: SinkLimits = { partitions: 1, maxRecordBytes: Infinity }
+const unlimited: SinkTarget = { partitions: 1, maxRecordBytes: Infinity }
 
 function keyOf({ sink }: SinkNode, value: unknown): Uint8Array | undefined {
   const of = 'key' in sink ? (sink.key as ((value: unknown) => string) | undefined) : undefined
@@ -285,6 +298,10 @@ function sizeOf(encoded: string, limit: number): number {
 
 function timestampOf(time: number): number {
   return Number.isFinite(time) ? Math.max(0, time) : 0
+}
+
+function refused(sink: SinkNode, why: string): CodedError {
+  return new CodedError('RECORD_REFUSED', `sink "${sink.name}" cannot take ${why}`)
 }
 
 function tooLarge(sink: SinkNode, bytes: number, limit: number): CodedError {

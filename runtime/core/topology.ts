@@ -6,7 +6,7 @@ import { bestDelivery } from '../../actors/connectors.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
 import type { SinkNode } from '../../actors/plan.ts'
 import { assert } from '../kernel/errors.ts'
-import type { SlotName } from '../ports/publisher.ts'
+import type { SinkTarget, SlotName } from '../ports/publisher.ts'
 import type { Tracing } from '../ports/telemetry.ts'
 import type { Assignment } from './assignment.ts'
 import { Channel, LoopBacklog, type ChannelLimits, type Outlet } from './channel.ts'
@@ -18,7 +18,7 @@ import type { StoreReader } from './map-state.ts'
 import { SlotMachine } from './slot-machine.ts'
 import { SourceTask, type PartitionProgress } from './source-task.ts'
 import type { Stage, StageGraph } from './stage-graph.ts'
-import { TaskOutputs, type SinkLimits } from './task-outputs.ts'
+import { TaskOutputs } from './task-outputs.ts'
 
 export interface TopologySettings {
   readonly graph: StageGraph
@@ -34,7 +34,7 @@ export interface TopologySettings {
   readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
   /** All partitions of each source; a task takes those of its slots. */
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
-  readonly limits: ReadonlyMap<string, SinkLimits>
+  readonly limits: ReadonlyMap<string, SinkTarget>
   /** Floors of slots that have ever been written, by `slotKey`. */
   readonly floors: ReadonlyMap<string, { readonly epoch: number; readonly chunk: number }>
   /** Slots of stages that the job no longer has, with decided output that may not be published yet. */
@@ -193,7 +193,7 @@ function buildTask(
       outgoing.set(edge.index, endsOf(ends.outlets, names))
     }
   const { limits, onTap } = settings
-  const outputs = new TaskOutputs({ stage, keyGroups, owners, channels: outgoing, limits, onTap })
+  const outputs = new TaskOutputs({ stage, keyGroups, owners, channels: outgoing, limits, now: hooks.now, onTap })
   if (stage.kind === 'source') {
     const all = settings.partitions.get(stage.name) ?? []
     const partitions = all.filter(({ partition }) => owners[partition % slots] === task)

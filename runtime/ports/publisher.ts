@@ -59,9 +59,22 @@ export type PublishOutcome =
   /** The sink refuses these records for good (too large, no such partition). Nothing was written. */
   | { readonly kind: 'refused'; readonly error: Error }
 
+/** What is true of a sink's target. A record that it would refuse must not get into an outbox: once decided, it would stop the slot. */
+export interface SinkTarget {
+  /** To choose from. */
+  readonly partitions: number
+  /** Of one record, key and value together. */
+  readonly maxRecordBytes: number
+  /** Records without a key are refused. */
+  readonly needsKey?: boolean
+  /** Records whose time is so far ahead of the clock, or behind it, are refused; milliseconds; absent: any. */
+  readonly mostAheadMs?: number
+  readonly mostBehindMs?: number
+}
+
 export interface Publisher {
-  /** What is true of the sink's target, asked once at start: partitions to choose from and the largest record it takes. */
-  describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }>
+  /** Asked once at start. */
+  describe(): Promise<SinkTarget>
   /** Whose positions are told along; each by one publisher at most. */
   readonly sources?: readonly string[]
   /** Fence older owners of the slot and end what they left open. Throws CodedError when the sink cannot be reached. */

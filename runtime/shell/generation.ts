@@ -15,14 +15,13 @@ import { taskOfKeyGroup, type Assignment } from '../core/assignment.ts'
 import type { KeyedTask } from '../core/keyed-task.ts'
 import type { PartitionProgress } from '../core/source-task.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
-import type { SinkLimits } from '../core/task-outputs.ts'
 import { slotKey } from '../core/topology.ts'
 import { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
-import type { Publisher } from '../ports/publisher.ts'
+import type { Publisher, SinkTarget } from '../ports/publisher.ts'
 import type { Tracing } from '../ports/telemetry.ts'
 import type { Head } from './checkpoint-writer.ts'
 import { LocalState, type LocalReport } from './local-state.ts'
@@ -140,7 +139,7 @@ async function build(settings: GenerationSettings, local: LocalState | undefined
     readers.set(stage.index, reader)
     partitions.set(stage.name, await positions(stage.node, reader, manifest))
   }
-  const limits = new Map<string, SinkLimits>()
+  const limits = new Map<string, SinkTarget>()
   for (const [sink, publisher] of ports.publishers) limits.set(sink, await publisher.describe())
 
   const worker = new Worker({

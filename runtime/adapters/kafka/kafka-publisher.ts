@@ -19,6 +19,7 @@ import type {
   Producer,
   Publisher,
   PublishOutcome,
+  SinkTarget,
   SlotName,
   SourcePosition
 } from '../../ports/publisher.ts'
@@ -56,6 +57,7 @@ interface Target {
   readonly partitions: number
   readonly ledgerPartitions: number
   readonly maxBatchBytes: number
+  readonly limits: Omit<SinkTarget, 'partitions'>
 }
 
 /**
@@ -105,9 +107,9 @@ export class KafkaPublisher implements Publisher {
     })
   }
 
-  async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
-    const { partitions, maxBatchBytes } = await this.look()
-    return { partitions, maxRecordBytes: maxBatchBytes - overheadBytes }
+  async describe(): Promise<SinkTarget> {
+    const { partitions, limits } = await this.look()
+    return { partitions, ...limits }
   }
 
   private async look(): Promise<Target> {
@@ -116,7 +118,7 @@ export class KafkaPublisher implements Publisher {
     this.target ??= (async () => ({
       partitions: await client.run(now => partitionsOf(client.view, topic, now + initialiseMs)),
       ledgerPartitions: await this.lookAtLedger(),
-      maxBatchBytes: await client.run(now => maxBatchBytes(topic, now + initialiseMs))
+      ...(await client.run(now => limitsOf(topic, now + initialiseMs)))
     }))()
     try {
       return await this.target
@@ -222,18 +224,40 @@ const outcomeOf = (outcome: TransactionOutcome): PublishOutcome =>
     ? { kind: 'published', positions: outcome.offsets }
     : outcome
 
-/** Of one record, key and value together. */
-export function* maxRecordBytes(topic: string, deadline: number): Protocol<number> {
-  return (yield* maxBatchBytes(topic, deadline)) - overheadBytes
-}
+const ahead = 'message.timestamp.after.max.ms'
+const behind = 'message.timestamp.before.max.ms'
+/** Brokers before 3.6: either way. */
+const difference = 'message.timestamp.difference.max.ms'
+const largest = 'max.message.bytes'
+/** Clocks differ: what is nearly too far ahead here is too far there. */
+const clockMarginMs = 60_000
 
-function* maxBatchBytes(topic: string, deadline: number): Protocol<number> {
-  const name = 'max.message.bytes'
-  const configs = yield* topicConfigs(topic, [name], deadline)
-  const limit = Number(configs.get(name))
-  if (!Number.isSafeInteger(limit) || limit <= overheadBytes)
-    throw new Error(`${name} of "${topic}" is ${configs.get(name)}`)
-  return limit
+/** What a topic takes; all of it is the broker's to judge, when it may be too late. */
+export function* limitsOf(
+  topic: string,
+  deadline: number
+): Protocol<{ readonly maxBatchBytes: number; readonly limits: Omit<SinkTarget, 'partitions'> }> {
+  const names = [largest, 'cleanup.policy', 'message.timestamp.type', ahead, behind, difference]
+  const configs = yield* topicConfigs(topic, names, deadline)
+  const maxBatchBytes = Number(configs.get(largest))
+  if (!Number.isSafeInteger(maxBatchBytes) || maxBatchBytes <= overheadBytes)
+    throw new Error(`${largest} of "${topic}" is ${configs.get(largest)}`)
+  const isStamped = configs.get('message.timestamp.type') === 'LogAppendTime'
+  // The usual value is the largest there is, which means none.
+  const within = (name: string): number | undefined => {
+    const ms = Number(configs.get(name) ?? configs.get(difference) ?? NaN)
+    return !isStamped && Number.isSafeInteger(ms) ? ms : undefined
+  }
+  const [mostAhead, mostBehindMs] = [within(ahead), within(behind)]
+  return {
+    maxBatchBytes,
+    limits: {
+      maxRecordBytes: maxBatchBytes - overheadBytes,
+      ...(configs.get('cleanup.policy')?.includes('compact') === true ? { needsKey: true } : {}),
+      ...(mostAhead === undefined ? {} : { mostAheadMs: mostAhead - Math.min(clockMarginMs, mostAhead / 10) }),
+      ...(mostBehindMs === undefined ? {} : { mostBehindMs })
+    }
+  }
 }
 
 /** Code 35 comes from our own side: the broker named no version that both know. */

@@ -2,10 +2,10 @@
 import { partitionsOf } from '../../kafka-protocol/describe-protocol.ts'
 import { CodedError } from '../../kernel/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { Producer, Publisher } from '../../ports/publisher.ts'
+import type { Producer, Publisher, SinkTarget } from '../../ports/publisher.ts'
 import { KafkaClient } from './kafka-client.ts'
 import type { KafkaCluster } from './kafka-options.ts'
-import { maxRecordBytes, unreachable } from './kafka-publisher.ts'
+import { limitsOf, unreachable } from './kafka-publisher.ts'
 import { reachKafka } from './kafka-sockets.ts'
 
 /** Larger: a topic that cannot be described is noticed later. */
@@ -22,11 +22,11 @@ export class KafkaTarget implements Publisher {
     this.topic = topic
   }
 
-  async describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
+  async describe(): Promise<SinkTarget> {
     const { client, topic, answerMs } = this
     const partitions = await this.partitions()
-    const limit = await this.asked(() => client.run(now => maxRecordBytes(topic, now + answerMs)))
-    return { partitions, maxRecordBytes: limit }
+    const { limits } = await this.asked(() => client.run(now => limitsOf(topic, now + answerMs)))
+    return { partitions, ...limits }
   }
 
   /** Throws TOPIC_MISSING, KAFKA_REFUSED, SINK_UNREACHABLE. */
@@ -35,7 +35,7 @@ export class KafkaTarget implements Publisher {
     return this.asked(() => client.run(now => partitionsOf(client.view, topic, now + answerMs)))
   }
 
-  private async asked(question: () => Promise<number>): Promise<number> {
+  private async asked<Answer>(question: () => Promise<Answer>): Promise<Answer> {
     try {
       return await question()
     } catch (cause) {

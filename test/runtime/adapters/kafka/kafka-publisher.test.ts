@@ -83,6 +83,37 @@ void t.test('on a real Kafka', { ...needsOwnKafka(), timeout: 240_000 }, async t
 
   await t.test('the rules of the port', rules)
 
+  await t.test('what a topic would refuse is known before: no key, a time too far away', async t => {
+    const topic = kafka.name()
+    await topics.create(topic, 1, {
+      'cleanup.policy': 'compact',
+      'message.timestamp.after.max.ms': '3600000',
+      'message.timestamp.before.max.ms': '86400000'
+    })
+    const publisher = open(t, topic)
+    t.match(await publisher.describe(), {
+      partitions: 1,
+      needsKey: true,
+      mostAheadMs: 3_540_000,
+      mostBehindMs: 86_400_000
+    })
+    const now = Date.now()
+    const bytes = new TextEncoder().encode('x')
+    const outcomes = async (key: Uint8Array | undefined, timestamp: number): Promise<string> => {
+      const producer = await begun(publisher, slotOf(topic))
+      return (await producer.publish([{ partition: 0, timestamp, key, value: bytes }], ledgerEntry(1))).kind
+    }
+    t.equal(await outcomes(undefined, now), 'refused', 'the broker does')
+    t.equal(await outcomes(bytes, now + 7_200_000), 'refused')
+    t.equal(await outcomes(bytes, now - 2 * 86_400_000), 'refused')
+    t.equal(await outcomes(bytes, now), 'published')
+
+    const stamped = kafka.name()
+    await topics.create(stamped, 1, { 'message.timestamp.type': 'LogAppendTime' })
+    const { maxRecordBytes: _, ...others } = await open(t, stamped).describe()
+    t.same(others, { partitions: 1 }, 'times that the broker sets itself are all right')
+  })
+
   await t.test('compressed, it takes less room and is read all the same', async t => {
     const records = Array.from({ length: 2000 }, (_, i) =>
       outputRecord(`${i} says what many others say, and they say it at length`)
