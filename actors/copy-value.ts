@@ -3,15 +3,17 @@ import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
 import { decodeValue, encodeValue } from './state-codec.ts'
 
 const scratch = new ByteWriter(1024)
-/** Of something that the codec must judge: it accepts it, or says what is wrong and where. */
-const unsure = Symbol('unsure')
-/** Deeper values are left to the codec, which refuses those that are too deep. */
-const depthLimit = 32
 
-/** A deep copy. Throws VALUE_NOT_STORABLE naming the path. */
+/** A deep copy; flat plain objects are copied field by field. Throws VALUE_NOT_STORABLE naming the path. */
 export function copyValue(value: unknown, path: string): unknown {
-  const copy = copyOf(value, 0, undefined)
-  if (copy !== unsure) return copy
+  if (typeof value !== 'object' || value === null) {
+    if (typeof value === 'function' || typeof value === 'symbol') encodeValue(value, scratch, path)
+    return value
+  }
+  if (Object.getPrototypeOf(value) === Object.prototype) {
+    const flat = copyFlat(value as Record<string, unknown>)
+    if (flat !== undefined) return flat
+  }
   const start = scratch.length
   try {
     encodeValue(value, scratch, path)
@@ -21,52 +23,18 @@ export function copyValue(value: unknown, path: string): unknown {
   }
 }
 
-/** @param seen objects so far, where there may be others: one that stands in two places would come back as two */
-function copyOf(value: unknown, depth: number, seen: Set<object> | undefined): unknown {
-  if (typeof value !== 'object' || value === null)
-    return typeof value === 'function' || typeof value === 'symbol' ? unsure : value
-  if (depth > depthLimit || seen?.has(value) === true) return unsure
-  seen?.add(value)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype) return copyFields(value as Record<string, unknown>, depth, seen)
-  if (Array.isArray(value) && prototype === Array.prototype) return copyList(value, depth, seen)
-  if (prototype === Map.prototype) return copyMap(value as Map<unknown, unknown>, depth, seen)
-  return unsure
-}
-
-function copyFields(value: Record<string, unknown>, depth: number, seen: Set<object> | undefined): unknown {
+function copyFlat(value: Record<string, unknown>): Record<string, unknown> | undefined {
   const copy: Record<string, unknown> = {}
   for (const name of Object.keys(value)) {
     const item = value[name]
-    if (name === '__proto__') return unsure
-    if (typeof item === 'object' && item !== null) seen ??= new Set<object>([value])
-    const copied = copyOf(item, depth + 1, seen)
-    if (copied === unsure) return unsure
-    copy[name] = copied
-  }
-  return copy
-}
-
-function copyList(value: readonly unknown[], depth: number, seen: Set<object> | undefined): unknown {
-  // Holes, and properties beside the elements.
-  if (Object.keys(value).length !== value.length) return unsure
-  const copy: unknown[] = []
-  const known = seen ?? new Set<object>([value])
-  for (const item of value) {
-    const copied = copyOf(item, depth + 1, known)
-    if (copied === unsure) return unsure
-    copy.push(copied)
-  }
-  return copy
-}
-
-function copyMap(value: ReadonlyMap<unknown, unknown>, depth: number, seen: Set<object> | undefined): unknown {
-  const copy = new Map<unknown, unknown>()
-  const known = seen ?? new Set<object>([value])
-  for (const [key, item] of value) {
-    const [copiedKey, copied] = [copyOf(key, depth + 1, known), copyOf(item, depth + 1, known)]
-    if (copiedKey === unsure || copied === unsure) return unsure
-    copy.set(copiedKey, copied)
+    if (
+      (typeof item === 'object' && item !== null) ||
+      typeof item === 'function' ||
+      typeof item === 'symbol' ||
+      name === '__proto__'
+    )
+      return undefined
+    copy[name] = item
   }
   return copy
 }

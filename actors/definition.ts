@@ -1,10 +1,9 @@
 /** Probes an actor class once per stage: what its fields are, whether they can be stored, how to make and restore an instance. */
-import { type ByteReader, ByteWriter, equalBytes } from '../runtime/kernel/bytes.ts'
+import { ByteReader, ByteWriter, equalBytes } from '../runtime/kernel/bytes.ts'
 import { parseDuration } from '../runtime/kernel/durations.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Actor, ActorClass } from './actor.ts'
 import type { ActorDefinition, DurableMapBackend, PreImage, StoredActorSchema } from './definition-types.ts'
-import { copyValue } from './copy-value.ts'
 import { MapField } from './durable-map.ts'
 import { decodeValue, encodePrimitive, encodeValue } from './state-codec.ts'
 
@@ -90,6 +89,7 @@ class Definition implements ActorDefinition {
   readonly durableMaps: readonly string[]
   readonly ttl: ActorDefinition['ttl']
   private readonly names: readonly string[]
+  private readonly scratch = new ByteWriter()
 
   constructor(actorClass: ActorClass<Actor>, name: string, schema: StoredActorSchema, ttl: ActorDefinition['ttl']) {
     this.actorClass = actorClass
@@ -180,18 +180,37 @@ class Definition implements ActorDefinition {
   }
 
   preImage(instance: Actor): PreImage {
-    const fields = instance as unknown as Fields
-    return this.names.map(name => copyValue(fields[name], `${this.name}.${name}`)) as unknown as PreImage
+    const values: unknown[] = []
+    for (const name of this.names) {
+      const value = (instance as unknown as Fields)[name]
+      if (typeof value !== 'object' || value === null) values.push(value)
+      else {
+        const { scratch } = this
+        scratch.reset()
+        encodeValue(value, scratch, `${this.name}.${name}`)
+        values.push(scratch.take())
+      }
+    }
+    return values as unknown as PreImage
   }
 
   rollback(instance: Actor, image: PreImage): void {
     const values = image as unknown as unknown[]
-    this.names.forEach((name, i) => ((instance as unknown as Fields)[name] = values[i]))
+    this.names.forEach((name, i) => {
+      const value = values[i]
+      ;(instance as unknown as Fields)[name] = value instanceof Uint8Array ? decodeValue(new ByteReader(value)) : value
+    })
   }
 
   snapshot(instance: Actor): Record<string, unknown> {
-    const fields = instance as unknown as Fields
-    return Object.fromEntries(this.names.map(name => [name, copyValue(fields[name], `${this.name}.${name}`)]))
+    const writer = new ByteWriter()
+    const copy: Fields = {}
+    for (const name of this.names) {
+      writer.reset()
+      encodeValue((instance as unknown as Fields)[name], writer, `${this.name}.${name}`)
+      copy[name] = decodeValue(new ByteReader(writer.take()))
+    }
+    return copy
   }
 }
 

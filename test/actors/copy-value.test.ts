@@ -51,6 +51,8 @@ void t.test('a copy is equal to what was stored and read, and shares nothing', t
     t.strictSame(copy, stored(value), `seed ${seed}`)
     if (typeof value === 'object' && value !== null) t.not(copy, value)
   }
+  const hidden = { inner: Object.defineProperty({}, 'n', { value: 1 }) }
+  t.strictSame(copyValue(hidden, 'value'), { inner: { n: 1 } })
   const item = { n: 1 }
   const copy = copyValue({ list: [item] }, 'value') as { list: { n: number }[] }
   item.n = 2
@@ -77,6 +79,20 @@ void t.test('what cannot be stored cannot be copied', t => {
       ['a', shared],
       ['b', shared]
     ]),
+    'a computed field': {
+      inner: {
+        get n() {
+          return 1
+        }
+      }
+    },
+    'a computed field beside an object': {
+      inner: {},
+      get n() {
+        return 1
+      }
+    },
+    'a field named by a symbol': [{ [Symbol('s')]: 1 }],
     'a hole': [1, , 3],
     'more than elements': Object.assign([1], { index: 0 }),
     'too deep': deep

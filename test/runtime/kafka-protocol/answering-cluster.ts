@@ -2,6 +2,7 @@
 import type { Ended } from '../../../runtime/kafka-protocol/connection-machine.ts'
 import type { ApiName, ReplyOf } from '../../../runtime/kafka-protocol/messages.ts'
 import { ClusterView, type Ask, type Protocol } from '../../../runtime/kafka-protocol/protocol.ts'
+import { SlotTransactions, type SlotTransactionsOptions } from '../../../runtime/kafka-protocol/transaction-machine.ts'
 
 export const metadata = (leaderEpoch = 1, leaderId = 1): ReplyOf<'Metadata'> => ({
   throttleTimeMs: 0,
@@ -75,3 +76,20 @@ export class Cluster {
     return this.asked.splice(0).map(({ name }) => name)
   }
 }
+
+/** Of a slot on it; nothing is asked yet. */
+export const slot = (
+  { view }: Cluster,
+  change: Partial<Pick<SlotTransactionsOptions, 'maxBatchBytes' | 'groupOffsets'>> = {}
+): SlotTransactions =>
+  new SlotTransactions({
+    view,
+    topic: 'out',
+    ledgerTopic: 'ledger',
+    ledgerPartition: 1,
+    transactionalId: 'id',
+    maxBatchBytes: 1000,
+    transactionTimeoutMs: 1000,
+    initialiseMs: 1000,
+    ...change
+  })

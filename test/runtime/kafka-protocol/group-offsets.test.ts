@@ -2,8 +2,8 @@
 import t from 'tap'
 import type { KafkaRefusal } from '../../../runtime/kafka-protocol/error-names.ts'
 import { GroupOffsets } from '../../../runtime/kafka-protocol/group-offsets.ts'
-import { SlotTransactions } from '../../../runtime/kafka-protocol/transaction-machine.ts'
-import { Cluster, coordinator, metadata, type Answer } from './answering-cluster.ts'
+import type { SlotTransactions } from '../../../runtime/kafka-protocol/transaction-machine.ts'
+import { Cluster, coordinator, metadata, slot, type Answer } from './answering-cluster.ts'
 
 const offsets = [
   { topic: 'in', partition: 0, offset: 7 },
@@ -56,17 +56,7 @@ function begun(version: 1 | 2): { cluster: Cluster; transactions: SlotTransactio
   cluster.version = version
   const refused: KafkaRefusal[] = []
   const groupOffsets = new GroupOffsets({ view: cluster.view, group: 'g', refused: why => void refused.push(why) })
-  const transactions = new SlotTransactions({
-    view: cluster.view,
-    topic: 'out',
-    ledgerTopic: 'ledger',
-    ledgerPartition: 1,
-    transactionalId: 'id',
-    maxBatchBytes: 1000,
-    transactionTimeoutMs: 1000,
-    initialiseMs: 1000,
-    groupOffsets
-  })
+  const transactions = slot(cluster, { groupOffsets })
   cluster.on('Metadata', { reply: metadata() }).on('FindCoordinator', located).on('InitProducerId', initialised)
   cluster.run(transactions.initialise(0))
   cluster.asked.length = 0

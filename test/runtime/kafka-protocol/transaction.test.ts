@@ -2,8 +2,8 @@
 import t from 'tap'
 import type { ReplyOf } from '../../../runtime/kafka-protocol/messages.ts'
 import { decodeBatches, encodeBatch } from '../../../runtime/kafka-protocol/record-batch.ts'
-import { SlotTransactions, type TopicRecord } from '../../../runtime/kafka-protocol/transaction-machine.ts'
-import { Cluster, coordinator, metadata, type Answer } from './answering-cluster.ts'
+import type { SlotTransactions, TopicRecord } from '../../../runtime/kafka-protocol/transaction-machine.ts'
+import { Cluster, coordinator, metadata, slot, type Answer } from './answering-cluster.ts'
 
 const initialised = (producerEpoch: number, errorCode = 0): ReplyOf<'InitProducerId'> => ({
   throttleTimeMs: 0,
@@ -11,19 +11,6 @@ const initialised = (producerEpoch: number, errorCode = 0): ReplyOf<'InitProduce
   producerId: 5,
   producerEpoch
 })
-
-const slot = (cluster: Cluster, change: { readonly maxBatchBytes?: number } = {}): SlotTransactions =>
-  new SlotTransactions({
-    view: cluster.view,
-    topic: 'out',
-    ledgerTopic: 'ledger',
-    ledgerPartition: 1,
-    transactionalId: 'id',
-    maxBatchBytes: 1000,
-    transactionTimeoutMs: 1000,
-    initialiseMs: 1000,
-    ...change
-  })
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const record = (text: string, partition = 0): TopicRecord => ({
