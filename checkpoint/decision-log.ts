@@ -174,6 +174,11 @@ export class DecisionLog {
     return last?.kind === 'leads' ? last.ends : undefined
   }
 
+  /** Throws LINEAGE_ENDED. */
+  refuseEnded(): void {
+    if (this.ends !== undefined) throw new CodedError('LINEAGE_ENDED', `the job goes on in lineage ${this.ends.into}`)
+  }
+
   get generation(): number {
     return this.entries.reduce((newest, entry) => Math.max(newest, entry.generation), 0)
   }
@@ -193,7 +198,7 @@ export class DecisionLog {
   }
 
   private async tryAppend(decision: Decision): Promise<Appended> {
-    if (this.ends !== undefined) throw new CodedError('LINEAGE_ENDED', `the job goes on in lineage ${this.ends.into}`)
+    this.refuseEnded()
     if (decision.kind === 'completed')
       assert(decision.epoch > (this.head?.epoch ?? -1), `epoch ${decision.epoch} was decided before`)
     const text = JSON.stringify(decision)

@@ -20,7 +20,7 @@
 import { reached } from '../kernel/marks.ts'
 import { assign, workersOf, type Assignment } from './assignment.ts'
 import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
-import type { Directive, Report } from './cluster-messages.ts'
+import type { Order, Report } from './cluster-messages.ts'
 
 export interface ClusterTiming {
   /** How often reports and directives are repeated. */
@@ -61,7 +61,7 @@ export type ClusterCommand =
   /** What became of a checkpoint action. */
   | { readonly kind: 'checkpoint'; readonly command: CheckpointCommand }
   /** The decision of an epoch stands. */
-  | ({ readonly kind: 'decided' } & NonNullable<Directive['decided']>)
+  | ({ readonly kind: 'decided' } & NonNullable<Order['decided']>)
   /** End the job behind a last checkpoint. */
   | { readonly kind: 'drain' }
   /** From now on so many tasks of each stage in a worker, whoever leads; the job's own number: as if nobody had asked. */
@@ -71,7 +71,7 @@ export type ClusterCommand =
 export type ClusterAction =
   | { readonly kind: 'begin'; readonly assignment: Assignment }
   | { readonly kind: 'complete'; readonly action: Extract<CheckpointAction, { kind: 'complete' }> }
-  | { readonly kind: 'announce'; readonly directive: Directive }
+  | { readonly kind: 'announce'; readonly directive: Order }
 
 interface Member {
   readonly report: Report
@@ -89,9 +89,9 @@ interface Running {
   readonly workers: readonly string[]
   readonly checkpoints: CheckpointLeader
   readonly since: number
-  trigger: Directive['trigger']
+  trigger: Order['trigger']
   abandoned: number
-  decided: Directive['decided']
+  decided: Order['decided']
   timeouts: number
   /** Why it is stopped as planned. */
   stopping: 'reassign' | 'drain' | undefined
@@ -122,7 +122,7 @@ export class ClusterLeader {
   private beginning: Assignment | undefined
   /** The newest generation begun here. */
   private newest = 0
-  private phase: Directive['phase'] = 'waiting'
+  private phase: Order['phase'] = 'waiting'
   private sequence = 0
   private gatherUntil: number | undefined
   private notBefore = 0

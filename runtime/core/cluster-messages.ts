@@ -7,6 +7,8 @@ import type { WorkerReport } from './checkpoint-leader.ts'
 
 /** From a worker to whoever leads. */
 export interface Report {
+  /** In which it works. */
+  readonly lineage: number
   /** One incarnation of one process. */
   readonly worker: string
   /** What stays the same when the process is started again. */
@@ -32,7 +34,12 @@ export interface Report {
 }
 
 /** From the leader to all workers. */
-export interface Directive {
+export interface Directive extends Order {
+  readonly lineage: number
+}
+
+/** What it tells those of its own lineage. */
+export interface Order {
   readonly leader: string
   /** Number of the decision by which it leads: a greater one wins. */
   readonly term: number
@@ -170,6 +177,7 @@ const workerReportShape = fields(
 )
 const reportShape = fields(
   {
+    lineage: isAtLeastOne,
     worker: isText,
     name: isText,
     sequence: isCount,
@@ -182,6 +190,7 @@ const reportShape = fields(
   { error: isText, lost: isText, silent: listOf(isText), report: workerReportShape }
 )
 const directiveShape = fields({
+  lineage: isAtLeastOne,
   leader: isText,
   term: isCount,
   sequence: isCount,

@@ -47,7 +47,7 @@ const leaseKey = 'leader'
 export class ClusterWorker {
   /** This incarnation. */
   readonly id: string
-  /** How the job ended; rejects only when the worker was set up wrongly. */
+  /** How the job ended. Rejects with LINEAGE_ENDED when it goes on in another lineage: the worker can join it once it is started again. */
   readonly ended: Promise<'finished' | 'drained' | 'stopped'>
   leadership: Leadership | undefined
   /** What runs here now. */
@@ -78,6 +78,7 @@ export class ClusterWorker {
   private leader: { readonly id: string; readonly heardAt: number } | undefined
   /** The peer with whose connection the generation ended here. */
   private lost: string | undefined
+  private readonly lineage: number
   private over = false
   private finishing = false
   private pastEvents = 0
@@ -90,10 +91,11 @@ export class ClusterWorker {
     this.settings = settings
     this.id = `${settings.name}#${settings.ports.nonce()}`
     this.graph = buildStageGraph(settings.plan)
+    this.lineage = lineageOf(settings.ports, undefined)
     this.elector = new Elector(this.id, settings.timing)
     this.connections = new Connections({
       job: settings.plan.job,
-      lineage: lineageOf(settings.ports, undefined),
+      lineage: this.lineage,
       worker: this.id,
       transport: settings.transport,
       clock: settings.ports.clock,
@@ -114,7 +116,7 @@ export class ClusterWorker {
         if (this.leadership === undefined) return
         const report = decodeReport(bytes)
         if (report === undefined) reached('cluster worker: a message that is no report')
-        else this.leadership.heard(report)
+        else if (report.lineage === this.lineage) this.leadership.heard(report)
       }),
       bus.subscribe(`${plan.job}.${subjects.pulses}`, bytes => {
         const pulse = decodePulse(bytes)
@@ -180,6 +182,19 @@ export class ClusterWorker {
 
   async stop(how: 'finished' | 'drained' | 'stopped' = 'stopped'): Promise<void> {
     if (this.over) return
+    await this.close()
+    this.settle.resolve(how)
+  }
+
+  /** The job went on in another lineage. */
+  private async outlived(error: CodedError): Promise<void> {
+    if (this.over) return
+    reached('cluster worker: its lineage has ended')
+    await this.close()
+    this.settle.reject(error)
+  }
+
+  private async close(): Promise<void> {
     this.over = true
     this.cancelTick?.()
     for (const each of this.unsubscribe) each()
@@ -190,7 +205,6 @@ export class ClusterWorker {
     await this.leadership?.resign()
     await this.connections.close()
     await generation?.shell.stop()
-    this.settle.resolve(how)
   }
 
   /** What this worker waits for, for people. */
@@ -238,6 +252,7 @@ export class ClusterWorker {
     const report = this.generation?.shell.report
     const silent = this.connections.silent(timing.silentAfterMs)
     const message: Report = {
+      lineage: this.lineage,
       worker: this.id,
       name,
       sequence: ++this.sequence,
@@ -330,8 +345,8 @@ export class ClusterWorker {
       ports,
       worker: this.id,
       timing,
-      announce: directive => {
-        const bytes = encodeMessage(directive)
+      announce: order => {
+        const bytes = encodeMessage({ lineage: this.lineage, ...order })
         bus.publish(`${plan.job}.${subjects.directives}`, bytes)
         this.directive(bytes)
       },
@@ -339,6 +354,7 @@ export class ClusterWorker {
         if (this.leadership !== leadership) return
         this.leadership = undefined
         this.resignation = leadership.trouble
+        if (leadership.lineageEnded !== undefined) return void this.outlived(leadership.lineageEnded)
         // Another build may be able to: during an upgrade the state may be newer than this one.
         if (leadership.unfit) return this.elected({ kind: 'yield' })
         // As long as the lease is held it will be tried again, from what the log says then.
@@ -358,6 +374,10 @@ export class ClusterWorker {
     if (this.over) return
     const directive = decodeDirective(bytes)
     if (directive === undefined) return reached('cluster worker: a message that is no directive')
+    const { lineage } = this
+    if (directive.lineage < lineage) return reached('cluster worker: a directive of a lineage that has ended')
+    if (directive.lineage > lineage)
+      return void this.outlived(new CodedError('LINEAGE_ENDED', `the job goes on in lineage ${directive.lineage}`))
     const { term } = this.follower
     if (directive.term >= term) this.leader = { id: directive.leader, heardAt: this.settings.ports.clock.elapsed() }
     this.follow(this.follower.heard(directive))
@@ -422,6 +442,7 @@ export class ClusterWorker {
   private async open(number: number): Promise<Generation | undefined> {
     const { plan, ports } = this.settings
     const log = await DecisionLog.open(ports.storage, ports.nonce)
+    log.refuseEnded()
     const begins = log.begun
     if (begins?.generation !== number)
       throw new CodedError('FENCED', `generation ${number} is not the newest in the decision log`)
@@ -483,6 +504,7 @@ export class ClusterWorker {
 
   private failed(number: number, error: unknown): void {
     if (this.over || this.follower.generation !== number) return
+    if (error instanceof CodedError && error.code === 'LINEAGE_ENDED') return void this.outlived(error)
     const generation = this.drop()
     this.connections.leave()
     this.state = 'failed'

@@ -21,6 +21,7 @@ import { encodeManifest, type Manifest, type StateFileRef } from '../../checkpoi
 import { objectNames } from '../../checkpoint/object-names.ts'
 import { decodeChunk } from '../../checkpoint/outbox-file.ts'
 import { readHead } from '../../checkpoint/recovery.ts'
+import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { RestorePoint } from '../../checkpoint/restore-point.ts'
 import { readVerified } from '../../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
@@ -65,6 +66,7 @@ export async function forkLineage(settings: ForkSettings): Promise<OpenLineage> 
   const worker = `fork-${ports.nonce()}`
   const generation = log.generation + 1
   await append(log, { kind: 'leads', worker, generation })
+  refuseGone(settings, log, head?.manifest)
   if (head !== undefined) await sealSlots(settings, head, generation)
 
   const made = await prepareLineage(settings, generation + 1)
@@ -99,6 +101,20 @@ async function refuseEarly({ graph, ports, point }: PlantSettings): Promise<void
       await reader.close()
     }
   }
+}
+
+/** The job may have gone on between the choice and the taking over; from there on nothing is given up any more. */
+function refuseGone({ point, newest }: ForkSettings, log: DecisionLog, head: Manifest | undefined): void {
+  if (point.lineage !== newest.lineage) return
+  const kept = [
+    ...log.completed(retainedCheckpoints).map(({ manifest }) => manifest.name),
+    ...(head?.savepoints ?? []).map(({ manifest }) => manifest.name)
+  ]
+  if (kept.includes(point.name)) return
+  throw new CodedError(
+    'NOT_FOUND',
+    `checkpoint ${point.manifest.epoch} is not kept any more: the job went on meanwhile, to checkpoint ${head?.epoch}; nothing was restored`
+  )
 }
 
 async function append(log: DecisionLog, decision: Decision): Promise<void> {

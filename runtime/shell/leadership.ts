@@ -9,7 +9,7 @@ import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { Assignment } from '../core/assignment.ts'
 import type { CheckpointAction } from '../core/checkpoint-leader.ts'
 import { ClusterLeader, type ClusterAction, type ClusterCommand, type ClusterTiming } from '../core/cluster-leader.ts'
-import type { Directive, Report } from '../core/cluster-messages.ts'
+import type { Order, Report } from '../core/cluster-messages.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
@@ -25,7 +25,7 @@ export interface LeadershipSettings {
   /** This incarnation. */
   readonly worker: string
   readonly timing: ClusterTiming
-  readonly announce: (directive: Directive) => void
+  readonly announce: (order: Order) => void
   /** It is over, unless it was ended by `resign`. */
   readonly resigned: () => void
 }
@@ -48,6 +48,8 @@ export class Leadership {
   trouble: string | undefined
   /** This build, set up as it is, cannot go on from what is stored. */
   unfit = false
+  /** The job went on in another lineage: this worker can do nothing more for it. */
+  lineageEnded: CodedError | undefined
 
   constructor(settings: LeadershipSettings) {
     this.settings = settings
@@ -260,6 +262,7 @@ export class Leadership {
     reached('leadership: resigned')
     this.trouble = error instanceof Error ? error.message : String(error)
     this.unfit = error instanceof CodedError && unfitCodes.includes(error.code)
+    if (error instanceof CodedError && error.code === 'LINEAGE_ENDED') this.lineageEnded = error
     void this.resign()
     this.settings.resigned()
   }

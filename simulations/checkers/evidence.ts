@@ -1,6 +1,6 @@
 /**
  * What a run left behind, for the checkers: recorded by the world (or by a real run), never by the code under test.
- * All of one job and one lineage. Structural on purpose: a run that cannot know a part leaves it empty, and what needs it says nothing.
+ * All of one job and one lineage, but for `past`. Structural on purpose: a run that cannot know a part leaves it empty, and what needs it says nothing.
  */
 import type { Decision } from '../../checkpoint/decision-log.ts'
 import type { LedgerEntry, SlotName } from '../../runtime/ports/publisher.ts'
@@ -62,6 +62,14 @@ export interface ToldPosition {
 
 /** Of a run of any job. */
 export interface RunEvidence {
+  /** Lineages that have ended: the job went back to an older checkpoint. Absent: none. */
+  readonly past?: readonly RunEvidence[]
+  /** Default 1. */
+  readonly lineage?: number
+  /** Checkpoint 0 is a copy of that one. */
+  readonly origin?: { readonly lineage: number; readonly epoch: number }
+  /** The job went on in another lineage: all that this one had decided is published, and nobody cleans up here any more. */
+  readonly ended?: true
   /** Every decision ever made, pruned ones too, by sequence. */
   readonly decisions: readonly DecisionEvidence[]
   /** An object as it was created, though it was deleted since; undefined: it never was, or nobody kept it. */
@@ -90,6 +98,36 @@ export interface RunEvidence {
 /** Of a run whose right answer a model knows. */
 export interface Evidence extends RunEvidence {
   readonly workload: Workload
+}
+
+/**
+ * What the job made of its input in the end: of each lineage from which it went on elsewhere, what it did up to that checkpoint; all of
+ * the last one. What was published after such a checkpoint was published as well, and counts for nothing here.
+ */
+export function alongTheJob(evidence: Evidence): Evidence {
+  const all = [...(evidence.past ?? []), evidence]
+  const way: { readonly lineage: RunEvidence; readonly upTo: number }[] = []
+  for (let [at, upTo]: [RunEvidence | undefined, number] = [evidence, Infinity]; at !== undefined;) {
+    way.unshift({ lineage: at, upTo })
+    const { origin }: RunEvidence = at
+    upTo = origin?.epoch ?? 0
+    at = all.find(({ lineage = 1 }) => lineage === origin?.lineage)
+  }
+  return {
+    ...evidence,
+    decisions: way.flatMap(({ lineage, upTo }) =>
+      lineage.decisions.filter(({ decision }) => decision.kind === 'completed' && decision.epoch <= upTo)
+    ),
+    publications: way.flatMap(({ lineage, upTo }) => lineage.publications.filter(({ entry }) => entry.epoch <= upTo)),
+    // No two objects have one name, but for decisions.
+    readObject: name => {
+      for (const { lineage } of way) {
+        const found = lineage.readObject(name)
+        if (found !== undefined) return found
+      }
+      return undefined
+    }
+  }
 }
 
 /** One sentence: what, where, expected, found. */

@@ -2,8 +2,7 @@
 import { stageViews, walkCheckpoints, type CheckpointVisitor, type StageView } from './checkpoint-walk.ts'
 import { ConsistentCut } from './consistent-cut.ts'
 import { decisionHistory, ManifestChain } from './decision-history.ts'
-import type { Evidence, RunEvidence, Violation } from './evidence.ts'
-import { few } from './evidence.ts'
+import { alongTheJob, few, type Evidence, type RunEvidence, type Violation } from './evidence.ts'
 import { FileLifetimes } from './file-lifetimes.ts'
 import { FinalState } from './final-state.ts'
 import { Forgotten } from './forgotten.ts'
@@ -74,24 +73,33 @@ export interface Finding {
 
 /** [] = all is well. Pure: the same evidence gives the same answer. */
 export function checkEvidence(evidence: Evidence): Finding[] {
-  const all = { ...plainVisitors, ...visitors }
-  const made = Object.entries(all).map(([name, make]) => [name as CheckerName, make(evidence)] as const)
+  if (evidence.past !== undefined) {
+    const went = alongTheJob(evidence)
+    return [...checkRun(evidence), ...walk(went, stageViews(went), made(visitors, went)), ...ask(others, went)]
+  }
+  const all = [...made(plainVisitors, evidence), ...made(visitors, evidence)]
+  return [...walk(evidence, stageViews(evidence), all), ...ask(plainOthers, evidence), ...ask(others, evidence)]
+}
+
+/** What can be said of any job, whatever it does: of each lineage by itself. `visitors` go along the last one. */
+export function checkRun(evidence: RunEvidence, visitors: readonly CheckpointVisitor[] = []): Finding[] {
+  const along = visitors.map(visitor => ['readable checkpoints', visitor] as const)
   return [
-    ...walk(evidence, stageViews(evidence), made),
-    ...Object.entries({ ...plainOthers, ...others }).flatMap(([name, check]) =>
-      check(evidence).map(finding(name as CheckerName))
-    )
+    ...(evidence.past ?? []).flatMap(past => checkRun(past)),
+    ...walk(evidence, [], [...made(plainVisitors, evidence), ...along]),
+    ...ask(plainOthers, evidence)
   ]
 }
 
-/** What can be said of any job, whatever it does. `visitors` go along. */
-export function checkRun(evidence: RunEvidence, visitors: readonly CheckpointVisitor[] = []): Finding[] {
-  const made = Object.entries(plainVisitors).map(([name, make]) => [name as CheckerName, make(evidence)] as const)
-  const along = visitors.map(visitor => ['readable checkpoints', visitor] as const)
-  return [
-    ...walk(evidence, [], [...made, ...along]),
-    ...Object.entries(plainOthers).flatMap(([name, check]) => check(evidence).map(finding(name as CheckerName)))
-  ]
+function made<E>(
+  makers: Readonly<Record<string, (evidence: E) => CheckpointVisitor>>,
+  evidence: E
+): (readonly [CheckerName, CheckpointVisitor])[] {
+  return Object.entries(makers).map(([name, make]) => [name as CheckerName, make(evidence)] as const)
+}
+
+function ask<E>(checks: Readonly<Record<string, (evidence: E) => Violation[]>>, evidence: E): Finding[] {
+  return Object.entries(checks).flatMap(([name, check]) => check(evidence).map(finding(name as CheckerName)))
 }
 
 const finding =

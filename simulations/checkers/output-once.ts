@@ -53,7 +53,7 @@ export class OutputOnce implements CheckpointVisitor {
           `${name}: record ${differs} of ${found} is ${show(records[differs])}; decided is ${show(decided[differs])}`
         ]
     }
-    if (this.evidence.finished && got.length < parts.length) {
+    if ((this.evidence.finished || this.evidence.ended === true) && got.length < parts.length) {
       const lost = parts[got.length] as OutboxPart
       return [
         `${name}: epoch ${lost.epoch}, chunk ${lost.chunk} with ${lost.records.length} records was never published`

@@ -138,7 +138,8 @@ export async function runScenario(
     ...(subject.services === undefined ? {} : { services: subject.services }),
     start: (host, why) => void cluster.start(host, why),
     leave: host => cluster.leave(host),
-    rescale: tasks => cluster.rescale(tasks)
+    rescale: tasks => cluster.rescale(tasks),
+    restore: (going, done) => cluster.takeBack(going, done)
   })
   time.schedule(scenario.healAtMs, () => cluster.broker.heal(), 'broker heals')
   const crashes = cluster.crashes
@@ -159,7 +160,8 @@ export async function runScenario(
   const [simulatedMs, worldEvents, { traceHash }] = [Math.round(time.now()), time.events, time]
   const evidence = gatherEvidence(cluster, scenario)
   const findings = crashes.length > 0 ? [] : await subject.check(evidence)
-  const count = (kind: string): number => evidence.decisions.filter(({ decision }) => decision.kind === kind).length
+  const decisions = [...(evidence.past ?? []), evidence].flatMap(each => each.decisions)
+  const count = (kind: string): number => decisions.filter(({ decision }) => decision.kind === kind).length
   return {
     seed: scenario.seed,
     outcome: outcomeOf(crashes, findings),
@@ -249,6 +251,7 @@ function clusterOf(
     random,
     time,
     upgrades: scenario.upgrades === true,
+    restores: scenario.faults.some(({ kind }) => kind === 'restore'),
     job: (process, build) => {
       const job = subject.job(process, build)
       return { ...job, plan: planOf(job.plan) }

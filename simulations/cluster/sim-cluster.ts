@@ -5,11 +5,13 @@
 import { KafkaPublisher } from '../../runtime/adapters/kafka/kafka-publisher.ts'
 import type { Plan, PlanNode, SinkNode, SourceNode } from '../../actors/plan.ts'
 import type { Job } from '../../actors/stream.ts'
+import { firstLineage, newestLineage, type OpenLineage } from '../../checkpoint/lineages.ts'
 import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
 import type { Fullness } from '../../runtime/core/worker-gauges.ts'
 import type { ElectorTiming } from '../../runtime/core/elector.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { sha256Hex } from '../../runtime/kernel/checksum.ts'
+import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { Prng } from '../../runtime/kernel/prng.ts'
 import type { Appender, LogReader, OutputRecord } from '../../runtime/ports/log.ts'
 import type { Publisher, SlotName } from '../../runtime/ports/publisher.ts'
@@ -25,6 +27,9 @@ import { SimNetwork } from '../world/network.ts'
 import { SimHost, type SimHostOptions, type SimProcess } from '../world/process.ts'
 import { SimStorage } from '../world/storage.ts'
 import { type WorldTime } from '../world/time.ts'
+import { decisionsIn, lineagesEver } from './gather-evidence.ts'
+import { insistent, takeBack, type GoingBack } from './operator.ts'
+import { lineagesIn } from './sim-lineages.ts'
 
 export interface SimClusterOptions {
   readonly random: Prng
@@ -46,6 +51,8 @@ export interface SimClusterOptions {
   readonly limits: NonNullable<Ports['limits']>
   /** Freeze events and compare state between handlers: most of the time of a run. */
   readonly check: boolean
+  /** The job may go back, so every start asks where it stands. */
+  readonly restores?: boolean
   readonly reader: (source: SourceNode, process: SimProcess) => LogReader
   readonly host?: (name: string) => SimHostOptions
 }
@@ -63,6 +70,8 @@ export interface FencingNote {
 
 const ledgerTopic = 'ledger'
 const group = 'cairn'
+/** Of a worker that ended because the job went on in another lineage, and of a start that could not ask. */
+const startedAgainMs = 300
 /** Of the topics that sources seem to have: as many as any source has. */
 const mostPartitions = 64
 
@@ -100,6 +109,8 @@ export class SimCluster {
   private readonly teller: string | undefined
   private samples = 0
   private readonly upgraded = new Set<string>()
+  private operators = 0
+  private readonly nonces = new WeakMap<SimProcess, () => string>()
   private readonly options: SimClusterOptions
   /** Where they listen, once they do. */
   private readonly brokers: string[] = []
@@ -203,7 +214,38 @@ export class SimCluster {
     for (const each of fullnessKinds) this.fullest[each] = Math.max(this.fullest[each], full[each])
   }
 
+  /** Takes the job back to an older checkpoint. Returns what ends the patience of who does. */
+  takeBack(going: GoingBack, done: () => void): () => void {
+    const name = `operator${++this.operators}`
+    const settings = {
+      host: new SimHost(this.time, name, this.options.random.fork(`host ${name}`)),
+      plan: (process: SimProcess) => this.options.job(process, this.upgraded.size > 0 ? 2 : 1).plan,
+      lineages: (process: SimProcess) => lineagesIn(insistent(this.storage.handle(process))),
+      ports: (process: SimProcess, { lineage, storage }: OpenLineage) => ({ ...this.ports(process), lineage, storage }),
+      nonce: (process: SimProcess) => this.nonceOf(process)
+    }
+    return takeBack(settings, going, {
+      done: ({ lineage, epoch }) => {
+        this.note(`${name} takes the job back to checkpoint ${epoch}: it goes on in lineage ${lineage}`)
+        done()
+      },
+      crashed: why => this.crashes.push(`${name}: ${why}`)
+    })
+  }
+
   private run(host: SimHost, process: SimProcess): void {
+    if (this.options.restores !== true) return this.join(host, process)
+    newestLineage(lineagesIn(this.storage.handle(process)), this.nonceOf(process)).then(
+      newest => this.join(host, process, newest),
+      (error: unknown) => {
+        if (!(error instanceof CodedError) || error.code !== 'STORAGE_FAILED')
+          this.crashes.push(`${process.name}: ${String(error)}`)
+        process.after(startedAgainMs, () => this.run(host, process), 'asks again')
+      }
+    )
+  }
+
+  private join(host: SimHost, process: SimProcess, newest?: OpenLineage): void {
     const { timing } = this.options
     const build = this.upgraded.has(host.name) ? 2 : 1
     const { plan } = this.options.job(process, build)
@@ -211,7 +253,10 @@ export class SimCluster {
       plan,
       planHash: build === 1 ? 'plan' : 'another plan',
       name: host.name,
-      ports: this.ports(process),
+      ports: {
+        ...this.ports(process),
+        ...(newest === undefined ? {} : { lineage: newest.lineage, storage: newest.storage })
+      },
       bus: this.bus.bus(process),
       transport: this.network.transport(process),
       timing
@@ -220,24 +265,52 @@ export class SimCluster {
     this.workers.set(host.name, worker)
     worker.ended.then(
       how => {
-        if (how !== 'stopped') this.ended = how
+        if (how !== 'stopped' && this.goesOnAfter(newest?.lineage)) this.startAgain(host)
+        else if (how !== 'stopped') this.ended = how
         process.kill()
       },
-      (error: unknown) => this.crashes.push(`${process.name}: ${String(error)}`)
+      (error: unknown) => {
+        if (!(error instanceof CodedError) || error.code !== 'LINEAGE_ENDED')
+          this.crashes.push(`${process.name}: ${String(error)}`)
+        this.startAgain(host)
+        process.kill()
+      }
     )
     worker.start().catch((error: unknown) => this.crashes.push(`${process.name}: ${String(error)}`))
   }
 
+  /** The job has gone back, so the end of its lineage is not that of the job. */
+  private goesOnAfter(lineage: number = firstLineage): boolean {
+    return decisionsIn(this.storage, lineage).some(({ decision }) => decision.kind === 'leads' && decision.ends)
+  }
+
+  /** Of names of objects; no two of a process are alike. */
+  private nonceOf(process: SimProcess): () => string {
+    let nonce = this.nonces.get(process)
+    if (nonce === undefined) {
+      let next = 0
+      nonce = () => `${process.host.name}.${process.incarnation}.${next++}`
+      this.nonces.set(process, nonce)
+    }
+    return nonce
+  }
+
+  private startAgain(host: SimHost): void {
+    const again = (): void => {
+      if (host.process?.state === 'dead') this.start(host.name)
+    }
+    this.time.schedule(startedAgainMs, again, 'restart')
+  }
+
   private ports(process: SimProcess): Ports {
     const { reader, limits } = this.options
-    let nonces = 0
     return {
       clock: process.clock,
       storage: this.storage.handle(process),
       reader: source => reader(source, process),
       publishers: new Map(this.sinks.map(({ name }) => [name, this.publisher(name, process)])),
       appenders: new Map(this.sinks.map(({ name }) => [name, this.appender(name, process)])),
-      nonce: () => `${process.host.name}.${process.incarnation}.${nonces++}`,
+      nonce: this.nonceOf(process),
       store: oneAtATime(() => LocalStore.open(process)),
       spill: { files: process.files, folder: '/spill' },
       check: this.options.check,
@@ -257,11 +330,19 @@ export class SimCluster {
         const producer = await publisher.initialise(slot)
         const answered = ++this.initialisations
         const after = this.broker.coordinator.commits.length
-        const generation = this.workers.get(process.host.name)?.generationNumber ?? 0
+        const generation = this.workers.get(process.host.name)?.generationNumber ?? this.sealing(process)
         this.fencings.push({ slot, generation, after, asked, answered, atMs: this.time.now() })
         return producer
       }
     }
+  }
+
+  /** By which generation an operator's process seals the slots of a lineage: by that with which it took over. */
+  private sealing({ host, incarnation }: SimProcess): number {
+    const own = `fork-${host.name}.${incarnation}.`
+    const decisions = lineagesEver(this.storage).flatMap(lineage => decisionsIn(this.storage, lineage))
+    const leads = decisions.filter(({ decision }) => decision.kind === 'leads' && decision.worker.startsWith(own))
+    return Math.max(0, ...leads.map(({ decision }) => decision.generation))
   }
 
   private publisherOf(topic: string, process: SimProcess): KafkaPublisher {

@@ -1,5 +1,6 @@
 /** A failed run as a story that a person can read: what struck whom and when, what was decided, what differed. */
 import type { Decision } from '../../checkpoint/decision-log.ts'
+import { firstLineage } from '../../checkpoint/lineages.ts'
 import type { RunEvidence } from '../checkers/evidence.ts'
 import { describeFault } from '../world/fault.ts'
 import type { Scenario } from './scenario.ts'
@@ -14,18 +15,22 @@ const mostPublications = 40
 
 /** @param notes what the world noted: starts and ends of processes */
 export function tellStory(scenario: Scenario, evidence: RunEvidence, notes: readonly Line[]): string[] {
+  const lineages = [...(evidence.past ?? []), evidence]
   const lines: Line[] = [
     ...scenario.faults.map(fault => ({
       atMs: fault.atMs,
       text: `! ${describeFault(fault).replace(/^at .*? ms: /, '')}`
     })),
     ...notes,
-    ...evidence.decisions.map(({ atMs, sequence, decision }) => ({
-      atMs,
-      text: `decision ${sequence}: ${describeDecision(decision)}`
-    }))
+    ...lineages.flatMap(({ decisions, lineage = firstLineage }) =>
+      decisions.map(({ atMs, sequence, decision }) => ({
+        atMs,
+        text: `${lineage === firstLineage ? '' : `lineage ${lineage}, `}decision ${sequence}: ${describeDecision(decision)}`
+      }))
+    )
   ]
-  const published = evidence.publications
+  const published = lineages
+    .flatMap(({ publications }) => publications)
     .filter(({ records }) => records.length > 0)
     .map(({ atMs, slot, entry, records }) => ({
       atMs,
@@ -42,7 +47,9 @@ export function tellStory(scenario: Scenario, evidence: RunEvidence, notes: read
 function describeDecision(decision: Decision): string {
   switch (decision.kind) {
     case 'leads':
-      return `${decision.worker} leads (${decision.generation})`
+      return decision.ends === undefined
+        ? `${decision.worker} leads (${decision.generation})`
+        : `the job goes on in lineage ${decision.ends.into}, from checkpoint ${decision.ends.epoch} (${decision.generation})`
     case 'begins': {
       const workers = [...new Set(decision.assignment.tasks)].join(', ')
       return `generation ${decision.generation} begins from checkpoint ${decision.parent?.epoch ?? 'none'} on ${workers}`

@@ -37,6 +37,8 @@ export interface FaultTargets {
   leave(host: string): void
   /** Tells whoever leads. False: nobody does. */
   rescale(tasks: number): boolean
+  /** Begins to take the job back; `done` is called when it has gone back. Returns what is to be called when nothing stands in the way any more. */
+  restore?(how: { readonly back: number; readonly dies?: number }, done: () => void): () => void
 }
 
 export interface AppliedFaults {
@@ -104,6 +106,20 @@ function restart(host: SimHost, { targets, lost }: Strike, why: 'restart' | 'upg
   if (host.process?.state === 'dead' && !lost.has(host.name)) targets.start(host.name, why)
 }
 
+/** All processes at once; healed, they are started again. */
+function killAll(strike: Strike): { readonly killed: number; readonly heal: Heal } {
+  const processes = [...strike.targets.hosts.keys()]
+    .map(name => living(strike, name))
+    .filter(each => each !== undefined)
+  for (const { host } of processes) host.kill()
+  const restarts = processes.map(
+    ({ host }) =>
+      () =>
+        restart(host, strike, 'restart')
+  )
+  return { killed: processes.length, heal: both(...restarts) }
+}
+
 /** Told to end, then made to. */
 function leaves(kind: 'leave' | 'upgrade') {
   return (fault: { readonly host: string }, strike: Strike): Heal | undefined => {
@@ -139,18 +155,9 @@ type Direct = Exclude<FaultKind, BrokerKind>
 const beginnings: { readonly [K in Direct]: Begin<K> } = {
   crash: ends('crash', host => host.kill()),
   'crash-all': (_, strike) => {
-    const processes = [...strike.targets.hosts.keys()]
-      .map(name => living(strike, name))
-      .filter(each => each !== undefined)
-    if (processes.length > 0) strike.hit('crash-all')
-    for (const { host } of processes) host.kill()
-    return both(
-      ...processes.map(
-        ({ host }) =>
-          () =>
-            restart(host, strike, 'restart')
-      )
-    )
+    const { killed, heal } = killAll(strike)
+    if (killed > 0) strike.hit('crash-all')
+    return heal
   },
   'crash-machine': ends('crash-machine', host => host.crash()),
   'lose-machine': ({ host: name }, strike) => {
@@ -198,6 +205,15 @@ const beginnings: { readonly [K in Direct]: Begin<K> } = {
   rescale: ({ tasks }, { targets, hit }) => {
     if (targets.rescale(tasks)) hit('rescale')
     return undefined
+  },
+  restore: (fault, strike) => {
+    const { targets, hit } = strike
+    if (targets.restore === undefined) return undefined
+    const { heal } = fault.stopped ? killAll(strike) : { heal: () => undefined }
+    return both(
+      targets.restore(fault, () => hit('restore')),
+      heal
+    )
   },
   cut: ({ from, to, both: way }, { targets: { network } }) =>
     way ? both(network.cut(from, to), network.cut(to, from)) : network.cut(from, to),

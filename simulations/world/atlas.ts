@@ -144,6 +144,14 @@ export const atlas = {
     perMinute: [0.5, 3],
     forMs: [0, 0]
   },
+  restore: {
+    ...usual,
+    what: 'an operator takes the job back to an older checkpoint, whether its workers stand still or run',
+    numbers: ['F58'],
+    chance: 0.3,
+    perMinute: [0.3, 2],
+    forMs: [1_000, 10_000]
+  },
   cut: {
     ...usual,
     what: 'nothing passes between two machines, in one direction or both',
@@ -400,7 +408,6 @@ export const notInjected: Readonly<Record<string, string>> = {
   F45: 'Cairn halts: every byte of every stored file is flipped in the tests of each format',
   F50: 'there is no such data: losing a lease deletes nothing',
   F54: 'a mistake of the code, planted in it: a planted bug',
-  F58: 'an operation: part of the workload',
   F59: 'there is no counter outside of the decision log',
   F60: 'Cairn halts: a scenario, not a mixture',
   F63: 'a mistake of a job, found by the simulation of users',

@@ -23,6 +23,8 @@ export interface FaultPlanOptions {
   readonly brokers?: number
   /** The job calls services; default false. */
   readonly services?: boolean
+  /** The job may go back to an older checkpoint; default false. */
+  readonly restores?: boolean
   /** Nothing goes wrong before; default 0. */
   readonly startMs?: number
   /** Nothing is wrong from then on. */
@@ -87,6 +89,8 @@ function possible(kind: FaultKind, options: FaultPlanOptions): boolean {
       return joiners.length > 0
     case 'service-failure':
       return options.services === true
+    case 'restore':
+      return options.restores === true
     case 'leader-change':
     case 'hanging-transaction':
       return topics.length > 0 && brokers > 0
@@ -173,6 +177,11 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
   leave: host,
   upgrade: host,
   rescale: random => ({ tasks: 1 + random.int(4) }),
+  restore: random => ({
+    back: 1 + random.int(2),
+    stopped: random.int(2) === 0,
+    ...(random.int(2) === 0 ? {} : { dies: 1 + random.int(60) })
+  }),
   cut: (random, options) => ({ ...road(random, options), both: random.int(2) === 0 }),
   isolate: (random, options) => ({
     ...host(random, options),

@@ -194,7 +194,9 @@ export class SimStorage {
   }
 
   private doubtsDecision(operation: StorageOperation, name: string, host: string): boolean {
-    return operation === 'create' && name.startsWith('decisions/') && this.strikes('ambiguousDecision', host)
+    return (
+      operation === 'create' && /^(lineages\/\d+\/)?decisions\//.test(name) && this.strikes('ambiguousDecision', host)
+    )
   }
 
   private create(name: string, bytes: Uint8Array): Applied<'created' | 'exists'> {

@@ -114,6 +114,7 @@ async function controlPlane(load: Load): Promise<Target[]> {
   const messages = (await load('runtime/core/cluster-messages.js')) as typeof Messages
   const { parseRequest } = (await load('deploy/control-protocol.js')) as typeof ControlProtocol
   const report = {
+    lineage: 1,
     worker: 'w1#1',
     name: 'w1',
     sequence: 3,
@@ -124,11 +125,13 @@ async function controlPlane(load: Load): Promise<Target[]> {
     state: 'running'
   }
   const directive = {
+    lineage: 1,
     leader: 'w1#1',
     term: 4,
     sequence: 5,
     phase: 'running',
     generation: 2,
+    perWorker: 1,
     addresses: { w1: '127.0.0.1:1' },
     trigger: { epoch: 3, last: false },
     abandoned: 1,

@@ -3,6 +3,7 @@
  * once (white space counts as one blank), so that a change of the code cannot quietly disarm one of these.
  */
 import { guardedMistakes } from './guarded-mistakes.ts'
+import { restoreMistakes } from './restore-mistakes.ts'
 import { storeMistakes } from './store-mistakes.ts'
 import { traceMistakes } from './trace-mistakes.ts'
 
@@ -48,6 +49,7 @@ const writer = 'runtime/shell/checkpoint-writer.js'
 export const mistakes: readonly Mistake[] = [
   ...traceMistakes,
   ...guardedMistakes,
+  ...restoreMistakes,
   ...storeMistakes,
   // barriers and snapshots
   {

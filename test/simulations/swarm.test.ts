@@ -28,7 +28,7 @@ void t.test(
   async t => {
     const pool = new SeedPool(2)
     t.teardown(() => pool.close())
-    let [events, recoveries, counting] = [0, 0, 0]
+    let [events, recoveries, counting, restores] = [0, 0, 0, 0]
     let next = 1
     const failed: string[] = []
     const lane = async (): Promise<void> => {
@@ -37,6 +37,7 @@ void t.test(
         const result = await pool.run({ scenario })
         events += result.events
         recoveries += result.recoveries
+        restores += result.hits.restore ?? 0
         if (result.events >= 1000 && result.recoveries > 0) counting++
         if (result.outcome !== 'passed') failed.push(why(result))
         if (seed > sameTwice) continue
@@ -47,10 +48,11 @@ void t.test(
     }
     await Promise.all([lane(), lane()])
     t.comment(
-      `${seeds} seeds, ${counting} of them with 1,000 events and a recovery; ${events} events, ${recoveries} recoveries`
+      `${seeds} seeds, ${counting} of them with 1,000 events and a recovery; ${events} events, ${recoveries} recoveries, ${restores} restores`
     )
     t.same(failed, [])
     t.ok(counting > seeds / 4)
+    t.ok(restores > seeds / 20)
   }
 )
 

@@ -52,7 +52,10 @@ class Heard {
     const sequence = (this.sequences.get(worker) ?? 0) + 1
     this.sequences.set(worker, sequence)
     const usual = { address: worker, plan: 'p', leaving: false, generation: this.generation, state: 'running' } as const
-    this.step({ kind: 'heard', report: { worker, name: worker.slice(0, 1), sequence, ...usual, ...change } })
+    this.step({
+      kind: 'heard',
+      report: { lineage: 1, worker, name: worker.slice(0, 1), sequence, ...usual, ...change }
+    })
   }
 
   /** Time goes on; those who live report at each heartbeat. */

@@ -13,6 +13,7 @@ import {
 } from '../../../runtime/core/cluster-messages.ts'
 
 const report: Report = {
+  lineage: 1,
   worker: 'w1#1',
   name: 'w1',
   sequence: 4,
@@ -38,6 +39,7 @@ const report: Report = {
   }
 }
 const directive: Directive = {
+  lineage: 2,
   leader: 'w1#1',
   term: 3,
   sequence: 9,

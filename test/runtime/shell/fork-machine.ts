@@ -138,12 +138,14 @@ export class Machine {
     else await shell.stop()
   }
 
-  async fork(text: string): Promise<OpenLineage> {
+  /** @param meanwhile happens once the checkpoint is chosen */
+  async fork(text: string, meanwhile?: () => Promise<unknown>): Promise<OpenLineage> {
     const chain = await this.code.followLineages(this.lineages, this.nonce)
     const newest = chain.at(-1) ?? chain[0]
     const point = await findRestorePoint(chain, 'counted', text)
     const { head } = await readHead(newest.storage, 'counted', this.nonce)
     if (isHead(point, newest, head?.manifest)) return newest
+    await meanwhile?.()
     const ports = this.ports(newest, 0)
     return this.code.forkLineage({ graph: buildStageGraph(plan), ports, lineages: this.lineages, newest, point })
   }

@@ -53,6 +53,22 @@ void t.test('nobody leads a lineage that has ended', async t => {
   })
 })
 
+void t.test('a checkpoint that is given up before the fork takes over is refused, and the job goes on', async t => {
+  const machine = await lived()
+  const [{ log }] = await followLineages(machine.lineages, machine.nonce)
+  const chosen = log.completed(2)[1]?.epoch ?? 0
+  await t.rejects(
+    machine.fork(String(chosen), () => machine.run(120, 'd')),
+    {
+      code: 'NOT_FOUND',
+      message: /is not kept any more: the job went on meanwhile, to checkpoint \d+; nothing was restored/
+    }
+  )
+  t.equal((await machine.newest()).lineage, 1)
+  await machine.run(150, 'e')
+  t.same(await machine.lines(1), counted(0, 150))
+})
+
 /** As callers of `append` do. */
 function orThrow({ kind }: { readonly kind: 'appended' | 'lost' }): void {
   if (kind === 'lost') throw Object.assign(new Error(), { code: 'FENCED' })

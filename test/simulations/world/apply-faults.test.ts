@@ -12,6 +12,7 @@ const options: FaultPlanOptions = {
   topics: [{ name: 'in', partitions: 2 }],
   brokers: 3,
   services: true,
+  restores: true,
   startMs: 500,
   healAtMs: 20_000
 }

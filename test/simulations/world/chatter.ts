@@ -59,6 +59,10 @@ export class Chatter {
       services: this.services,
       start: name => this.start(name),
       rescale: () => true,
+      restore: (_, done) => {
+        done()
+        return () => undefined
+      },
       leave: name => this.hosts.get(name)?.kill()
     })
   }

@@ -13,6 +13,7 @@ const options: FaultPlanOptions = {
   ],
   brokers: 3,
   services: true,
+  restores: true,
   startMs: 1_000,
   healAtMs: 60_000
 }
