@@ -27,7 +27,7 @@ export const pageLimit = 1000
 /** A client that went away is noticed when its answer is written. */
 const waitLimitMs = 10_000
 
-const name = z
+export const savepointName = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, "a savepoint's name must match [A-Za-z][A-Za-z0-9_-]{0,62}")
 const count = z.number().int().nonnegative()
@@ -47,7 +47,7 @@ const requests = z.discriminatedUnion('kind', [
     stage: z.string().optional(),
     limit: count.max(letterLimit)
   }),
-  z.strictObject({ kind: z.literal('savepoint-create'), name }),
+  z.strictObject({ kind: z.literal('savepoint-create'), name: savepointName }),
   z.strictObject({ kind: z.literal('savepoint-list') }),
   z.strictObject({ kind: z.literal('topics') }),
   z.strictObject({

@@ -1,5 +1,6 @@
 /** Commands to a cluster: nothing answers them, and any may be lost; they are repeated until what is heard shows that they were obeyed. */
 import type { Command as ProgramCommand } from 'commander'
+import type { Lineages } from '../../checkpoint/lineages.ts'
 import { encodeMessage, subjects, type Command } from '../../runtime/core/cluster-messages.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { findJob } from '../job-reference.ts'
@@ -13,8 +14,13 @@ export interface Asking {
   /** The job's name. */
   readonly job: string
   readonly look: Look
+  /** What it has stored. */
+  readonly lineages: Lineages
   /** Sends what `command` says now, again and again, until `obeyed` finds something. */
-  insist<T>(command: (seen: Seen) => Command | undefined, obeyed: (seen: Seen) => T | undefined): Promise<T>
+  insist<T>(
+    command: (seen: Seen) => Command | undefined,
+    obeyed: (seen: Seen) => T | undefined | Promise<T | undefined>
+  ): Promise<T>
   /** Rejects with NOT_RUNNING when no leader is heard. */
   leader(): Promise<void>
 }
@@ -31,12 +37,13 @@ export async function askCluster(
 ): Promise<void> {
   const settings = settingsOf(asked, connectionSettings, connectionProblems)
   const { name: job } = await findJob(name, settings.storage)
-  const { bus } = await connectCluster(job, settings, usualTiming.leaseMs, false)
+  const { bus, lineages } = await connectCluster(job, settings, usualTiming.leaseMs, false)
   const look = listen(job, bus)
   try {
     await work({
       job,
       look,
+      lineages,
       async insist(command, obeyed) {
         const send = (): void => {
           const now = command(look.seen)
@@ -44,7 +51,7 @@ export async function askCluster(
         }
         const again = setInterval(send, againMs)
         try {
-          return (await look.until(obeyed, Infinity)) as NonNullable<ReturnType<typeof obeyed>>
+          return (await look.until(obeyed, Infinity)) as NonNullable<Awaited<ReturnType<typeof obeyed>>>
         } finally {
           clearInterval(again)
         }

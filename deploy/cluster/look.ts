@@ -18,7 +18,7 @@ export interface Seen {
 export interface Look {
   readonly seen: Seen
   /** What `find` finds first, asked again with each message; undefined after so long. */
-  until<T>(find: (seen: Seen) => T | undefined, ms: number): Promise<T | undefined>
+  until<T>(find: (seen: Seen) => T | undefined | Promise<T | undefined>, ms: number): Promise<T | undefined>
   heardWithin(worker: string, ms: number): boolean
   /** Who is there, in words. */
   describe(): string
@@ -50,7 +50,7 @@ export function listen(job: string, bus: ControlBus): Look {
     async until(find, ms) {
       const end = performance.now() + ms
       for (;;) {
-        const found = find(seen)
+        const found = await find(seen)
         if (found !== undefined || performance.now() > end) return found
         await new Promise(resolve => setTimeout(resolve, againMs))
       }

@@ -1,10 +1,15 @@
 /** `cairn cluster`: a job's workers together. */
+import { randomBytes } from 'node:crypto'
 import { Command } from 'commander'
+import { followLineages, type Lineages } from '../../checkpoint/lineages.ts'
+import { savepointsOf, type NamedSavepoint } from '../../checkpoint/restore-point.ts'
+import { CodedError } from '../../runtime/kernel/errors.ts'
 import { askCluster } from '../cluster/ask.ts'
 import type { Look } from '../cluster/look.ts'
 import { usualTiming } from '../cluster/timing.ts'
+import { savepointName } from '../control-protocol.ts'
 import { jobArgument } from '../job-reference.ts'
-import { printRows, withOutput, type OutputFormat, type Row } from '../output.ts'
+import { printOne, printRows, withOutput, type OutputFormat, type Row } from '../output.ts'
 import { withSettings } from '../settings/command-settings.ts'
 import { connectionSettings } from '../settings/tables.ts'
 
@@ -16,6 +21,7 @@ export function clusterCommand(): Command {
     .description("A job's workers together.")
     .addCommand(statusCommand())
     .addCommand(drainCommand())
+    .addCommand(savepointCommand())
 }
 
 function statusCommand(): Command {
@@ -72,4 +78,40 @@ function drainCommand(): Command {
         process.stderr.write(`job "${job}" has ${phase}\n`)
       })
     )
+}
+
+function savepointCommand(): Command {
+  return withOutput(withSettings(new Command('savepoint'), connectionSettings))
+    .description('Ask whoever leads for a checkpoint that retention leaves alone, and wait for it.')
+    .argument('<job>', jobArgument)
+    .argument('<name>', 'of the savepoint; new')
+    .addHelpText(
+      'after',
+      '\nExample:\n  cairn cluster savepoint orders before-upgrade --nats nats://nats:4222 --storage /mnt/checkpoints'
+    )
+    .action((of: string, name: string, flags: { readonly output: OutputFormat }, command: Command) => {
+      const wrong = savepointName.safeParse(name).error?.issues[0]?.message
+      if (wrong !== undefined) throw new CodedError('OPTION_INVALID', `"${name}": ${wrong}`)
+      return askCluster(of, command, async ({ job, leader, lineages, insist }) => {
+        if ((await savepointCalled(name, lineages, job)) !== undefined)
+          throw new CodedError('OPTION_INVALID', `there is a savepoint "${name}" already; choose another name`)
+        await leader()
+        const { epoch } = await insist(
+          ({ directive }) => directive && { kind: 'savepoint', term: directive.term, name },
+          async ({ directive }) => {
+            const phase = directive?.phase
+            const made = await savepointCalled(name, lineages, job)
+            if (made === undefined && (phase === 'finished' || phase === 'drained'))
+              throw new CodedError('NOT_RUNNING', `job "${job}" has ${phase}; it takes no savepoint any more`)
+            return made
+          }
+        )
+        printOne({ name, epoch }, flags.output)
+      })
+    })
+}
+
+async function savepointCalled(name: string, lineages: Lineages, job: string): Promise<NamedSavepoint | undefined> {
+  const chain = await followLineages(lineages, () => randomBytes(8).toString('hex'))
+  return (await savepointsOf(chain, job)).find(each => each.name === name)
 }

@@ -66,6 +66,8 @@ export type ClusterCommand =
   | { readonly kind: 'drain' }
   /** From now on so many tasks of each stage in a worker, whoever leads; the job's own number: as if nobody had asked. */
   | { readonly kind: 'rescale'; readonly tasks: number }
+  /** A checkpoint that is kept; asked again, it is the same one. One that no generation has decided is forgotten with it. */
+  | { readonly kind: 'savepoint'; readonly name: string }
   | { readonly kind: 'tick' }
 
 export type ClusterAction =
@@ -93,6 +95,8 @@ interface Running {
   abandoned: number
   decided: Order['decided']
   timeouts: number
+  /** Names of those that were asked for. */
+  readonly savepoints: Set<string>
   /** Why it is stopped as planned. */
   stopping: 'reassign' | 'drain' | undefined
 }
@@ -175,6 +179,9 @@ export class ClusterLeader {
       case 'rescale':
         this.perWorker = command.tasks
         break
+      case 'savepoint':
+        this.savepoint(command.name, now, actions)
+        break
       case 'tick':
         this.checkpoint({ kind: 'tick' }, now, actions)
         break
@@ -231,6 +238,13 @@ export class ClusterLeader {
       return this.giveUp(`worker ${report.worker}: ${report.error ?? 'failed'}`, now)
     if (report.report !== undefined)
       this.checkpoint({ kind: 'report', worker: report.worker, report: report.report }, now, actions)
+  }
+
+  private savepoint(name: string, now: number, actions: ClusterAction[]): void {
+    const { running } = this
+    if (running === undefined || running.savepoints.has(name)) return
+    running.savepoints.add(name)
+    this.checkpoint({ kind: 'checkpoint', savepoint: name }, now, actions)
   }
 
   private pulse(worker: string, now: number): void {
@@ -422,6 +436,7 @@ export class ClusterLeader {
       abandoned: 0,
       decided: null,
       timeouts: 0,
+      savepoints: new Set(),
       stopping: undefined
     }
     this.phase = 'running'

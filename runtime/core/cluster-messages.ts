@@ -67,6 +67,8 @@ export type Command =
   | { readonly kind: 'drain'; readonly term: number }
   /** So many tasks of each stage in a worker. Of the leader of that term. */
   | { readonly kind: 'rescale'; readonly term: number; readonly tasks: number }
+  /** A checkpoint that is kept, unless there is one of that name. Of the leader of that term. */
+  | { readonly kind: 'savepoint'; readonly term: number; readonly name: string }
 
 /** From a worker's heartbeat thread to whoever leads: its event loop is busy, not hung. */
 export interface Pulse {
@@ -212,6 +214,7 @@ const directiveShape = fields({
 const commandShapes = [
   fields({ kind: oneOf('leave'), worker: isText }),
   fields({ kind: oneOf('drain'), term: isCount }),
-  fields({ kind: oneOf('rescale'), term: isCount, tasks: isAtLeastOne })
+  fields({ kind: oneOf('rescale'), term: isCount, tasks: isAtLeastOne }),
+  fields({ kind: oneOf('savepoint'), term: isCount, name: isText })
 ]
 const pulseShape = fields({ kind: oneOf('pulse'), worker: isText })

@@ -27,6 +27,7 @@ import type { Transport } from '../ports/transport.ts'
 import { Connections, PeerLost } from './connections.ts'
 import { lineageOf, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
 import { Leadership } from './leadership.ts'
+import { askLease, giveLeaseBack } from './leader-lease.ts'
 
 export interface ClusterSettings {
   readonly plan: Plan
@@ -41,8 +42,6 @@ export interface ClusterSettings {
   /** Told why a data connection that somebody made was closed, for a log. */
   readonly refused?: (reason: string) => void
 }
-
-const leaseKey = 'leader'
 
 export class ClusterWorker {
   /** This incarnation. */
@@ -127,6 +126,7 @@ export class ClusterWorker {
         if (command?.kind === 'leave' && command.worker === this.id) this.leave()
         if (command?.kind === 'drain' && command.term === this.leadership?.term) this.drain()
         if (command?.kind === 'rescale' && command.term === this.leadership?.term) this.rescale(command.tasks)
+        if (command?.kind === 'savepoint' && command.term === this.leadership?.term) this.savepoint(command.name)
       })
     )
     this.tick()
@@ -159,6 +159,11 @@ export class ClusterWorker {
   /** So many tasks of each stage in a worker from now on, if this worker leads. */
   rescale(tasks: number): void {
     this.leadership?.rescale(tasks)
+  }
+
+  /** A checkpoint that is kept under that name, if this worker leads. */
+  savepoint(name: string): void {
+    this.leadership?.savepoint(name)
   }
 
   /** The newest generation it was told to enter. */
@@ -199,9 +204,8 @@ export class ClusterWorker {
     this.cancelTick?.()
     for (const each of this.unsubscribe) each()
     const generation = this.drop()
-    // So that the next leader need not wait until the lease expires.
     const { held } = this.elector
-    if (held !== undefined) void this.settings.bus.leases.remove(leaseKey, held).catch(() => undefined)
+    if (held !== undefined) giveLeaseBack(this.settings.bus.leases, held)
     await this.leadership?.resign()
     await this.connections.close()
     await generation?.shell.stop()
@@ -300,25 +304,11 @@ export class ClusterWorker {
     for (const action of actions)
       switch (action.kind) {
         case 'get':
-          bus.leases.get(leaseKey).then(
-            entry => {
-              const holder = entry === undefined ? undefined : new TextDecoder().decode(entry.value)
-              this.elected({
-                kind: 'got',
-                entry: entry === undefined || holder === undefined ? undefined : { holder, revision: entry.revision }
-              })
-            },
-            () => this.elected({ kind: 'unknown' })
-          )
-          break
         case 'put':
-          bus.leases.put(leaseKey, new TextEncoder().encode(this.id), action.revision).then(
-            outcome => this.elected({ kind: 'written', outcome }),
-            () => this.elected({ kind: 'unknown' })
-          )
+          void askLease(bus.leases, this.id, action).then(answer => this.elected(answer))
           break
         case 'remove':
-          bus.leases.remove(leaseKey, action.revision).catch(() => undefined)
+          giveLeaseBack(bus.leases, action.revision)
           break
         case 'elected':
           this.lead()

@@ -77,6 +77,12 @@ export class Leadership {
     this.command({ kind: 'rescale', tasks })
   }
 
+  savepoint(name: string): void {
+    const { savepoints = [], savepointNames = [] } = this.head?.manifest ?? {}
+    const taken = savepointNames.includes(name) || savepoints.some(each => each.name === name)
+    if (!taken) this.command({ kind: 'savepoint', name })
+  }
+
   /** Number of the decision by which it leads; undefined until that stands. */
   get term(): number | undefined {
     return this.leader?.term

@@ -2,13 +2,14 @@
 import type { Plan } from '../../actors/plan.ts'
 import { followLineages, type Lineages, type OpenLineage } from '../../checkpoint/lineages.ts'
 import { readHead } from '../../checkpoint/recovery.ts'
-import { findRestorePoint } from '../../checkpoint/restore-point.ts'
+import { findRestorePoint, savepointsOf } from '../../checkpoint/restore-point.ts'
 import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { buildStageGraph } from '../../runtime/core/stage-graph.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { forkLineage, isHead } from '../../runtime/shell/fork.ts'
 import type { Ports } from '../../runtime/shell/generation.ts'
+import type { FaultOf } from '../world/fault.ts'
 import type { SimHost, SimProcess } from '../world/process.ts'
 
 export interface OperatorSettings {
@@ -20,11 +21,8 @@ export interface OperatorSettings {
   readonly nonce: (process: SimProcess) => () => string
 }
 
-export interface GoingBack {
-  readonly back: number
-  /** At that effect on the world, once. */
-  readonly dies?: number
-}
+/** `dies`: at that effect on the world, once. */
+export type GoingBack = Pick<FaultOf<'restore'>, 'back' | 'named' | 'dies'>
 
 /** What a person tries again after a while: somebody else was quicker, or something could not be reached. */
 const passing: readonly string[] = ['FENCED', 'STORAGE_FAILED', 'SINK_UNREACHABLE', 'NOT_FOUND', 'LINEAGE_ENDED']
@@ -66,7 +64,7 @@ export function takeBack(
       told.crashed(error instanceof Error ? (error.stack ?? error.message) : String(error))
       end()
     }
-    process.deliver(() => void goBack(settings, process, going.back).then(went, failed), 'goes back')
+    process.deliver(() => void goBack(settings, process, going).then(went, failed), 'goes back')
   }
   attempt()
   return () => {
@@ -79,25 +77,30 @@ export function takeBack(
 }
 
 /** Undefined: the job stands there, or nothing was decided yet. */
-async function goBack(settings: OperatorSettings, process: SimProcess, back: number): Promise<Made | undefined> {
+async function goBack(
+  settings: OperatorSettings,
+  process: SimProcess,
+  { back, named }: GoingBack
+): Promise<Made | undefined> {
   const [plan, nonce, lineages] = [settings.plan(process), settings.nonce(process), settings.lineages(process)]
   const chain = await followLineages(lineages, nonce)
   const newest = chain.at(-1) ?? chain[0]
-  const kept = newest.log.completed(retainedCheckpoints)
-  const chosen = kept[Math.min(back, kept.length - 1)]
+  const kept = newest.log.completed(retainedCheckpoints).map(({ epoch }) => String(epoch))
+  const savepoints = named === true ? (await savepointsOf(chain, plan.job)).map(({ name }) => name) : []
+  const chosen = savepoints[Math.min(back, savepoints.length) - 1] ?? kept[Math.min(back, kept.length - 1)]
   if (chosen === undefined) return undefined
-  const point = await findRestorePoint(chain, plan.job, String(chosen.epoch))
+  const point = await findRestorePoint(chain, plan.job, chosen)
   const { head } = await readHead(newest.storage, plan.job, nonce)
   if (isHead(point, newest, head?.manifest)) return undefined
   const graph = buildStageGraph(plan)
   const { lineage } = await forkLineage({ graph, ports: settings.ports(process, newest), lineages, newest, point })
-  return { lineage, epoch: chosen.epoch }
+  return { lineage, from: `checkpoint ${point.manifest.epoch} of lineage ${point.lineage}` }
 }
 
 /** The new lineage, and the checkpoint of the old one from which it goes on. */
 interface Made {
   readonly lineage: number
-  readonly epoch: number
+  readonly from: string
 }
 
 /** As storage clients do: what changes nothing is tried again. */

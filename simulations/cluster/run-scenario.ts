@@ -138,7 +138,8 @@ export async function runScenario(
     ...(subject.services === undefined ? {} : { services: subject.services }),
     start: (host, why) => void cluster.start(host, why),
     leave: host => cluster.leave(host),
-    rescale: tasks => cluster.rescale(tasks),
+    rescale: tasks => cluster.tellLeader('told to rescale', worker => worker.rescale(tasks)),
+    savepoint: name => cluster.tellLeader('asked for a savepoint', worker => worker.savepoint(name)),
     restore: (going, done) => cluster.takeBack(going, done)
   })
   time.schedule(scenario.healAtMs, () => cluster.broker.heal(), 'broker heals')

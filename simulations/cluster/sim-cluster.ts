@@ -194,10 +194,9 @@ export class SimCluster {
   }
 
   /** Tells whoever believes to lead. False: nobody does. */
-  rescale(tasks: number): boolean {
+  tellLeader(label: string, tell: (worker: ClusterWorker) => void): boolean {
     const leaders = [...this.workers].filter(([, worker]) => worker.leadership?.term !== undefined)
-    for (const [name, worker] of leaders)
-      this.hosts.get(name)?.process?.deliver(() => worker.rescale(tasks), 'told to rescale')
+    for (const [name, worker] of leaders) this.hosts.get(name)?.process?.deliver(() => tell(worker), label)
     return leaders.length > 0
   }
 
@@ -225,8 +224,8 @@ export class SimCluster {
       nonce: (process: SimProcess) => this.nonceOf(process)
     }
     return takeBack(settings, going, {
-      done: ({ lineage, epoch }) => {
-        this.note(`${name} takes the job back to checkpoint ${epoch}: it goes on in lineage ${lineage}`)
+      done: ({ lineage, from }) => {
+        this.note(`${name} takes the job back to ${from}: it goes on in lineage ${lineage}`)
         done()
       },
       crashed: why => this.crashes.push(`${name}: ${why}`)

@@ -37,8 +37,10 @@ export interface FaultTargets {
   leave(host: string): void
   /** Tells whoever leads. False: nobody does. */
   rescale(tasks: number): boolean
+  /** Tells whoever leads. False: nobody does. */
+  savepoint?(name: string): boolean
   /** Begins to take the job back; `done` is called when it has gone back. Returns what is to be called when nothing stands in the way any more. */
-  restore?(how: { readonly back: number; readonly dies?: number }, done: () => void): () => void
+  restore?(how: Pick<FaultOf<'restore'>, 'back' | 'named' | 'dies'>, done: () => void): () => void
 }
 
 export interface AppliedFaults {
@@ -204,6 +206,10 @@ const beginnings: { readonly [K in Direct]: Begin<K> } = {
   upgrade: leaves('upgrade'),
   rescale: ({ tasks }, { targets, hit }) => {
     if (targets.rescale(tasks)) hit('rescale')
+    return undefined
+  },
+  savepoint: ({ name }, { targets, hit }) => {
+    if (targets.savepoint?.(name) === true) hit('savepoint')
     return undefined
   },
   restore: (fault, strike) => {

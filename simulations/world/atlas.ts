@@ -144,6 +144,14 @@ export const atlas = {
     perMinute: [0.5, 3],
     forMs: [0, 0]
   },
+  savepoint: {
+    ...usual,
+    what: 'whoever leads is asked for a checkpoint that is kept',
+    numbers: ['F58'],
+    chance: 0.3,
+    perMinute: [0.5, 4],
+    forMs: [0, 0]
+  },
   restore: {
     ...usual,
     what: 'an operator takes the job back to an older checkpoint, whether its workers stand still or run',

@@ -177,8 +177,10 @@ const draws: { readonly [K in FaultKind]: Draw<K> } = {
   leave: host,
   upgrade: host,
   rescale: random => ({ tasks: 1 + random.int(4) }),
+  savepoint: random => ({ name: `s${random.int(1_000_000)}` }),
   restore: random => ({
     back: 1 + random.int(2),
+    ...(random.int(2) === 0 ? {} : { named: true as const }),
     stopped: random.int(2) === 0,
     ...(random.int(2) === 0 ? {} : { dies: 1 + random.int(60) })
   }),

@@ -43,11 +43,20 @@ export type Fault =
   | ({ readonly kind: 'upgrade' } & OnHost)
   /** The leader is asked for another number of tasks. */
   | ({ readonly kind: 'rescale'; readonly tasks: number } & Timed)
+  /** The leader is asked for a checkpoint that is kept. */
+  | ({ readonly kind: 'savepoint'; readonly name: string } & Timed)
   /**
-   * An operator takes the job back to one of the checkpoints that are kept, the `back`-th before the newest.
+   * An operator takes the job back to one of the checkpoints that are kept, the `back`-th before the newest; `named`: to a savepoint, if
+   * there is one.
    * `stopped`: all workers are killed before, and started again at the end. `dies`: at that effect, once; begun anew then.
    */
-  | ({ readonly kind: 'restore'; readonly back: number; readonly stopped: boolean; readonly dies?: number } & Timed)
+  | ({
+      readonly kind: 'restore'
+      readonly back: number
+      readonly named?: true
+      readonly stopped: boolean
+      readonly dies?: number
+    } & Timed)
   // data connections
   | ({ readonly kind: 'cut'; readonly both: boolean } & OnRoad)
   /** From all other machines, and from the bus and the storage where so said. */

@@ -68,9 +68,9 @@ const transfersOf = (perSource: number): Transfer[] =>
     }))
   )
 
-const rows = (folder: string): Record<string, unknown>[] =>
+const rows = (folder: string, prefix = ''): Record<string, unknown>[] =>
   readdirSync(folder)
-    .filter(name => name.endsWith('.ndjson') && !name.startsWith('.'))
+    .filter(name => name.endsWith('.ndjson') && !name.startsWith('.') && name.startsWith(prefix))
     .sort()
     .flatMap(name => readFileSync(join(folder, name), 'utf8').trimEnd().split('\n'))
     .filter(line => line !== '')
@@ -141,6 +141,18 @@ export class TransfersJob {
     const expected = new Map<unknown, number>()
     for (const { from, amount } of transfers) expected.set(`a${from}`, (expected.get(`a${from}`) ?? 0) - amount)
     t.same([...balances].sort(), [...expected].sort(), 'and the balances are those of all transfers')
+  }
+
+  /** It went back: the output of the newer lineage is there once, and with that of the older one it is all. */
+  rightInLineage(t: Test, lineage: number): void {
+    const all = transfersOf(this.perSource).map(({ id }) => id)
+    for (const sink of ['sent', 'received']) {
+      const folder = join(this.at.folder, 'out', sink)
+      const newer = rows(folder, `${String(lineage).padStart(3, '0')}.`).map(({ id }) => id)
+      t.equal(new Set(newer).size, newer.length, `${sink}: each once (${newer.length})`)
+      t.ok(newer.length < all.length, 'what came before the savepoint was not made again')
+      t.same(new Set(rows(folder).map(({ id }) => id)), new Set(all), `${sink}: all of them`)
+    }
   }
 
   /** A command that knows the cluster. */

@@ -59,6 +59,7 @@ export class Chatter {
       services: this.services,
       start: name => this.start(name),
       rescale: () => true,
+      savepoint: () => true,
       restore: (_, done) => {
         done()
         return () => undefined
