@@ -1,4 +1,5 @@
 /** What an application extends and what its handlers see. */
+import type { AvroSchema } from './avro.ts'
 import type { Duration } from '../runtime/kernel/durations.ts'
 
 /** Strings (any; lone surrogates stay distinct), safe integers, or tuples of these; at most 64 KiB encoded. */
@@ -26,6 +27,11 @@ export interface ActorClass<A extends Actor = Actor> {
   /** Returns the fields it changes; the rest are carried over. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what was stored is described by the author of migrate
   migrate?(old: any, from: number): object
+  /**
+   * Avro: a record of exactly the durable fields (durableMaps excepted). Fields are stored by it; what an older schema wrote is resolved to
+   * this one by the rules of Avro, without `migrate` or `drops`.
+   */
+  readonly schema?: AvroSchema
   /** Stored fields given up on purpose. */
   readonly drops?: readonly string[]
   readonly ttl?: {

@@ -6,6 +6,8 @@ import avsc from 'avsc'
 import type { Codec } from './codecs.ts'
 import type { RegistryPart } from './connectors.ts'
 
+export type AvroType = avsc.Type
+
 /** As JSON, or its text. */
 export type AvroSchema = string | object
 
@@ -43,11 +45,12 @@ export function registered<T>(options: {
   }
 }
 
-const textOf = (schema: AvroSchema): string => (typeof schema === 'string' ? schema : JSON.stringify(schema))
-const bufferOver = ({ buffer, byteOffset, length }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, length)
+export const textOf = (schema: AvroSchema): string => (typeof schema === 'string' ? schema : JSON.stringify(schema))
+export const bufferOver = ({ buffer, byteOffset, length }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, length)
 
 /** Throws a TypeError that says what is wrong with the schema. */
-function compile(text: string): avsc.Type {
+export function compile(text: string): avsc.Type {
   if (text.length > schemaLimit) throw new TypeError(`an Avro schema of ${text.length} characters is too long`)
   let schema: unknown
   try {
@@ -65,6 +68,7 @@ function check(schema: unknown, depth: number): void {
   if (Array.isArray(schema)) for (const each of schema) check(each, depth + 1)
   else if (typeof schema === 'object' && schema !== null)
     for (const [key, value] of Object.entries(schema)) {
+      if (key === 'name' && value === '__proto__') throw new TypeError('an Avro schema has the name "__proto__"')
       const isName = key === 'name' || (key === 'namespace' && value !== '')
       if (isName && (typeof value !== 'string' || !nameRule.test(value)))
         throw new TypeError(`an Avro schema has the ${key} ${JSON.stringify(value)}`)

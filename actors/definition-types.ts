@@ -11,6 +11,8 @@ export interface StoredActorSchema {
   readonly version: number
   /** In stored order. `kind` is what the probe instance held: 'number' | 'string' | 'map' | 'object' | … | 'durableMap'. */
   readonly fields: readonly { readonly name: string; readonly kind: string }[]
+  /** Text of the Avro schema by which they are stored; absent: one after the other. */
+  readonly avro?: string
 }
 
 /** Holds what an instance looked like before a handler ran; opaque. */

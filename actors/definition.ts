@@ -3,6 +3,7 @@ import { ByteReader, ByteWriter, equalBytes } from '../runtime/kernel/bytes.ts'
 import { parseDuration } from '../runtime/kernel/durations.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Actor, ActorClass } from './actor.ts'
+import { AvroState } from './avro-state.ts'
 import type { ActorDefinition, DurableMapBackend, PreImage, StoredActorSchema } from './definition-types.ts'
 import { MapField } from './durable-map.ts'
 import { decodeValue, encodePrimitive, encodeValue } from './state-codec.ts'
@@ -27,10 +28,31 @@ export function defineActor(actorClass: ActorClass<Actor>, stageName: string = a
     } catch (error) {
       problems.push((error as Error).message)
     }
+  const avro = problems.length > 0 ? undefined : avroOf(actorClass, name, fields, problems)
   if (problems.length > 0) throw new CodedError('ACTOR_INVALID', `stage "${stageName}": ${problems.join('; ')}`)
-  const schema: StoredActorSchema = { actor: name, version, fields }
-  return new Definition(actorClass, name, schema, ttl)
+  const schema = { actor: name, version, fields, ...(avro === undefined ? {} : { avro: avro.text }) }
+  return new Definition(actorClass, name, schema, ttl, avro)
 }
+
+function avroOf(
+  actorClass: ActorClass<Actor>,
+  name: string,
+  fields: StoredActorSchema['fields'],
+  problems: string[]
+): AvroState | undefined {
+  if (actorClass.schema === undefined) return undefined
+  try {
+    const avro = new AvroState(name, actorClass.schema, namesOf(fields))
+    problems.push(...avro.problems(new actorClass() as unknown as Fields))
+    return avro
+  } catch (error) {
+    problems.push(`${name}: static schema: ${(error as Error).message}`)
+    return undefined
+  }
+}
+
+const namesOf = (fields: StoredActorSchema['fields']): string[] =>
+  fields.filter(({ kind }) => kind !== 'durableMap').map(({ name }) => name)
 
 function probe(actorClass: ActorClass<Actor>, name: string, problems: string[]): { name: string; kind: string }[] {
   if (actorClass.length > 0) problems.push(`${name}: the constructor takes arguments; an actor is made with none`)
@@ -81,6 +103,14 @@ function kindOf(value: unknown): string {
   return 'object'
 }
 
+function decodeFields(from: ByteReader, stored: StoredActorSchema): Fields {
+  const old: Fields = {}
+  for (const name of namesOf(stored.fields))
+    Object.defineProperty(old, name, { value: decodeValue(from), writable: true, enumerable: true, configurable: true })
+  from.expectEnd()
+  return old
+}
+
 class Definition implements ActorDefinition {
   readonly actorClass: ActorClass<Actor>
   readonly name: string
@@ -89,18 +119,26 @@ class Definition implements ActorDefinition {
   readonly durableMaps: readonly string[]
   readonly ttl: ActorDefinition['ttl']
   private readonly names: readonly string[]
+  private readonly avro: AvroState | undefined
+  /** Of schemas that the class no longer has, by their text. */
+  private readonly former = new Map<string, AvroState>()
   private readonly scratch = new ByteWriter()
 
-  constructor(actorClass: ActorClass<Actor>, name: string, schema: StoredActorSchema, ttl: ActorDefinition['ttl']) {
+  constructor(
+    actorClass: ActorClass<Actor>,
+    name: string,
+    schema: StoredActorSchema,
+    ttl: ActorDefinition['ttl'],
+    avro: AvroState | undefined
+  ) {
+    this.avro = avro
     this.actorClass = actorClass
     this.name = name
     this.schema = schema
     this.ttl = ttl
     this.outputs = Object.keys(actorClass.outputs ?? {})
-    const names = (durable: boolean): string[] =>
-      schema.fields.filter(field => (field.kind === 'durableMap') === durable).map(field => field.name)
-    this.names = names(false)
-    this.durableMaps = names(true)
+    this.names = namesOf(schema.fields)
+    this.durableMaps = schema.fields.map(field => field.name).filter(name => !this.names.includes(name))
   }
 
   create(): Actor {
@@ -118,6 +156,17 @@ class Definition implements ActorDefinition {
 
   encode(instance: Actor, into: ByteWriter): void {
     const start = into.length
+    if (this.avro === undefined) this.encodeFields(instance, into)
+    else this.avro.encode(instance as unknown as Fields, into)
+    const size = into.length - start
+    if (size > stateLimitBytes)
+      throw new CodedError(
+        'STATE_TOO_LARGE',
+        `an instance of ${this.name} is ${size} bytes; the limit is ${stateLimitBytes}`
+      )
+  }
+
+  private encodeFields(instance: Actor, into: ByteWriter): void {
     let objects: Map<unknown, string> | undefined
     for (const name of this.names) {
       const value = (instance as unknown as Fields)[name]
@@ -131,31 +180,26 @@ class Definition implements ActorDefinition {
       }
       encodeValue(value, into, path)
     }
-    const size = into.length - start
-    if (size > stateLimitBytes)
-      throw new CodedError(
-        'STATE_TOO_LARGE',
-        `an instance of ${this.name} is ${size} bytes; the limit is ${stateLimitBytes}`
-      )
   }
 
   restore(from: ByteReader, stored: StoredActorSchema): Actor {
-    const old: Fields = {}
-    for (const field of stored.fields)
-      if (field.kind !== 'durableMap')
-        Object.defineProperty(old, field.name, {
-          value: decodeValue(from),
-          writable: true,
-          enumerable: true,
-          configurable: true
-        })
-    from.expectEnd()
+    const resolved = stored.avro !== undefined && this.avro !== undefined
+    const old =
+      stored.avro === undefined ? decodeFields(from, stored) : this.readerOf(stored.avro).decode(from, stored.avro)
     const instance = new this.actorClass() as unknown as Fields
     let values = old
-    if (stored.version !== this.schema.version && this.actorClass.migrate !== undefined)
+    if (!resolved && stored.version !== this.schema.version && this.actorClass.migrate !== undefined)
       values = { ...old, ...this.actorClass.migrate(old, stored.version) }
     for (const name of this.names) if (Object.hasOwn(values, name)) instance[name] = values[name]
     return Object.seal(instance) as unknown as Actor
+  }
+
+  /** What was stored by an Avro schema, and is not any more, is read as it was. */
+  private readerOf(written: string): AvroState {
+    if (this.avro !== undefined) return this.avro
+    let former = this.former.get(written)
+    if (former === undefined) this.former.set(written, (former = new AvroState(this.name, written, this.names)))
+    return former
   }
 
   accepts(stored: StoredActorSchema): readonly string[] {
@@ -164,6 +208,7 @@ class Definition implements ActorDefinition {
       return [
         `the stored state of ${this.name} is of version ${stored.version}; this class is of version ${this.schema.version}`
       ]
+    if (stored.avro !== undefined && this.avro !== undefined) return this.avro.accepts(stored.avro)
     const migrates = stored.version !== this.schema.version && this.actorClass.migrate !== undefined
     if (migrates) return []
     const drops = this.actorClass.drops ?? []

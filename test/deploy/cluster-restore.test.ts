@@ -19,8 +19,14 @@ void t.test('a savepoint of a cluster, and the way back to it', needs('nats-serv
 
   t.match(await job.cluster('cluster', 'savepoint', 'transfers', 'before'), /before/)
   t.match(await job.cairn('savepoint', 'list', 'transfers'), /before/)
-  t.match(await job.fails('cluster', 'savepoint', 'transfers', 'before', '--nats', job.at.nats), /OPTION_INVALID.*"before"/)
-  t.match(await job.fails('cluster', 'savepoint', 'transfers', '../x', '--nats', job.at.nats), /OPTION_INVALID.*"\.\.\/x"/)
+  t.match(
+    await job.fails('cluster', 'savepoint', 'transfers', 'before', '--nats', job.at.nats),
+    /OPTION_INVALID.*"before"/
+  )
+  t.match(
+    await job.fails('cluster', 'savepoint', 'transfers', '../x', '--nats', job.at.nats),
+    /OPTION_INVALID.*"\.\.\/x"/
+  )
   await job.progress()
 
   const back = spawn(

@@ -50,6 +50,39 @@ class Dropping extends Careless {
   static drops = ['count']
 }
 
+class FirstAvro extends First {
+  static override actorName = 'Visits'
+  static schema = {
+    type: 'record',
+    name: 'Visits',
+    fields: [
+      { name: 'count', type: 'int' },
+      { name: 'seen', type: { type: 'array', items: 'string' } }
+    ]
+  }
+}
+
+/** `count` has another name, and more room. */
+class SecondAvro extends Actor {
+  static actorName = 'Visits'
+  static schema = {
+    type: 'record',
+    name: 'Visits',
+    fields: [
+      { name: 'visits', aliases: ['count'], type: 'long' },
+      { name: 'seen', type: { type: 'array', items: 'string' } },
+      { name: 'note', type: 'string', default: 'from the schema' }
+    ]
+  }
+  visits = 0
+  seen: string[] = []
+  note = ''
+  receive(_event: Event, ctx: Context<string>): void {
+    this.visits++
+    ctx.emit(`${ctx.key} ${this.visits} ${this.seen.join()} ${this.note}`)
+  }
+}
+
 function visits(folder: string, count: number, actor: unknown, stage = 'Visits') {
   return job('visits', j => {
     const events = j.source(
@@ -78,8 +111,8 @@ function written(folder: string): string[] {
 }
 
 /** A job that is stopped in the middle of an endless input, so that it can be started again with other code. */
-async function halfWay(folder: string): Promise<void> {
-  const started = await startJob(visits(folder, 1_000_000_000, First), {
+async function halfWay(folder: string, actor: unknown = First): Promise<void> {
+  const started = await startJob(visits(folder, 1_000_000_000, actor), {
     storage: folder,
     fresh: false,
     intervalMs: 20
@@ -113,6 +146,29 @@ void t.test('version-1 state under version-2 code, by migrate; new fields have t
     .filter(line => line.startsWith('u1 ') && line.endsWith('home new'))
     .map(line => Number(line.split(' ')[1]))
   t.equal(Math.min(...first), (before.get('u1') ?? 0) * 2 + 1, 'it went on from the migrated field')
+})
+
+void t.test('state by an Avro schema under a newer schema: resolved, or refused before the start', async t => {
+  const folder = storage(t)
+  await halfWay(folder, FirstAvro)
+  const before = written(folder).filter(line => line.startsWith('"u1 ')).length
+  class Careless extends SecondAvro {
+    static override actorName = 'Visits'
+    static override schema = {
+      ...SecondAvro.schema,
+      fields: SecondAvro.schema.fields.map(({ aliases: _, ...field }: { aliases?: unknown }) => field)
+    } as never
+  }
+  await t.rejects(startJob(visits(folder, 9, Careless), { storage: folder, fresh: false }), {
+    code: 'STATE_INCOMPATIBLE',
+    message: /Visits: what is stored cannot be read by static schema: .*visits/
+  })
+  const started = await startJob(visits(folder, 1_000_000_000, SecondAvro), { storage: folder, fresh: false })
+  if (started.kind !== 'running') throw new Error('it had finished')
+  await handled(started.job)
+  await started.job.drain()
+  const after = written(folder).filter(line => line.startsWith('"u1 ') && line.includes('from the schema'))
+  t.match(after[0], `"u1 ${before + 1} home from the schema"`, 'it went on from what the older schema wrote')
 })
 
 void t.test(

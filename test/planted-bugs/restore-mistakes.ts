@@ -27,7 +27,8 @@ export const restoreMistakes: readonly Mistake[] = [
   },
   {
     name: 'a leader of a lineage that has ended is believed',
-    changes: [[clusterWorker, 'if (directive.lineage < lineage)', 'if (false)']]
+    changes: [[clusterWorker, 'if (directive.lineage < lineage)', 'if (false)']],
+    among: { faults: ['crash', 'restore'], why: 'the job has to be taken back just when it has come to its end' }
   },
   {
     name: 'a worker of a lineage that has ended stays',
