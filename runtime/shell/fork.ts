@@ -118,11 +118,14 @@ function refuseGone({ point, newest }: ForkSettings, log: DecisionLog, head: Man
 }
 
 async function append(log: DecisionLog, decision: Decision): Promise<void> {
-  if ((await log.append(decision)).kind === 'lost')
-    throw new CodedError(
-      'FENCED',
-      'another process went on with the job while it was being forked; nothing was restored'
-    )
+  if ((await log.append(decision)).kind === 'lost') throw overtaken()
+}
+
+function overtaken(): CodedError {
+  return new CodedError(
+    'FENCED',
+    'another process went on with the job while it was being forked; nothing was restored'
+  )
 }
 
 // ---- the old lineage's slots
@@ -187,7 +190,13 @@ async function prepareLineage(settings: ForkSettings, generation: number): Promi
     const storage = lineages.storage(lineage)
     const log = await DecisionLog.open(storage, ports.nonce)
     if (log.entries.length > 0) continue
-    if (await beginLog(settings, storage, log, lineage, generation)) return { lineage, storage, log }
+    try {
+      if (await beginLog(settings, storage, log, lineage, generation)) return { lineage, storage, log }
+    } catch (error) {
+      // Whoever goes on meanwhile gives up checkpoints: what is missing then is not lost.
+      const old = await DecisionLog.open(newest.storage, ports.nonce)
+      throw old.generation >= generation ? overtaken() : error
+    }
   }
 }
 

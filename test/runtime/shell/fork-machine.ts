@@ -2,7 +2,7 @@
 import { Actor, files, generator, job, json, type Context } from '../../../actors/index.ts'
 import { DirectoryLineages } from '../../../checkpoint/adapters/directory-lineages.ts'
 import { MemoryStore } from '../../../checkpoint/adapters/memory-store.ts'
-import { followLineages, newestLineage, type OpenLineage } from '../../../checkpoint/lineages.ts'
+import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../../../checkpoint/lineages.ts'
 import { readHead } from '../../../checkpoint/recovery.ts'
 import { findRestorePoint } from '../../../checkpoint/restore-point.ts'
 import { FilesPublisher } from '../../../runtime/adapters/files-publisher.ts'
@@ -139,15 +139,19 @@ export class Machine {
   }
 
   /** @param meanwhile happens once the checkpoint is chosen */
-  async fork(text: string, meanwhile?: () => Promise<unknown>): Promise<OpenLineage> {
-    const chain = await this.code.followLineages(this.lineages, this.nonce)
+  async fork(
+    text: string,
+    meanwhile?: () => Promise<unknown>,
+    lineages: Lineages = this.lineages
+  ): Promise<OpenLineage> {
+    const chain = await this.code.followLineages(lineages, this.nonce)
     const newest = chain.at(-1) ?? chain[0]
     const point = await findRestorePoint(chain, 'counted', text)
     const { head } = await readHead(newest.storage, 'counted', this.nonce)
     if (isHead(point, newest, head?.manifest)) return newest
     await meanwhile?.()
     const ports = this.ports(newest, 0)
-    return this.code.forkLineage({ graph: buildStageGraph(plan), ports, lineages: this.lineages, newest, point })
+    return this.code.forkLineage({ graph: buildStageGraph(plan), ports, lineages, newest, point })
   }
 
   /** Lines of a lineage, in order of their keys and then of what they count. */

@@ -69,6 +69,28 @@ void t.test('a checkpoint that is given up before the fork takes over is refused
   t.same(await machine.lines(1), counted(0, 150))
 })
 
+void t.test('a fork whose checkpoint is given up while it copies was overtaken: nothing is damaged', async t => {
+  const machine = await lived()
+  const [{ log }] = await followLineages(machine.lineages, machine.nonce)
+  const chosen = String(log.completed(2)[1]?.epoch)
+  const { lineages } = machine
+  const storageOf = lineages.storage.bind(lineages)
+  let copying: Promise<unknown> | undefined
+  const slow = Object.assign(Object.create(lineages) as Lineages, {
+    storage: (lineage: number) => {
+      const real = storageOf(lineage)
+      const read = async (name: string): Promise<Uint8Array | undefined> => {
+        if (/^(deltas|bases)\//.test(name)) await (copying ??= machine.run(150, 'd'))
+        return real.read(name)
+      }
+      return Object.assign(Object.create(real) as typeof real, { read })
+    }
+  })
+  await t.rejects(machine.fork(chosen, undefined, slow), { code: 'FENCED' })
+  await machine.run(180, 'e')
+  t.same(await machine.lines(1), counted(0, 180))
+})
+
 /** As callers of `append` do. */
 function orThrow({ kind }: { readonly kind: 'appended' | 'lost' }): void {
   if (kind === 'lost') throw Object.assign(new Error(), { code: 'FENCED' })
