@@ -13,6 +13,7 @@ import type {
   Delivered,
   Job,
   JobBuilder,
+  KeyByOptions,
   KeyedStream,
   Origin,
   Sink,
@@ -99,10 +100,9 @@ class StreamNode implements Stream<unknown>, Origin<unknown>, ActorStage<ActorCl
     const inputs = [this.port, ...others.map(other => (other as unknown as StreamNode).port)]
     return this.next(this.recorder.add({ kind: 'union', inputs })) as never
   }
-  keyBy(f: (value: never) => unknown): never {
-    return new KeyedNode(this.recorder, this.origin, [
-      this.recorder.add({ kind: 'keyBy', input: this.port, f })
-    ]) as never
+  keyBy(f: (value: never) => unknown, { aligned = false }: KeyByOptions = {}): never {
+    const keyed = this.recorder.add({ kind: 'keyBy', input: this.port, f, ...(aligned ? { aligned } : {}) })
+    return new KeyedNode(this.recorder, this.origin, [keyed]) as never
   }
   dedupe(options: DedupeOptions<never>): never {
     const name = options.name ?? builtInName(this.origin, 'dedupe')

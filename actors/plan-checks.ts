@@ -3,7 +3,7 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { defineActor } from './definition.ts'
 import { checkInputsAndOutputs } from './io-checks.ts'
 import { findLoops, stageWays } from './loops.ts'
-import type { ActorNode, Plan } from './plan.ts'
+import type { ActorNode, Plan, Port, SourceNode } from './plan.ts'
 
 const nameRule = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
 
@@ -16,6 +16,7 @@ export function checkPlan(plan: Plan): string[] {
   const stages = plan.nodes.filter(node => node.kind === 'actor')
   for (const stage of stages) checkStage(stage, stages, problems)
   checkLoops(plan, problems)
+  checkAligned(plan, problems)
   if (!plan.nodes.some(node => node.kind === 'source')) problems.push('the job has no source')
   return problems
 }
@@ -74,6 +75,22 @@ function checkStage(stage: ActorNode, stages: readonly ActorNode[], problems: st
   }
   if (stage.inputs.length === 0 && !stages.some(other => other.sends.includes(stage.actor)))
     problems.push(`stage "${stage.name}" is fed by nothing: no stream and no \`sends\``)
+}
+
+/** What comes from an actor has no partition. */
+function checkAligned({ nodes }: Plan, problems: string[]): void {
+  const behind = ({ node: id }: Port): (SourceNode | ActorNode)[] => {
+    const node = nodes.find(each => each.id === id)
+    if (node?.kind === 'source' || node?.kind === 'actor') return [node]
+    if (node?.kind === 'union') return node.inputs.flatMap(behind)
+    return node === undefined ? [] : behind(node.input)
+  }
+  for (const node of nodes) {
+    if (node.kind !== 'keyBy' || node.aligned !== true) continue
+    for (const { kind, name } of behind(node.input))
+      if (kind === 'actor')
+        problems.push(`an aligned keyBy stands behind stage "${name}"; only records of a source lie in partitions`)
+  }
 }
 
 /** A loop needs a way in: one that only feeds itself would never begin, nor end. */

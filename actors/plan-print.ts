@@ -102,7 +102,13 @@ function edgesOf(plan: Plan, actors: readonly ActorNode[]): PlanEdge[] {
       if (next.kind === 'sink') edges.push({ from, output, via, to: next.name })
       else if (next.kind === 'keyBy') {
         for (const target of actors)
-          if (target.inputs.includes(next.id)) edges.push({ from, output, via: [...via, 'keyBy'], to: target.name })
+          if (target.inputs.includes(next.id))
+            edges.push({
+              from,
+              output,
+              via: [...via, next.aligned === true ? 'keyBy (aligned)' : 'keyBy'],
+              to: target.name
+            })
       } else follow(from, output, next.id, 'main', [...via, next.kind])
     }
   }

@@ -61,6 +61,8 @@ export interface KeyByNode {
   readonly id: NodeId
   readonly input: Port
   readonly f: (value: never) => unknown
+  /** The key of each record is that of its partition. */
+  readonly aligned?: true
 }
 /** A keyed stage. Windows and dedupe are actors too (`builtIn` says which), made by `window-actor.ts` and `dedupe-actor.ts`. */
 export interface ActorNode {

@@ -23,7 +23,7 @@ export interface Stream<out T> {
   filter<U extends T>(f: (value: T) => value is U): Stream<U>
   filter(f: (value: T) => boolean): Stream<T>
   union<U>(...others: Stream<U>[]): Stream<T | U>
-  keyBy<const K extends Key>(f: (value: T) => K): KeyedStream<T, Widen<K>>
+  keyBy<const K extends Key>(f: (value: T) => K, options?: KeyByOptions): KeyedStream<T, Widen<K>>
   /**
    * Drops an event whose id was seen: one passes when no event of its id has, or when its time is `within` or more after that of
    * the last one that has. An id is forgotten once the watermark is past that, so a later repeat that is itself late passes.
@@ -31,6 +31,14 @@ export interface Stream<out T> {
   dedupe(options: DedupeOptions<T>): Stream<T>
   /** Default delivery: the best the sink can give. */
   to(name: string, sink: Sink<T>, options?: { delivery?: 'exactly-once' | 'at-least-once' }): Delivered<T>
+}
+export interface KeyByOptions {
+  /**
+   * The topic is partitioned by this very key (its UTF-8 bytes, Kafka's own hash), and `slots` of the job divides the number of partitions of
+   * each source: whoever reads a partition handles its keys, and no event goes to another worker. Asked of every record: one that lies
+   * elsewhere ends the job with ALIGNMENT_BROKEN, whatever `onError` says. Behind sources only. Default false.
+   */
+  readonly aligned?: boolean
 }
 export interface DedupeOptions<in T> {
   readonly id: (value: T) => Key

@@ -367,7 +367,8 @@ export class SourceTask {
       if (staged !== undefined) outputs.release(staged)
     } catch (error) {
       outputs.staged = undefined
-      if (staged === undefined) throw this.placed(error, partition, offset)
+      const broken = error instanceof CodedError && error.code === 'ALIGNMENT_BROKEN'
+      if (staged === undefined || broken) throw this.placed(error, partition, offset)
       this.putAside(partition, batch, i, offset, error)
       failure = { error }
     }

@@ -12,7 +12,12 @@ export type Step =
   | { readonly kind: 'map'; readonly f: (value: unknown) => unknown; readonly next: readonly Step[] }
   | { readonly kind: 'flatMap'; readonly f: (value: unknown) => Iterable<unknown>; readonly next: readonly Step[] }
   | { readonly kind: 'filter'; readonly f: (value: unknown) => boolean; readonly next: readonly Step[] }
-  | { readonly kind: 'exchange'; readonly f: (value: unknown) => unknown; readonly edge: number }
+  | {
+      readonly kind: 'exchange'
+      readonly f: (value: unknown) => unknown
+      readonly edge: number
+      readonly aligned: boolean
+    }
   | { readonly kind: 'sink'; readonly sink: SinkNode }
   | { readonly kind: 'tap'; readonly handle: string }
 
@@ -86,7 +91,8 @@ export function buildStageGraph(plan: Plan): StageGraph {
             if (target.kind !== 'actor' || !target.inputs.includes(next.id)) continue
             const to = stageOf.get(target.id)
             assert(to !== undefined, `no stage for node ${target.id}`)
-            steps.push({ kind: 'exchange', f: next.f as (value: unknown) => unknown, edge: way(from, to) })
+            const [f, aligned] = [next.f as (value: unknown) => unknown, next.aligned === true]
+            steps.push({ kind: 'exchange', f, aligned, edge: way(from, to) })
           }
         } else {
           const after = stepsAfter(next.id, 'main', from, sinks)

@@ -10,7 +10,7 @@ import { copyValue } from '../../actors/copy-value.ts'
 import type { SinkNode } from '../../actors/plan.ts'
 import { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import { CodedError } from '../kernel/errors.ts'
-import { checkKey, encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
+import { checkKey, encodeKey, keyGroupOf, keyText, type Key } from '../kernel/keys.ts'
 import { murmur2 } from '../kernel/murmur2.ts'
 import { headersSizeBytes } from '../kernel/record-header.ts'
 import { withTrace } from '../kernel/trace-context.ts'
@@ -237,6 +237,17 @@ export class TaskOutputs {
     return taskOfKeyGroup(keyGroupOf(encodeKey(key), this.settings.keyGroups), this.settings.owners)
   }
 
+  /** The event's slot is that of the partition it was read from. */
+  private refuseStray(key: Key): void {
+    const slots = this.settings.owners.length
+    const slot = keyGroupOf(encodeKey(key), this.settings.keyGroups) % slots
+    if (slot !== this.slot)
+      throw new CodedError(
+        'ALIGNMENT_BROKEN',
+        `key ${keyText(key)} belongs to partitions ${slot} + n × ${slots}, of which its own is none`
+      )
+  }
+
   private compileAll(steps: readonly Step[], fresh: boolean): Push {
     const pushes = steps.map(step => this.compile(step, fresh))
     if (pushes.length === 1) return pushes[0] as Push
@@ -268,6 +279,7 @@ export class TaskOutputs {
         return (value, time, origin, offset, path) => {
           const key = step.f(value)
           checkKey(key)
+          if (step.aligned) this.refuseStray(key)
           this.route(step.edge, key, fresh ? value : copyValue(value, 'event'), time, origin, offset, path)
         }
       case 'sink':

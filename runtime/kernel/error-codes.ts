@@ -48,6 +48,9 @@ export const errorCodes = {
   ),
   // inputs and outputs
   INPUT_MISSING: user('Create the named input or correct its path.'),
+  ALIGNMENT_BROKEN: user(
+    "Leave `aligned` out of keyBy; else partition the topic by this key's bytes and choose `slots` that divide its partitions."
+  ),
   INPUT_REGRESSED: external(
     'The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'
   ),
