@@ -15,7 +15,7 @@
  * 3. A planned change of the assignment (join, leave, rescale) stops behind a decided and published checkpoint; nothing is rolled back.
  * 4. Without progress, generations begin at growing distances.
  * 5. A worker to which another one lost its connection is waited for, for a few heartbeats: one that lives is heard by then, one that died
- *    gets nothing, though `lostAfterMs` is not over.
+ *    gets nothing, though `lostAfterMs` is not over. It is not waited for when a younger process of its name was heard.
  */
 import { reached } from '../kernel/marks.ts'
 import { assign, workersOf, type Assignment } from './assignment.ts'
@@ -75,6 +75,8 @@ export type ClusterAction =
 
 interface Member {
   readonly report: Report
+  /** When it was heard first. */
+  readonly firstAt: number
   heardAt: number
   /** Since then it reported at every third heartbeat at least: its event loop turns. */
   steadySince: number
@@ -222,7 +224,16 @@ export class ClusterLeader {
     }
     const steady = known !== undefined && now - known.reportedAt <= steadyHeartbeats * this.settings.timing.heartbeatMs
     const steadySince = steady ? known.steadySince : now
-    this.members.set(report.worker, { report, heardAt: now, reportedAt: now, steadySince, doubtedAt: undefined })
+    const firstAt = known?.firstAt ?? now
+    this.members.set(report.worker, {
+      report,
+      firstAt,
+      heardAt: now,
+      reportedAt: now,
+      steadySince,
+      doubtedAt: undefined
+    })
+    if (known === undefined) this.settleDoubt(report.name)
     const { running } = this
     const repeated = known?.report.state === 'failed' && known.report.generation === report.generation
     if (report.lost !== undefined && report.generation === this.newest && !repeated) this.doubt(report.lost, now)
@@ -245,6 +256,18 @@ export class ClusterLeader {
     if (member === undefined || worker === this.settings.worker) return
     reached('cluster leader: a worker is doubted')
     member.doubtedAt ??= now
+    this.settleDoubt(member.report.name)
+  }
+
+  /** Who is doubted and has a younger process of its name has ended: it is waited for no longer. */
+  private settleDoubt(name: string): void {
+    const namesakes = [...this.members.values()].filter(({ report }) => report.name === name)
+    const youngest = Math.max(...namesakes.map(({ firstAt }) => firstAt))
+    for (const member of namesakes) {
+      if (member.doubtedAt === undefined || member.firstAt === youngest) continue
+      reached('cluster leader: a doubted worker was started again')
+      member.doubtedAt = -Infinity
+    }
   }
 
   private get doubtMs(): number {

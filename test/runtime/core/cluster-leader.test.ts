@@ -82,6 +82,34 @@ void t.test('a worker whose connections broke and that is silent gets nothing, l
   t.end()
 })
 
+void t.test('a doubted worker that was started again is not waited for', t => {
+  // The second: a generation that ended without a checkpoint is followed by the next after 200 ms.
+  for (const [first, at] of [
+    ['the broken connection', 2_500],
+    ['the new process', 2_700]
+  ] as const) {
+    const heard = three()
+    const lost = { state: 'failed', error: 'the connection is gone', lost: 'c#1' } as const
+    if (first === 'the broken connection') heard.report('b#1', lost)
+    heard.pass(500, 'a#1', 'b#1')
+    heard.report('c#2', { generation: 0, state: 'idle' })
+    if (first === 'the new process') heard.report('b#1', lost)
+    heard.pass(400, 'a#1', 'b#1', 'c#2')
+    t.same(heard.begun[1], { workers: 'a#1 b#1 c#2', at }, first)
+  }
+  t.end()
+})
+
+void t.test('a worker of the name of another one that lives takes nothing from it', t => {
+  const heard = three()
+  heard.report('c#2', { generation: 0, state: 'idle' })
+  heard.report('b#1', { state: 'failed', error: 'the connection is gone', lost: 'c#1' })
+  heard.report('c#1', { state: 'failed', error: 'the connection is gone' })
+  heard.pass(500, 'a#1', 'b#1', 'c#1', 'c#2')
+  t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1 c#2')
+  t.end()
+})
+
 void t.test('a worker that is heard is not lost, whoever cannot reach it', t => {
   for (const sign of ['report', 'pulse'] as const) {
     const heard = three()
