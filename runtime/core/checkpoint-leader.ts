@@ -44,6 +44,8 @@ export interface CheckpointLeaderSettings {
   /** It is final: nothing is left but to publish it. */
   readonly final?: boolean
   readonly intervalMs: number
+  /** Until the first; default: `intervalMs`. */
+  readonly firstAfterMs?: number
   readonly timeoutMs: number
   readonly pendingLimitBytes: number
 }

@@ -29,7 +29,7 @@ export interface ClusterTiming {
   readonly lostAfterMs: number
   /** A connection between two workers over which nothing comes for so long, though both live, is dead. */
   readonly silentAfterMs: number
-  /** How long a new leader waits for workers to be heard. */
+  /** How long a new leader waits for workers to be heard, unless all that ran the last generation were. */
   readonly gatherMs: number
   /** A generation of which a worker does not run after so long is given up. */
   readonly startTimeoutMs: number
@@ -47,6 +47,8 @@ export interface ClusterLeaderSettings {
   readonly timing: ClusterTiming
   /** Of the newest generation in the decision log. */
   readonly previous: Assignment | undefined
+  /** Who led before, if it said that it ends. */
+  readonly gone?: string
   /** The newest checkpoint is final and everything is published. */
   readonly finished: boolean
 }
@@ -105,12 +107,17 @@ const stuckAfterTimeouts = 2
 const doubtHeartbeats = 3
 /** Fewer: a lost report hides a dead connection for long; more: a busy event loop is taken for one that turns. */
 const steadyHeartbeats = 3
+/** After a generation began, until its first checkpoint may: there was no output for a while. Sooner: it holds next to nothing. */
+const firstCheckpointMs = 100
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
 
 /** For so long somebody whose connection broke is waited for. */
 export const doubtMs = ({ heartbeatMs, lostAfterMs }: ClusterTiming): number =>
   Math.min(lostAfterMs, doubtHeartbeats * heartbeatMs)
+
+/** Of the process, which stays the same when it is started again. */
+const nameOf = (worker: string): string => worker.slice(0, worker.lastIndexOf('#'))
 
 const isRunning = ({ report }: Member, { generation }: Running): boolean =>
   report.generation === generation && report.state === 'running'
@@ -393,7 +400,6 @@ export class ClusterLeader {
   /** What a process had before it was started again is its own still. */
   private heirs(previous: Assignment | undefined, able: readonly Report[]): Assignment | undefined {
     if (previous === undefined) return undefined
-    const nameOf = (worker: string): string => worker.slice(0, worker.lastIndexOf('#'))
     const tasks = previous.tasks.map(worker => {
       if (able.some(report => report.worker === worker)) return worker
       return able.find(report => report.name === nameOf(worker))?.worker ?? worker
@@ -412,11 +418,21 @@ export class ClusterLeader {
   }
 
   private earliestBegin(now: number): number {
-    let earliest = Math.max(this.gatherUntil ?? 0, this.notBefore)
+    let earliest = this.gathered ? this.notBefore : Math.max(this.gatherUntil ?? 0, this.notBefore)
     for (const { heardAt, doubtedAt } of this.members.values())
       if (doubtedAt !== undefined && now - heardAt <= this.settings.timing.lostAfterMs)
         earliest = Math.max(earliest, doubtedAt + this.doubtMs)
     return earliest
+  }
+
+  /** All that ran the last generation before this leader were heard, they or who was started in their place. */
+  private get gathered(): boolean {
+    const { previous, gone } = this.settings
+    if (previous === undefined) return false
+    const heard = [...this.members.values()]
+    const isHere = (worker: string): boolean =>
+      this.members.has(worker) || heard.some(({ report }) => report.name === nameOf(worker))
+    return workersOf(previous).every(worker => worker === gone || isHere(worker))
   }
 
   private begun(generation: number, epoch: number, final: boolean, now: number): void {
@@ -432,6 +448,7 @@ export class ClusterLeader {
       epoch,
       final,
       intervalMs,
+      firstAfterMs: Math.min(intervalMs, firstCheckpointMs),
       pendingLimitBytes,
       timeoutMs: timing.checkpointTimeoutMs
     })

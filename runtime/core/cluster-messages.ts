@@ -60,6 +60,8 @@ export type Command =
   | { readonly kind: 'drain'; readonly term: number }
   /** So many tasks of each stage in a worker. Of the leader of that term. */
   | { readonly kind: 'rescale'; readonly term: number; readonly tasks: number }
+  /** That worker has given the lead away and ends: whoever hears of it need not wait until the lease expires. */
+  | { readonly kind: 'elect'; readonly worker: string }
 
 /** From a worker's heartbeat thread to whoever leads: its event loop is busy, not hung. */
 export interface Pulse {
@@ -202,6 +204,7 @@ const directiveShape = fields({
 })
 const commandShapes = [
   fields({ kind: oneOf('leave'), worker: isText }),
+  fields({ kind: oneOf('elect'), worker: isText }),
   fields({ kind: oneOf('drain'), term: isCount }),
   fields({ kind: oneOf('rescale'), term: isCount, tasks: isAtLeastOne })
 ]

@@ -76,6 +76,8 @@ export class ClusterWorker {
   private reported = ''
   /** Who said last that it leads, and when. */
   private leader: { readonly id: string; readonly heardAt: number } | undefined
+  /** Who led last and said that it ends. */
+  private gone: string | undefined
   /** The peer with whose connection the generation ended here. */
   private lost: string | undefined
   private over = false
@@ -125,6 +127,7 @@ export class ClusterWorker {
         if (command?.kind === 'leave' && command.worker === this.id) this.leave()
         if (command?.kind === 'drain' && command.term === this.leadership?.term) this.drain()
         if (command?.kind === 'rescale' && command.term === this.leadership?.term) this.rescale(command.tasks)
+        if (command?.kind === 'elect') this.bereft(command.worker)
       })
     )
     this.tick()
@@ -184,13 +187,33 @@ export class ClusterWorker {
     this.cancelTick?.()
     for (const each of this.unsubscribe) each()
     const generation = this.drop()
-    // So that the next leader need not wait until the lease expires.
-    const { held } = this.elector
-    if (held !== undefined) void this.settings.bus.leases.remove(leaseKey, held).catch(() => undefined)
+    const handedOver = this.handOver()
     await this.leadership?.resign()
     await this.connections.close()
     await generation?.shell.stop()
+    await handedOver
     this.settle.resolve(how)
+  }
+
+  /** So that the next leader need not wait until the lease expires. */
+  private async handOver(): Promise<void> {
+    const { bus, plan, ports, timing } = this.settings
+    const { held } = this.elector
+    if (held === undefined) return
+    const message = encodeMessage({ kind: 'elect', worker: this.id })
+    const tell = (): void => bus.publish(`${plan.job}.${subjects.commands}`, message)
+    const told = bus.leases.remove(leaseKey, held).then(tell, () => undefined)
+    // The bus may be away.
+    await Promise.race([told, new Promise<void>(resolve => ports.clock.after(timing.heartbeatMs, resolve))])
+  }
+
+  /** The leader gave the lead away. */
+  private bereft(leader: string): void {
+    if (this.over || this.leader?.id !== leader) return
+    reached('cluster worker: the leader gave the lead away')
+    this.leader = undefined
+    this.gone = leader
+    this.elect(this.elector.step({ kind: 'suspect', holder: leader }, this.settings.ports.clock.elapsed()))
   }
 
   /** What this worker waits for, for people. */
@@ -329,6 +352,7 @@ export class ClusterWorker {
       graph: this.graph,
       ports,
       worker: this.id,
+      ...(this.gone === undefined ? {} : { gone: this.gone }),
       timing,
       announce: directive => {
         const bytes = encodeMessage(directive)

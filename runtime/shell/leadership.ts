@@ -24,6 +24,8 @@ export interface LeadershipSettings {
   readonly ports: Ports
   /** This incarnation. */
   readonly worker: string
+  /** Who led before, if it said that it ends. */
+  readonly gone?: string
   readonly timing: ClusterTiming
   readonly announce: (directive: Directive) => void
   /** It is over, unless it was ended by `resign`. */
@@ -107,7 +109,7 @@ export class Leadership {
 
   /** Writes `leads`: from then on whoever led before finds out at its next append. */
   private async takeOver(): Promise<void> {
-    const { plan, planHash, ports, worker, timing, graph } = this.settings
+    const { plan, planHash, ports, worker, gone, timing, graph } = this.settings
     const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
     if (this.over) return
     // What the code cannot take is refused before anything is decided.
@@ -128,6 +130,7 @@ export class Leadership {
       pendingLimitBytes: pendingLimit(plan, ports),
       timing,
       previous: log.begun?.assignment,
+      ...(gone === undefined ? {} : { gone }),
       finished: head?.manifest.final === true && head.manifest.outboxes.length === 0
     })
     for (const report of this.heardBefore.values()) this.command({ kind: 'heard', report })

@@ -1,7 +1,12 @@
 /** Who gets a generation, and when: the leader alone, told what it hears and when. */
 import t from 'tap'
 import { workersOf } from '../../../runtime/core/assignment.ts'
-import { ClusterLeader, type ClusterAction, type ClusterCommand } from '../../../runtime/core/cluster-leader.ts'
+import {
+  ClusterLeader,
+  type ClusterAction,
+  type ClusterCommand,
+  type ClusterLeaderSettings
+} from '../../../runtime/core/cluster-leader.ts'
 import type { Report } from '../../../runtime/core/cluster-messages.ts'
 
 const timing = {
@@ -21,7 +26,7 @@ class Heard {
   /** Workers of each generation, and when it began. */
   readonly begun: { readonly workers: string; readonly at: number }[] = []
 
-  constructor() {
+  constructor(settings: Partial<ClusterLeaderSettings> = {}) {
     this.leader = new ClusterLeader({
       worker: 'a#1',
       plan: 'p',
@@ -32,7 +37,8 @@ class Heard {
       pendingLimitBytes: 1e6,
       timing,
       previous: undefined,
-      finished: false
+      finished: false,
+      ...settings
     })
   }
 
@@ -107,6 +113,21 @@ void t.test('a worker of the name of another one that lives takes nothing from i
   heard.report('c#1', { state: 'failed', error: 'the connection is gone' })
   heard.pass(500, 'a#1', 'b#1', 'c#1', 'c#2')
   t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1 c#2')
+  t.end()
+})
+
+void t.test('a new leader that hears all who ran the last generation waits for nobody else', t => {
+  const previous = { tasks: ['a#1', 'b#1', 'c#1'], slots: [0, 1, 2, 0] }
+  const begunAt = (settings: Partial<ClusterLeaderSettings>, ...alive: readonly string[]): number | undefined => {
+    const heard = new Heard(settings)
+    heard.pass(2_000, ...alive)
+    return heard.begun[0]?.at
+  }
+  t.equal(begunAt({ previous }, 'a#1', 'b#1', 'c#1'), 0)
+  t.equal(begunAt({ previous }, 'a#1', 'b#2', 'c#1'), 0, 'one was started again')
+  t.equal(begunAt({ previous, gone: 'c#1' }, 'a#1', 'b#1'), 0, 'who led before has said that it goes')
+  t.equal(begunAt({ previous }, 'a#1', 'b#1'), timing.gatherMs, 'one is not heard')
+  t.equal(begunAt({ previous: undefined }, 'a#1', 'b#1'), timing.gatherMs, 'nobody knows who may come')
   t.end()
 })
 
