@@ -234,10 +234,10 @@ export class ClusterLeader {
     const firstAt = known?.firstAt ?? now
     this.members.set(report.worker, {
       report,
-      firstAt,
       heardAt: now,
       reportedAt: now,
       steadySince,
+      firstAt,
       doubtedAt: undefined
     })
     if (known === undefined) this.settleDoubt(report.name)
