@@ -83,6 +83,8 @@ interface Member {
   /** Since then it reported at every third heartbeat at least: its event loop turns. */
   steadySince: number
   reportedAt: number
+  /** Since then it has run its generation. */
+  readonly runsSince: number
   /** Another one lost its connection to it then, and it was not heard since. */
   doubtedAt: number | undefined
 }
@@ -232,14 +234,9 @@ export class ClusterLeader {
     const steady = known !== undefined && now - known.reportedAt <= steadyHeartbeats * this.settings.timing.heartbeatMs
     const steadySince = steady ? known.steadySince : now
     const firstAt = known?.firstAt ?? now
-    this.members.set(report.worker, {
-      report,
-      heardAt: now,
-      reportedAt: now,
-      steadySince,
-      firstAt,
-      doubtedAt: undefined
-    })
+    const ran = known?.report.state === 'running' && known.report.generation === report.generation
+    const since = { steadySince, firstAt, runsSince: ran ? known.runsSince : now }
+    this.members.set(report.worker, { report, heardAt: now, reportedAt: now, ...since, doubtedAt: undefined })
     if (known === undefined) this.settleDoubt(report.name)
     const { running } = this
     const repeated = known?.report.state === 'failed' && known.report.generation === report.generation
@@ -350,13 +347,13 @@ export class ClusterLeader {
     if (running.stopping !== undefined) this.checkpoint({ kind: 'drain' }, now, actions)
   }
 
-  /** It runs the generation and has not stood still for as long as it takes to call it silent. */
+  /** It has run the generation, and has not stood still, for as long as it takes to call it silent. */
   private turns(worker: string, running: Running, now: number): boolean {
     const member = this.members.get(worker)
     const { silentAfterMs, heartbeatMs } = this.settings.timing
     if (member === undefined || !isRunning(member, running)) return false
     const fresh = now - member.reportedAt <= steadyHeartbeats * heartbeatMs
-    return fresh && now - member.steadySince > silentAfterMs && now - running.since > silentAfterMs
+    return fresh && now - member.steadySince > silentAfterMs && now - member.runsSince > silentAfterMs
   }
 
   /** Whether other workers should run the job than those that do. */

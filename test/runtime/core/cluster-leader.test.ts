@@ -162,6 +162,21 @@ void t.test('a connection that carries nothing ends the generation, if both ends
   t.end()
 })
 
+void t.test('a worker that was restored for long is not called silent as soon as it runs', t => {
+  const heard = three()
+  for (let i = 0; i < 10; i++) {
+    heard.report('c#1', { state: 'starting' })
+    heard.report('b#1', { silent: i < 7 ? [] : ['c#1'] })
+    heard.pass(500, 'a#1')
+  }
+  heard.report('c#1')
+  heard.pass(400, 'a#1')
+  heard.report('b#1')
+  heard.pass(10_000, 'a#1', 'b#1', 'c#1')
+  t.equal(heard.begun.length, 1)
+  t.end()
+})
+
 void t.test('a worker that stood still is not called silent', t => {
   const heard = three()
   heard.pass(1_000, 'a#1', 'b#1', 'c#1')
