@@ -18,7 +18,7 @@
  *    gets nothing, though `lostAfterMs` is not over. It is not waited for when a younger process of its name was heard.
  */
 import { reached } from '../kernel/marks.ts'
-import { assign, workersOf, type Assignment } from './assignment.ts'
+import { assign, nameOf, workersOf, type Assignment } from './assignment.ts'
 import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
 import type { Directive, Report } from './cluster-messages.ts'
 
@@ -117,9 +117,6 @@ const longestBackoffMs = 30_000
 /** For so long somebody whose connection broke is waited for. */
 export const doubtMs = ({ heartbeatMs, lostAfterMs }: ClusterTiming): number =>
   Math.min(lostAfterMs, doubtHeartbeats * heartbeatMs)
-
-/** Of the process, which stays the same when it is started again. */
-const nameOf = (worker: string): string => worker.slice(0, worker.lastIndexOf('#'))
 
 const isRunning = ({ report }: Member, { generation }: Running): boolean =>
   report.generation === generation && report.state === 'running'
@@ -401,7 +398,7 @@ export class ClusterLeader {
       if (able.some(report => report.worker === worker)) return worker
       return able.find(report => report.name === nameOf(worker))?.worker ?? worker
     })
-    return { tasks, slots: previous.slots }
+    return { ...previous, tasks }
   }
 
   private begin(now: number, actions: ClusterAction[]): void {
