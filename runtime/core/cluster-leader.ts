@@ -99,6 +99,8 @@ interface Running {
   abandoned: number
   decided: Directive['decided']
   timeouts: number
+  /** When all slots were. */
+  recoveredAt: number | undefined
   /** Why it is stopped as planned. */
   stopping: 'reassign' | 'drain' | undefined
 }
@@ -340,7 +342,8 @@ export class ClusterLeader {
     }
     if (running.stopping !== undefined) return
     if (this.draining) running.stopping = 'drain'
-    else if (this.wantsOther(now) || this.nobodyStays(now)) running.stopping = 'reassign'
+    else if (this.nobodyStays(now) || (this.hasPutOut(running, now) && this.wantsOther(now)))
+      running.stopping = 'reassign'
     if (running.stopping !== undefined) this.checkpoint({ kind: 'drain' }, now, actions)
   }
 
@@ -351,6 +354,14 @@ export class ClusterLeader {
     if (member === undefined || !isRunning(member, running)) return false
     const fresh = now - member.reportedAt <= steadyHeartbeats * heartbeatMs
     return fresh && now - member.steadySince > silentAfterMs && now - member.runsSince > silentAfterMs
+  }
+
+  /** One change of the assignment right after the other would keep back the output of both: the first has a checkpoint before the next. */
+  private hasPutOut(running: Running, now: number): boolean {
+    if (running.checkpoints.recovered) running.recoveredAt ??= now
+    const { recoveredAt = Infinity } = running
+    // Where nothing happens there is no checkpoint.
+    return running.decided !== null || now - recoveredAt > firstCheckpointMs + this.settings.intervalMs
   }
 
   /** Whether other workers should run the job than those that do. */
@@ -456,6 +467,7 @@ export class ClusterLeader {
       abandoned: 0,
       decided: null,
       timeouts: 0,
+      recoveredAt: undefined,
       stopping: undefined
     }
     this.phase = 'running'

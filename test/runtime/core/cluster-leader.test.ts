@@ -23,6 +23,8 @@ class Heard {
   private readonly leader: ClusterLeader
   private readonly sequences = new Map<string, number>()
   private generation = 0
+  /** When the first generation was told to stop behind a last checkpoint. */
+  stoppedAt: number | undefined
   /** Workers of each generation, and when it began. */
   readonly begun: { readonly workers: string; readonly at: number }[] = []
 
@@ -48,6 +50,7 @@ class Heard {
 
   private take(actions: readonly ClusterAction[]): void {
     for (const action of actions) {
+      if (action.kind === 'announce' && action.directive.trigger?.last === true) this.stoppedAt ??= this.now
       if (action.kind !== 'begin') continue
       this.begun.push({ workers: workersOf(action.assignment).sort().join(' '), at: this.now })
       this.step({ kind: 'begun', generation: ++this.generation, epoch: 0, final: false })
@@ -159,6 +162,21 @@ void t.test('a connection that carries nothing ends the generation, if both ends
   heard.pass(500, 'a#1', 'b#1', 'c#1')
   t.equal(heard.begun.length, 2)
   t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1')
+  t.end()
+})
+
+void t.test('a generation has put something out before it makes room for the next, unless nothing happens', t => {
+  const idle = { finished: false, resting: false, settled: true, decided: 0, unpublished: 0, pendingBytes: 0 }
+  const stoppedAt = (changed: boolean): number | undefined => {
+    const heard = new Heard()
+    heard.pass(1_500, 'a#1', 'b#1')
+    for (const worker of ['a#1', 'b#1']) heard.report(worker, { report: { ...idle, changed, recovered: true } })
+    heard.report('c#1', { generation: 0, state: 'idle' })
+    heard.pass(3_000)
+    return heard.stoppedAt
+  }
+  t.equal(stoppedAt(true), undefined, 'its first checkpoint is under way')
+  t.equal(stoppedAt(false), 2_700)
   t.end()
 })
 
