@@ -195,7 +195,7 @@ export class ClusterWorker {
     this.settle.resolve(how)
   }
 
-  /** So that the next leader need not wait until the lease expires. */
+  /** So that the next leader need not wait until the lease expires. The bus may be away: that is not waited for. */
   private async handOver(): Promise<void> {
     const { bus, plan, ports, timing } = this.settings
     const { held } = this.elector
@@ -203,7 +203,6 @@ export class ClusterWorker {
     const message = encodeMessage({ kind: 'elect', worker: this.id })
     const tell = (): void => bus.publish(`${plan.job}.${subjects.commands}`, message)
     const told = bus.leases.remove(leaseKey, held).then(tell, () => undefined)
-    // The bus may be away.
     await Promise.race([told, new Promise<void>(resolve => ports.clock.after(timing.heartbeatMs, resolve))])
   }
 
