@@ -72,6 +72,8 @@ function checkSource(what: string, source: SourceSpec, problems: string[]): void
       ] as const)
         if (!Number.isSafeInteger(value) || value < least)
           problems.push(`${what}: ${name} is ${value}; it must be a whole number from ${least}`)
+      if (source.perSecond !== undefined && !(source.perSecond > 0))
+        problems.push(`${what}: perSecond is ${source.perSecond}; it must be a number above 0`)
       return
     case 'kafka': {
       checkKafka(what, source, problems)

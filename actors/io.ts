@@ -126,9 +126,13 @@ export function kafka<V, T = V>(options: {
   }
 }
 
-/** Values made up by `make(sequence, partition)`, which must give the same value for the same arguments. */
+/**
+ * Values made up by `make(sequence, partition)`, which must give the same value for the same arguments. `count`: of each partition.
+ * `perSecond`: at most so many of all partitions together, by the wall clock; default: as fast as they are taken. `simulate` takes no
+ * notice of it.
+ */
 export function generator<T>(
-  options: { readonly count: number; readonly partitions?: number },
+  options: { readonly count: number; readonly partitions?: number; readonly perSecond?: number },
   make: (sequence: number, partition: number) => T
 ): Source<T> {
   return {
@@ -137,7 +141,7 @@ export function generator<T>(
       partitions: options.partitions ?? 1,
       count: options.count,
       make,
-      perSecond: undefined
+      perSecond: options.perSecond
     }
   }
 }

@@ -29,6 +29,8 @@ export const failureTable = {
 
 export interface CoordinatorOptions {
   readonly intervalMs: number
+  /** Between the start and the first trigger; default: `intervalMs`. */
+  readonly firstAfterMs?: number
   /** A checkpoint that takes longer is abandoned. */
   readonly timeoutMs: number
   /** Bytes of dirty, sealed and outbox state: half of it asks for a barrier at once. */
@@ -115,10 +117,7 @@ export class Coordinator<Task> {
     }
     if (this.requested) return true
     if (view.unpublished >= unpublishedLimit) return false
-    return (
-      view.now >= this.lastTriggerAt + this.options.intervalMs ||
-      view.pendingBytes * 2 >= this.options.pendingLimitBytes
-    )
+    return view.now >= this.lastTriggerAt + this.intervalMs || view.pendingBytes * 2 >= this.options.pendingLimitBytes
   }
 
   /** When time alone may trigger or end a checkpoint. */
@@ -126,7 +125,12 @@ export class Coordinator<Task> {
     if (this.state !== undefined)
       return this.state.step === 'collecting' ? this.state.triggeredAt + this.options.timeoutMs : undefined
     if (!changed && this.savepoints.length === 0) return undefined
-    return this.lastTriggerAt + (this.failures > 0 ? this.backoffMs() : this.options.intervalMs)
+    return this.lastTriggerAt + (this.failures > 0 ? this.backoffMs() : this.intervalMs)
+  }
+
+  private get intervalMs(): number {
+    const { epoch, intervalMs, firstAfterMs = intervalMs } = this.options
+    return this.epoch === epoch ? firstAfterMs : intervalMs
   }
 
   trigger(now: number, tasks: Iterable<Task>, final: boolean): Pending {

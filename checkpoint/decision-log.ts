@@ -32,6 +32,8 @@ export type Decision =
         readonly tasks: readonly string[]
         readonly slots: readonly number[]
         readonly perWorker?: number
+        /** By slot whose worker went away: that worker's name. */
+        readonly away?: Readonly<Record<number, string>>
       }
     }
   | {

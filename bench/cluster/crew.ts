@@ -12,12 +12,15 @@ import { root, service } from '../../simulations/chaos/installed.ts'
 import { NatsProcess } from '../../simulations/chaos/nats-process.ts'
 import { freePort } from '../../simulations/chaos/ports.ts'
 import { WorkerChild } from '../../simulations/chaos/worker-child.ts'
+import { Timeline } from './timeline.ts'
 
 export interface CrewOptions {
   readonly workers: number
   readonly events: number
   readonly keys: number
   readonly interval: string
+  /** Events a second once every key is there; absent: as many as can be. */
+  readonly rate?: string
   readonly store?: 'memory' | 'level'
 }
 
@@ -28,7 +31,9 @@ process.on('exit', () => {
   writeFileSync(\`cpu-\${process.pid}\`, String((user + system) / 1000))
 })
 `
-const lookMs = 5
+/** Looking costs CPU that the workers need. */
+const lookMs = 10
+const settledEpochs = 6
 
 export class Crew {
   readonly folder = mkdtempSync(join(tmpdir(), 'cairn-bench-'))
@@ -38,13 +43,15 @@ export class Crew {
   private look: Look | undefined
   private readonly env: Readonly<Record<string, string>>
   private lives = 0
+  private greatest = -1
 
-  private constructor({ events, keys, interval, store = 'memory' }: CrewOptions) {
+  private constructor({ events, keys, interval, rate = '', store = 'memory' }: CrewOptions) {
     this.env = {
       EVENTS: String(events),
       KEYS: String(keys),
       INTERVAL: interval,
       STORE: store,
+      RATE: rate,
       NODE_OPTIONS: `--import ${pathToFileURL(join(this.folder, 'cpu.mjs')).href}`
     }
   }
@@ -101,17 +108,22 @@ export class Crew {
     return this.outputs.length
   }
 
-  /** The greatest number that was put out. */
+  /** The greatest number that was put out, if it is asked for more often than once in a few checkpoints. */
   get newest(): number {
-    const last = this.outputs.slice(-24).map(name => readFileSync(join(this.folder, 'out', name), 'utf8'))
-    return Math.max(-1, ...last.flatMap(text => [...text.matchAll(/"n":(\d+)/g)].map(([, n]) => Number(n))))
+    const from = this.newestEpoch - 4
+    const last = this.outputs.filter(name => epochOf(name) >= from)
+    const texts = last.map(name => readFileSync(join(this.folder, 'out', name), 'utf8'))
+    const numbers = texts.flatMap(text => [...text.matchAll(/"n":(\d+)/g)].map(([, n]) => Number(n)))
+    return (this.greatest = Math.max(this.greatest, ...numbers))
+  }
+
+  private get newestEpoch(): number {
+    return Math.max(0, ...this.outputs.map(epochOf))
   }
 
   private get outputs(): string[] {
     try {
-      return readdirSync(join(this.folder, 'out'))
-        .filter(name => name.endsWith('.ndjson'))
-        .sort()
+      return readdirSync(join(this.folder, 'out')).filter(name => name.endsWith('.ndjson'))
     } catch {
       return []
     }
@@ -124,6 +136,24 @@ export class Crew {
   get leader(): string | undefined {
     const leader = this.look?.seen.directive?.leader
     return leader?.slice(0, leader.lastIndexOf('#'))
+  }
+
+  /** From now on. */
+  timeline(): Timeline {
+    return new Timeline(() => this.look?.seen)
+  }
+
+  /** Resolves when a few checkpoints more were put out: what was late before is done. */
+  async settled(): Promise<void> {
+    const until = this.newestEpoch + settledEpochs
+    while (this.newestEpoch < until) await sleep(100)
+  }
+
+  /** Resolves once a generation later than `generation` has put something out. */
+  async outputAfter(generation: number): Promise<void> {
+    await this.decidedAfter(generation)
+    const first = this.look?.seen.directive?.decided?.epoch ?? 0
+    while (this.newestEpoch < first) await sleep(lookMs)
   }
 
   /** Resolves once a checkpoint of a generation later than `generation` is decided: its output follows at once. */
@@ -174,5 +204,8 @@ export class Crew {
     return ['--nats', this.nats?.address ?? '', '--storage', this.storage]
   }
 }
+
+/** As the sink names its files: lineage, sink, stage, slot, epoch, chunk. */
+const epochOf = (file: string): number => Number(/\.(\d{12})-\d{6}/.exec(file)?.[1])
 
 export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

@@ -1,7 +1,10 @@
-/** The job of the cluster benchmark, copied to where it runs: accounts of 100 bytes or more, in the order of their numbers, then all over again. */
+/**
+ * The job of the cluster benchmark, copied to where it runs: accounts of 100 bytes or more, in the order of their numbers, then all over
+ * again. With a RATE all are made first, as fast as can be, and then so many events come a second.
+ */
 import { Actor, files, generator, job, json, type Context } from 'cairn'
 
-const { EVENTS = '1000000', KEYS = '10000', INTERVAL = '500ms' } = process.env
+const { EVENTS = '1000000', KEYS = '10000', INTERVAL = '500ms', RATE = '' } = process.env
 
 interface Entry {
   readonly n: number
@@ -30,12 +33,13 @@ export default job(
       const n = i * partitions + partition
       return { n, account: n % Number(KEYS) }
     }
-    const entries = j.source(
-      'entries',
-      generator<Entry>({ count: Math.ceil(Number(EVENTS) / partitions), partitions }, made)
-    )
+    const count = (events: string): number => Math.ceil(Number(events) / partitions)
+    const pace = RATE === '' ? {} : { perSecond: Number(RATE) }
+    const entries = j.source('entries', generator<Entry>({ count: count(EVENTS), partitions, ...pace }, made))
+    const first = RATE === '' ? [] : [j.source('first', generator<Entry>({ count: count(KEYS), partitions }, made))]
     return {
       out: entries
+        .union(...first)
         .keyBy(each => `a${each.account}`)
         .actor(Account)
         .to('out', files('out', json()))

@@ -1,5 +1,5 @@
 /** How fast a cluster notices and how long it waits. Shorter ones notice sooner, and take busy workers for lost ones. */
-import type { ClusterTiming } from '../../runtime/core/cluster-leader.ts'
+import type { ClusterTiming } from '../../runtime/core/cluster-timing.ts'
 import type { ElectorTiming } from '../../runtime/core/elector.ts'
 
 export const usualTiming: ClusterTiming & ElectorTiming = {

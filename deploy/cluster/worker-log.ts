@@ -1,7 +1,8 @@
 /** What a worker says: lines for people on a terminal, one JSON object a line elsewhere. */
 import type { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
-import type { LocalReport } from '../../runtime/shell/local-state.ts'
+import type { Restored } from '../../runtime/core/worker-gauges.ts'
 import { cell } from '../output.ts'
+import { restoredText } from '../restored-text.ts'
 import { logEvents, logLevels, type LogEvent, type LogLevel } from './log-events.ts'
 
 export interface WorkerLogSettings {
@@ -36,7 +37,7 @@ export class WorkerLog {
   private readonly least: number
   private refusedAt = -Infinity
   private unsaid = 0
-  /** Generation whose local store was told of. */
+  /** Generation whose state was told of. */
   private storeOf = 0
 
   constructor(settings: WorkerLogSettings) {
@@ -109,8 +110,8 @@ export class WorkerLog {
     const { state, generation, leads, connected, resignation, gaveUp, abandoned } = now
     if (state !== before.state || generation !== before.generation)
       this.say('worker.state', `${state} in generation ${generation}`, { state, generation })
-    const local = worker.generation?.local
-    if (local !== undefined && generation !== this.storeOf) this.tellStore(local, generation)
+    const restored = worker.generation?.restored
+    if (restored !== undefined && generation !== this.storeOf) this.tellStore(restored, generation)
     if (leads !== before.leads)
       if (leads) this.say('leader.elected', 'leads')
       else this.say('leader.ended', 'leads no more')
@@ -128,16 +129,19 @@ export class WorkerLog {
     }
   }
 
-  private tellStore(local: LocalReport, generation: number): void {
+  private tellStore(restored: Restored, generation: number): void {
     this.storeOf = generation
-    const { kept, caughtUp, loaded, refused } = local
-    const why = refused.length === 0 ? '' : ` (not kept: ${refused.join('; ')})`
-    this.say('store.opened', `parts kept ${kept}, caught up ${caughtUp}, fetched ${loaded}${why}`, {
+    const text = restoredText(restored)
+    if (text === undefined) return
+    const { changes, whole, durationMs, ...parts } = restored
+    this.say('store.opened', text, {
       generation,
-      kept,
-      caughtUp,
-      fetched: loaded,
-      refused
+      ...parts,
+      caughtUpRecords: changes.records,
+      caughtUpBytes: changes.bytes,
+      fetchedRecords: whole.records,
+      fetchedBytes: whole.bytes,
+      durationMs: Math.round(durationMs)
     })
   }
 

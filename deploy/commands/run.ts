@@ -12,6 +12,7 @@ import type { Observed } from '../metrics/observed.ts'
 import { serveMetrics } from '../metrics/serve-metrics.ts'
 import { Progress, stderrScreen } from '../progress.ts'
 import { beginAt, replayed } from '../replay.ts'
+import { restoredText } from '../restored-text.ts'
 import { startOptions, writesToStdout } from '../run-flags.ts'
 import type { RunningJob, StartOptions } from '../running-job.ts'
 import { settingsHelp, settingsOf, withSettings } from '../settings/command-settings.ts'
@@ -107,6 +108,8 @@ class RunSession {
     const running = (this.running = started.job)
     this.generations++
     this.trouble = undefined
+    const brought = restoredText(running.gauges().restored)
+    if (brought !== undefined) this.say(brought)
     this.progress = new Progress(stderrScreen(writesToStdout(plan)), () => running.status())
     // The interrupt may have come while it began.
     if (this.interrupted) running.drain().catch(() => undefined)

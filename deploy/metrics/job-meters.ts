@@ -3,7 +3,7 @@
  * must not go back.
  */
 import { checkpointBucketsMs, Durations } from '../../runtime/core/task-times.ts'
-import type { GenerationGauges, StageGauges } from '../../runtime/core/worker-gauges.ts'
+import type { Amount, GenerationGauges, Restored, StageGauges } from '../../runtime/core/worker-gauges.ts'
 
 const counted = [
   'events',
@@ -19,7 +19,11 @@ const counted = [
 
 export type StageCounts = Pick<StageGauges, 'stage' | 'kind' | 'batches' | (typeof counted)[number]>
 
+/** Sums of all generations. */
+export type RestoredTotals = Omit<Restored, 'refused'>
+
 export interface JobTotals {
+  readonly restored: RestoredTotals
   readonly stages: ReadonlyMap<string, StageCounts>
   readonly published: ReadonlyMap<string, number>
   readonly completed: number
@@ -28,8 +32,11 @@ export interface JobTotals {
   readonly last: GenerationGauges['checkpoints']['last']
 }
 
+const none: Amount = { records: 0, bytes: 0 }
+
 export class JobMeters {
   private past: JobTotals = {
+    restored: { kept: 0, caughtUp: 0, fetched: 0, changes: none, whole: none, durationMs: 0 },
     stages: new Map(),
     published: new Map(),
     completed: 0,
@@ -49,7 +56,7 @@ export class JobMeters {
   }
 }
 
-function together(past: JobTotals, { stages, published, checkpoints }: GenerationGauges): JobTotals {
+function together(past: JobTotals, { restored, stages, published, checkpoints }: GenerationGauges): JobTotals {
   const all = new Map(past.stages)
   for (const stage of stages) {
     const before = all.get(stage.stage)
@@ -61,6 +68,7 @@ function together(past: JobTotals, { stages, published, checkpoints }: Generatio
   durations.absorb(past.durations)
   durations.absorb(checkpoints.durations)
   return {
+    restored: bothRestored(past.restored, restored),
     stages: all,
     published: records,
     completed: past.completed + checkpoints.completed,
@@ -69,6 +77,19 @@ function together(past: JobTotals, { stages, published, checkpoints }: Generatio
     last: checkpoints.last ?? past.last
   }
 }
+
+function bothRestored(a: RestoredTotals, b: RestoredTotals): RestoredTotals {
+  return {
+    kept: a.kept + b.kept,
+    caughtUp: a.caughtUp + b.caughtUp,
+    fetched: a.fetched + b.fetched,
+    changes: added(a.changes, b.changes),
+    whole: added(a.whole, b.whole),
+    durationMs: a.durationMs + b.durationMs
+  }
+}
+
+const added = (a: Amount, b: Amount): Amount => ({ records: a.records + b.records, bytes: a.bytes + b.bytes })
 
 function sum(a: StageCounts, b: StageCounts): StageCounts {
   const counts = { ...b }

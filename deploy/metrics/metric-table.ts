@@ -1,6 +1,6 @@
 /** Every metric that is Cairn's own. `docs/metrics.md` says what each is good for; a test keeps the two equal. */
 import { type Durations } from '../../runtime/core/task-times.ts'
-import type { StageGauges } from '../../runtime/core/worker-gauges.ts'
+import type { Amount, StageGauges } from '../../runtime/core/worker-gauges.ts'
 import type { JobTotals, StageCounts } from './job-meters.ts'
 import type { Observed } from './observed.ts'
 
@@ -68,6 +68,14 @@ function histogram(name: string, durations: Durations, labels: Readonly<Record<s
   ]
 }
 
+/** What was read to restore, for parts that the local store had and for those that it had not. */
+const restoreRead =
+  (value: (amount: Amount) => number) =>
+  ({ totals: { restored } }: Reading): Sample[] => [
+    { labels: { how: 'caught-up' }, value: value(restored.changes) },
+    { labels: { how: 'fetched' }, value: value(restored.whole) }
+  ]
+
 const gauge = (help: string, read: MetricSpec['read']): MetricSpec => ({ type: 'gauge', help, read })
 const counter = (help: string, read: MetricSpec['read']): MetricSpec => ({ type: 'counter', help, read })
 
@@ -90,6 +98,25 @@ export const metricTable: Readonly<Record<string, MetricSpec>> = {
   ),
   cairn_generation_failures_total: counter('Generations that ended here by a failure.', ({ observed }) =>
     one(observed.failures)
+  ),
+  cairn_restored_parts_total: counter(
+    'Parts of the state that generations began with: kept by the local store, caught up, or fetched whole.',
+    ({ totals: { restored } }) => [
+      { labels: { how: 'kept' }, value: restored.kept },
+      { labels: { how: 'caught-up' }, value: restored.caughtUp },
+      { labels: { how: 'fetched' }, value: restored.fetched }
+    ]
+  ),
+  cairn_restore_read_records_total: counter(
+    'Records read of checkpoint storage to begin generations.',
+    restoreRead(({ records }) => records)
+  ),
+  cairn_restore_read_bytes_total: counter(
+    'Bytes of their keys and values.',
+    restoreRead(({ bytes }) => bytes)
+  ),
+  cairn_restore_seconds_total: counter('Time in which generations were restored here.', ({ totals }) =>
+    one(totals.restored.durationMs / 1000)
   ),
   cairn_event_loop_delay_seconds: {
     type: 'summary',

@@ -4,7 +4,8 @@
  *
  * Invariants
  * 1. Every slot has one task, every task one worker.
- * 2. A slot stays with the worker that had it unless that worker is gone or has more than its share (sticky).
+ * 2. A slot stays with the worker that had it unless that worker is gone or has more than its share (sticky). When who had it before comes
+ *    again, by its name, it is the first to be given back: what its local store holds of it is used again.
  */
 import { assert } from '../kernel/errors.ts'
 
@@ -15,6 +16,8 @@ export interface Assignment {
   readonly slots: readonly number[]
   /** Tasks of a stage in each worker, where somebody asked for another number than the job's. */
   readonly perWorker?: number
+  /** By slot whose worker went away: that worker's name. */
+  readonly away?: Readonly<Record<number, string>>
 }
 
 /** One process runs everything. */
@@ -40,19 +43,24 @@ export function assign(
   const owned = new Map<string, number[]>(used.map(worker => [worker, []]))
   const least = Math.floor(slots / used.length)
   let above = slots % used.length
-  const free: number[] = []
-  for (let slot = 0; slot < slots; slot++) {
-    const own = owned.get(ownerOf(previous, slot) ?? '')
-    if (own === undefined || own.length > least || (own.length === least && above === 0)) free.push(slot)
-    else {
-      if (own.length === least) above--
-      own.push(slot)
-    }
+  const take = (own: number[] | undefined, slot: number): boolean => {
+    if (own === undefined || own.length > least || (own.length === least && above === 0)) return false
+    if (own.length === least) above--
+    own.push(slot)
+    return true
   }
+  const home = (slot: number): string | undefined => used.find(worker => nameOf(worker) === previous?.away?.[slot])
+  const all = Array.from({ length: slots }, (_, slot) => slot)
+  const settled = all.filter(slot => home(slot) === undefined)
+  const strange = all.filter(slot => home(slot) !== undefined)
+  const keep = (slot: number): boolean => take(owned.get(ownerOf(previous, slot) ?? ''), slot)
+  const free = settled.filter(slot => !keep(slot))
+  free.push(...strange.filter(slot => !take(owned.get(home(slot) ?? ''), slot)).filter(slot => !keep(slot)))
   for (const slot of free) {
     const poorest = [...owned.values()].reduce((a, b) => (b.length < a.length ? b : a))
     poorest.push(slot)
   }
+  for (const own of owned.values()) own.sort((a, b) => a - b)
   const tasks: string[] = []
   const taskOf = new Array<number>(slots)
   for (const [worker, own] of owned) {
@@ -60,7 +68,27 @@ export function assign(
     own.forEach((slot, i) => (taskOf[slot] = tasks.length + (i % count)))
     for (let i = 0; i < count; i++) tasks.push(worker)
   }
-  return { tasks, slots: taskOf }
+  const made = { tasks, slots: taskOf }
+  const away = awayIn(made, previous)
+  return Object.keys(away).length === 0 ? made : { ...made, away }
+}
+
+function awayIn(made: Assignment, previous: Assignment | undefined): Record<number, string> {
+  const away: Record<number, string> = {}
+  for (const slot of made.slots.keys()) {
+    const before = ownerOf(previous, slot)
+    const known = previous?.away?.[slot]
+    if (before === undefined) continue
+    if (!made.tasks.includes(before)) away[slot] = nameOf(before)
+    else if (before === ownerOf(made, slot) && known !== undefined) away[slot] = known
+  }
+  return away
+}
+
+/** Of the process that a worker is a life of; it stays the same when the process is started again. */
+export function nameOf(worker: string): string {
+  const end = worker.lastIndexOf('#')
+  return end < 0 ? worker : worker.slice(0, end)
 }
 
 function ownerOf(assignment: Assignment | undefined, slot: number): string | undefined {

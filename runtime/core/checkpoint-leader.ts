@@ -44,6 +44,8 @@ export interface CheckpointLeaderSettings {
   /** It is final: nothing is left but to publish it. */
   readonly final?: boolean
   readonly intervalMs: number
+  /** Until the first; default: `intervalMs`. */
+  readonly firstAfterMs?: number
   readonly timeoutMs: number
   readonly pendingLimitBytes: number
 }
@@ -76,11 +78,12 @@ export type CheckpointAction =
 export class CheckpointLeader {
   /** When the newest barrier was triggered. */
   triggeredAt = 0
+  /** Every slot of every worker was fenced and its ledger read. */
+  recovered = false
   private readonly settings: CheckpointLeaderSettings
   private readonly coordinator: Coordinator<string>
   private readonly reports = new Map<string, WorkerReport>()
   private started = false
-  private recovered = false
   private draining = false
   /** The epoch in flight is the last of this generation: nothing is read any more. */
   private lastTriggered = false

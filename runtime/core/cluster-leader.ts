@@ -15,26 +15,13 @@
  * 3. A planned change of the assignment (join, leave, rescale) stops behind a decided and published checkpoint; nothing is rolled back.
  * 4. Without progress, generations begin at growing distances.
  * 5. A worker to which another one lost its connection is waited for, for a few heartbeats: one that lives is heard by then, one that died
- *    gets nothing, though `lostAfterMs` is not over.
+ *    gets nothing, though `lostAfterMs` is not over. It is not waited for when a younger process of its name was heard.
  */
 import { reached } from '../kernel/marks.ts'
-import { assign, workersOf, type Assignment } from './assignment.ts'
+import { assign, nameOf, workersOf, type Assignment } from './assignment.ts'
 import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
 import type { Order, Report } from './cluster-messages.ts'
-
-export interface ClusterTiming {
-  /** How often reports and directives are repeated. */
-  readonly heartbeatMs: number
-  /** A worker that was not heard for so long is lost. */
-  readonly lostAfterMs: number
-  /** A connection between two workers over which nothing comes for so long, though both live, is dead. */
-  readonly silentAfterMs: number
-  /** How long a new leader waits for workers to be heard. */
-  readonly gatherMs: number
-  /** A generation of which a worker does not run after so long is given up. */
-  readonly startTimeoutMs: number
-  readonly checkpointTimeoutMs: number
-}
+import { doubtMs, type ClusterTiming } from './cluster-timing.ts'
 
 export interface ClusterLeaderSettings {
   readonly worker: string
@@ -47,6 +34,8 @@ export interface ClusterLeaderSettings {
   readonly timing: ClusterTiming
   /** Of the newest generation in the decision log. */
   readonly previous: Assignment | undefined
+  /** Who led before, if it said that it ends. */
+  readonly gone?: string
   /** The newest checkpoint is final and everything is published. */
   readonly finished: boolean
 }
@@ -77,10 +66,14 @@ export type ClusterAction =
 
 interface Member {
   readonly report: Report
+  /** When it was heard first. */
+  readonly firstAt: number
   heardAt: number
   /** Since then it reported at every third heartbeat at least: its event loop turns. */
   steadySince: number
   reportedAt: number
+  /** Since then it has run its generation. */
+  readonly runsSince: number
   /** Another one lost its connection to it then, and it was not heard since. */
   doubtedAt: number | undefined
 }
@@ -97,22 +90,20 @@ interface Running {
   timeouts: number
   /** Names of those that were asked for. */
   readonly savepoints: Set<string>
+  /** When all slots were. */
+  recoveredAt: number | undefined
   /** Why it is stopped as planned. */
   stopping: 'reassign' | 'drain' | undefined
 }
 
 /** Checkpoints that ran out of time before the generation is given up: something is stuck though everybody reports. */
 const stuckAfterTimeouts = 2
-/** Heartbeats in which a worker that lives is heard. More: a crash is noticed later; fewer: a lost message makes it one. */
-const doubtHeartbeats = 3
 /** Fewer: a lost report hides a dead connection for long; more: a busy event loop is taken for one that turns. */
 const steadyHeartbeats = 3
+/** After a generation began, until its first checkpoint may: there was no output for a while. Sooner: it holds next to nothing. */
+const firstCheckpointMs = 100
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
-
-/** For so long somebody whose connection broke is waited for. */
-export const doubtMs = ({ heartbeatMs, lostAfterMs }: ClusterTiming): number =>
-  Math.min(lostAfterMs, doubtHeartbeats * heartbeatMs)
 
 const isRunning = ({ report }: Member, { generation }: Running): boolean =>
   report.generation === generation && report.state === 'running'
@@ -229,7 +220,11 @@ export class ClusterLeader {
     }
     const steady = known !== undefined && now - known.reportedAt <= steadyHeartbeats * this.settings.timing.heartbeatMs
     const steadySince = steady ? known.steadySince : now
-    this.members.set(report.worker, { report, heardAt: now, reportedAt: now, steadySince, doubtedAt: undefined })
+    const firstAt = known?.firstAt ?? now
+    const ran = known?.report.state === 'running' && known.report.generation === report.generation
+    const since = { steadySince, firstAt, runsSince: ran ? known.runsSince : now }
+    this.members.set(report.worker, { report, heardAt: now, reportedAt: now, ...since, doubtedAt: undefined })
+    if (known === undefined) this.settleDoubt(report.name)
     const { running } = this
     const repeated = known?.report.state === 'failed' && known.report.generation === report.generation
     if (report.lost !== undefined && report.generation === this.newest && !repeated) this.doubt(report.lost, now)
@@ -259,6 +254,18 @@ export class ClusterLeader {
     if (member === undefined || worker === this.settings.worker) return
     reached('cluster leader: a worker is doubted')
     member.doubtedAt ??= now
+    this.settleDoubt(member.report.name)
+  }
+
+  /** Who is doubted and has a younger process of its name has ended: it is waited for no longer. */
+  private settleDoubt(name: string): void {
+    const namesakes = [...this.members.values()].filter(({ report }) => report.name === name)
+    const youngest = Math.max(...namesakes.map(({ firstAt }) => firstAt))
+    for (const member of namesakes) {
+      if (member.doubtedAt === undefined || member.firstAt === youngest) continue
+      reached('cluster leader: a doubted worker was started again')
+      member.doubtedAt = -Infinity
+    }
   }
 
   private get doubtMs(): number {
@@ -330,17 +337,26 @@ export class ClusterLeader {
     }
     if (running.stopping !== undefined) return
     if (this.draining) running.stopping = 'drain'
-    else if (this.wantsOther(now) || this.nobodyStays(now)) running.stopping = 'reassign'
+    else if (this.nobodyStays(now) || (this.hasPutOut(running, now) && this.wantsOther(now)))
+      running.stopping = 'reassign'
     if (running.stopping !== undefined) this.checkpoint({ kind: 'drain' }, now, actions)
   }
 
-  /** It runs the generation and has not stood still for as long as it takes to call it silent. */
+  /** It has run the generation, and has not stood still, for as long as it takes to call it silent. */
   private turns(worker: string, running: Running, now: number): boolean {
     const member = this.members.get(worker)
     const { silentAfterMs, heartbeatMs } = this.settings.timing
     if (member === undefined || !isRunning(member, running)) return false
     const fresh = now - member.reportedAt <= steadyHeartbeats * heartbeatMs
-    return fresh && now - member.steadySince > silentAfterMs && now - running.since > silentAfterMs
+    return fresh && now - member.steadySince > silentAfterMs && now - member.runsSince > silentAfterMs
+  }
+
+  /** One change of the assignment right after the other would keep back the output of both: the first has a checkpoint before the next. */
+  private hasPutOut(running: Running, now: number): boolean {
+    if (running.checkpoints.recovered) running.recoveredAt ??= now
+    const { recoveredAt = Infinity } = running
+    // Where nothing happens there is no checkpoint.
+    return running.decided !== null || now - recoveredAt > firstCheckpointMs + this.settings.intervalMs
   }
 
   /** Whether other workers should run the job than those that do. */
@@ -384,12 +400,11 @@ export class ClusterLeader {
   /** What a process had before it was started again is its own still. */
   private heirs(previous: Assignment | undefined, able: readonly Report[]): Assignment | undefined {
     if (previous === undefined) return undefined
-    const nameOf = (worker: string): string => worker.slice(0, worker.lastIndexOf('#'))
     const tasks = previous.tasks.map(worker => {
       if (able.some(report => report.worker === worker)) return worker
       return able.find(report => report.name === nameOf(worker))?.worker ?? worker
     })
-    return { tasks, slots: previous.slots }
+    return { ...previous, tasks }
   }
 
   private begin(now: number, actions: ClusterAction[]): void {
@@ -403,11 +418,21 @@ export class ClusterLeader {
   }
 
   private earliestBegin(now: number): number {
-    let earliest = Math.max(this.gatherUntil ?? 0, this.notBefore)
+    let earliest = this.gathered ? this.notBefore : Math.max(this.gatherUntil ?? 0, this.notBefore)
     for (const { heardAt, doubtedAt } of this.members.values())
       if (doubtedAt !== undefined && now - heardAt <= this.settings.timing.lostAfterMs)
         earliest = Math.max(earliest, doubtedAt + this.doubtMs)
     return earliest
+  }
+
+  /** All that ran the last generation before this leader were heard, they or who was started in their place. */
+  private get gathered(): boolean {
+    const { previous, gone } = this.settings
+    if (previous === undefined) return false
+    const heard = [...this.members.values()]
+    const isHere = (worker: string): boolean =>
+      this.members.has(worker) || heard.some(({ report }) => report.name === nameOf(worker))
+    return workersOf(previous).every(worker => worker === gone || isHere(worker))
   }
 
   private begun(generation: number, epoch: number, final: boolean, now: number): void {
@@ -423,6 +448,7 @@ export class ClusterLeader {
       epoch,
       final,
       intervalMs,
+      firstAfterMs: Math.min(intervalMs, firstCheckpointMs),
       pendingLimitBytes,
       timeoutMs: timing.checkpointTimeoutMs
     })
@@ -437,6 +463,7 @@ export class ClusterLeader {
       decided: null,
       timeouts: 0,
       savepoints: new Set(),
+      recoveredAt: undefined,
       stopping: undefined
     }
     this.phase = 'running'

@@ -69,6 +69,8 @@ export type Command =
   | { readonly kind: 'rescale'; readonly term: number; readonly tasks: number }
   /** A checkpoint that is kept, unless there is one of that name. Of the leader of that term. */
   | { readonly kind: 'savepoint'; readonly term: number; readonly name: string }
+  /** That worker has given the lead away and ends: whoever hears of it need not wait until the lease expires. */
+  | { readonly kind: 'elect'; readonly worker: string }
 
 /** From a worker's heartbeat thread to whoever leads: its event loop is busy, not hung. */
 export interface Pulse {
@@ -213,6 +215,7 @@ const directiveShape = fields({
 })
 const commandShapes = [
   fields({ kind: oneOf('leave'), worker: isText }),
+  fields({ kind: oneOf('elect'), worker: isText }),
   fields({ kind: oneOf('drain'), term: isCount }),
   fields({ kind: oneOf('rescale'), term: isCount, tasks: isAtLeastOne }),
   fields({ kind: oneOf('savepoint'), term: isCount, name: isText })

@@ -37,8 +37,33 @@ export interface CheckpointGauges {
     { readonly epoch: number; readonly atMs: number; readonly durationMs: number; readonly bytes: number } | undefined
 }
 
+/** What was read of checkpoint storage. */
+export interface Amount {
+  readonly records: number
+  /** Of keys and values. */
+  readonly bytes: number
+}
+
+/** How the state came here when the generation began. A part is what one stage has in one slot. */
+export interface Restored {
+  /** Parts that the local store had as the checkpoint has them. */
+  readonly kept: number
+  /** Parts that the local store had as an older checkpoint has them: what changed since was read. */
+  readonly caughtUp: number
+  /** Parts that were read whole. */
+  readonly fetched: number
+  /** Parts of the local store, or all of it, that were not used again, each with why. */
+  readonly refused: readonly string[]
+  /** For the parts that caught up. */
+  readonly changes: Amount
+  /** For the parts that were fetched. */
+  readonly whole: Amount
+  readonly durationMs: number
+}
+
 /** What is told of one generation in one worker. */
 export interface GenerationGauges {
+  readonly restored: Restored
   readonly stages: readonly StageGauges[]
   readonly checkpoints: CheckpointGauges
   readonly fullness: Fullness

@@ -293,13 +293,17 @@ export class CheckpointWriter {
           this.metaOf(epoch, stage.name),
           run.base,
           async (bytes, records) => {
-            if (this.closed) throw new CodedError('STORAGE_FAILED', 'the job is being stopped')
+            if (this.closed) throw stopped()
             const file = await createFile(this.settings, objectNames.base(undecided, stage.name, nonce()), bytes)
             made.push(file.name)
             await probe?.('base')
             return { ...file, epoch, records, base: run.base }
           },
-          () => new Promise(resolve => this.settings.clock.yield(resolve))
+          async () => {
+            await new Promise<void>(resolve => this.settings.clock.yield(resolve))
+            // Who waits for it begins the next generation.
+            if (this.closed) throw stopped()
+          }
         )
         merge.made = files
       } catch (error) {
@@ -310,6 +314,8 @@ export class CheckpointWriter {
     }
   }
 }
+
+const stopped = (): CodedError => new CodedError('STORAGE_FAILED', 'the job is being stopped')
 
 function isPublished(ref: OutboxRef, ledgers: readonly SlotLedger[]): boolean {
   const known = new Map(ledgers.map(ledger => [slotKey(ledger), ledger]))

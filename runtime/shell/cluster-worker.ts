@@ -16,18 +16,18 @@ import {
   subjects,
   type Report
 } from '../core/cluster-messages.ts'
-import { doubtMs, type ClusterTiming } from '../core/cluster-leader.ts'
-import { Elector, type ElectorAction, type ElectorTiming } from '../core/elector.ts'
+import { doubtMs, type ClusterTiming } from '../core/cluster-timing.ts'
+import type { ElectorTiming } from '../core/elector.ts'
 import { Follower, type FollowerAction } from '../core/follower.ts'
 import { buildStageGraph, type StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import type { ControlBus } from '../ports/control-bus.ts'
 import type { Transport } from '../ports/transport.ts'
+import { Candidacy } from './candidacy.ts'
 import { Connections, PeerLost } from './connections.ts'
 import { lineageOf, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
 import { Leadership } from './leadership.ts'
-import { askLease, giveLeaseBack } from './leader-lease.ts'
 
 export interface ClusterSettings {
   readonly plan: Plan
@@ -65,7 +65,7 @@ export class ClusterWorker {
   onDrop: (generation: Generation) => void = () => undefined
   private readonly settings: ClusterSettings
   private readonly graph: StageGraph
-  private readonly elector: Elector
+  private readonly candidacy: Candidacy
   private readonly follower = new Follower()
   private readonly connections: Connections
   private state: Report['state'] = 'idle'
@@ -75,6 +75,8 @@ export class ClusterWorker {
   private reported = ''
   /** Who said last that it leads, and when. */
   private leader: { readonly id: string; readonly heardAt: number } | undefined
+  /** Who led last and said that it ends. */
+  private gone: string | undefined
   /** The peer with whose connection the generation ended here. */
   private lost: string | undefined
   private readonly lineage: number
@@ -91,7 +93,18 @@ export class ClusterWorker {
     this.id = `${settings.name}#${settings.ports.nonce()}`
     this.graph = buildStageGraph(settings.plan)
     this.lineage = lineageOf(settings.ports, undefined)
-    this.elector = new Elector(this.id, settings.timing)
+    const { bus, ports, timing } = settings
+    this.candidacy = new Candidacy({
+      worker: this.id,
+      leases: bus.leases,
+      timing,
+      elapsed: () => ports.clock.elapsed(),
+      elected: () => this.lead(),
+      deposed: () => {
+        void this.leadership?.resign()
+        this.leadership = undefined
+      }
+    })
     this.connections = new Connections({
       job: settings.plan.job,
       lineage: this.lineage,
@@ -127,6 +140,7 @@ export class ClusterWorker {
         if (command?.kind === 'drain' && command.term === this.leadership?.term) this.drain()
         if (command?.kind === 'rescale' && command.term === this.leadership?.term) this.rescale(command.tasks)
         if (command?.kind === 'savepoint' && command.term === this.leadership?.term) this.savepoint(command.name)
+        if (command?.kind === 'elect') this.bereft(command.worker)
       })
     )
     this.tick()
@@ -204,11 +218,31 @@ export class ClusterWorker {
     this.cancelTick?.()
     for (const each of this.unsubscribe) each()
     const generation = this.drop()
-    const { held } = this.elector
-    if (held !== undefined) giveLeaseBack(this.settings.bus.leases, held)
+    const handedOver = this.handOver()
     await this.leadership?.resign()
     await this.connections.close()
     await generation?.shell.stop()
+    await handedOver
+  }
+
+  /** So that the next leader need not wait until the lease expires. The bus may be away: that is not waited for. */
+  private async handOver(): Promise<void> {
+    const { bus, plan, ports, timing } = this.settings
+    const given = this.candidacy.giveBack()
+    if (given === undefined) return
+    const message = encodeMessage({ kind: 'elect', worker: this.id })
+    const tell = (): void => bus.publish(`${plan.job}.${subjects.commands}`, message)
+    const told = given.then(tell, () => undefined)
+    await Promise.race([told, new Promise<void>(resolve => ports.clock.after(timing.heartbeatMs, resolve))])
+  }
+
+  /** The leader gave the lead away. */
+  private bereft(leader: string): void {
+    if (this.over || this.leader?.id !== leader) return
+    reached('cluster worker: the leader gave the lead away')
+    this.leader = undefined
+    this.gone = leader
+    this.candidacy.step({ kind: 'suspect', holder: leader })
   }
 
   /** What this worker waits for, for people. */
@@ -233,11 +267,11 @@ export class ClusterWorker {
     if (this.over) return
     const { clock } = this.settings.ports
     const now = clock.elapsed()
-    this.elect(this.elector.step({ kind: 'tick' }, now))
+    this.candidacy.step({ kind: 'tick' })
     this.doubtLeader(now)
     if (now >= this.reportAt) this.report()
     this.cancelTick?.()
-    const next = Math.min(this.elector.nextDeadlineMs(), this.reportAt)
+    const next = Math.min(this.candidacy.nextDeadlineMs(), this.reportAt)
     this.cancelTick = clock.after(Math.max(1, next - now), () => this.tick())
   }
 
@@ -247,7 +281,7 @@ export class ClusterWorker {
     if (leader === undefined || lost !== leader.id) return
     if (now - leader.heardAt < doubtMs(this.settings.timing)) return
     this.leader = undefined
-    this.elect(this.elector.step({ kind: 'suspect', holder: leader.id }, now))
+    this.candidacy.step({ kind: 'suspect', holder: leader.id })
   }
 
   private report(): void {
@@ -299,31 +333,6 @@ export class ClusterWorker {
 
   // ---- the lease
 
-  private elect(actions: readonly ElectorAction[]): void {
-    const { bus } = this.settings
-    for (const action of actions)
-      switch (action.kind) {
-        case 'get':
-        case 'put':
-          void askLease(bus.leases, this.id, action).then(answer => this.elected(answer))
-          break
-        case 'remove':
-          giveLeaseBack(bus.leases, action.revision)
-          break
-        case 'elected':
-          this.lead()
-          break
-        case 'deposed':
-          void this.leadership?.resign()
-          this.leadership = undefined
-      }
-  }
-
-  private elected(command: Parameters<Elector['step']>[0]): void {
-    if (this.over) return
-    this.elect(this.elector.step(command, this.settings.ports.clock.elapsed()))
-  }
-
   private lead(): void {
     // Who knows that the job is over does not begin it anew, though it lost the lease and has it again.
     if (this.over || this.finishing || this.leadership !== undefined) return
@@ -334,6 +343,7 @@ export class ClusterWorker {
       graph: this.graph,
       ports,
       worker: this.id,
+      ...(this.gone === undefined ? {} : { gone: this.gone }),
       timing,
       announce: order => {
         const bytes = encodeMessage({ lineage: this.lineage, ...order })
@@ -346,10 +356,10 @@ export class ClusterWorker {
         this.resignation = leadership.trouble
         if (leadership.lineageEnded !== undefined) return void this.outlived(leadership.lineageEnded)
         // Another build may be able to: during an upgrade the state may be newer than this one.
-        if (leadership.unfit) return this.elected({ kind: 'yield' })
+        if (leadership.unfit) return this.candidacy.step({ kind: 'yield' })
         // As long as the lease is held it will be tried again, from what the log says then.
         ports.clock.after(timing.heartbeatMs, () => {
-          if (this.elector.leads) this.lead()
+          if (this.candidacy.leads) this.lead()
         })
       }
     })

@@ -7,7 +7,7 @@ import type { ActorDefinition, StoredActorSchema } from '../../actors/definition
 import type { Plan, SourceNode } from '../../actors/plan.ts'
 import { firstLineage } from '../../checkpoint/lineages.ts'
 import type { Manifest } from '../../checkpoint/manifest.ts'
-import { stageRecords } from '../../checkpoint/recovery.ts'
+import { stageGroups } from '../../checkpoint/recovery.ts'
 import type { StateStore } from '../../checkpoint/state-store.ts'
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { ChannelLimits } from '../core/channel.ts'
@@ -17,6 +17,7 @@ import type { PartitionProgress } from '../core/source-task.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import { slotKey } from '../core/topology.ts'
 import { Worker } from '../core/worker.ts'
+import type { Restored } from '../core/worker-gauges.ts'
 import { CodedError } from '../kernel/errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Files } from '../ports/files.ts'
@@ -24,7 +25,7 @@ import type { Appender, LogReader } from '../ports/log.ts'
 import type { Publisher, SinkTarget } from '../ports/publisher.ts'
 import type { Tracing } from '../ports/telemetry.ts'
 import type { Head } from './checkpoint-writer.ts'
-import { LocalState, type LocalReport } from './local-state.ts'
+import { LocalState } from './local-state.ts'
 import { sha256 } from './sha256.ts'
 import { SpillFolder } from './spill-folder.ts'
 import { TaskFiles, type FileSettings, type Probe } from './task-files.ts'
@@ -96,8 +97,7 @@ export interface Generation {
   readonly shell: WorkerShell
   /** Where every partition of each source begins. */
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
-  /** What was reused of the local store; undefined: there is none. */
-  readonly local: LocalReport | undefined
+  readonly restored: Restored
 }
 
 /** Throws FOREIGN_CHECKPOINT when the stored one is another. */
@@ -118,16 +118,21 @@ export function prepare(graph: StageGraph, manifest: Manifest | undefined, dropS
 }
 
 export async function openGeneration(settings: GenerationSettings): Promise<Generation> {
+  const beganAt = settings.ports.clock.elapsed()
   const local = settings.graph.plan.cacheBytes === undefined ? undefined : await openLocal(settings)
   try {
-    return await build(settings, local)
+    return await build(settings, local, beganAt)
   } catch (error) {
     await local?.store.close()
     throw error
   }
 }
 
-async function build(settings: GenerationSettings, local: LocalState | undefined): Promise<Generation> {
+async function build(
+  settings: GenerationSettings,
+  local: LocalState | undefined,
+  beganAt: number
+): Promise<Generation> {
   const { graph, ports, prepared, head, lineage, generation, assignment } = settings
   const { plan } = graph
   const manifest = head?.manifest
@@ -168,8 +173,9 @@ async function build(settings: GenerationSettings, local: LocalState | undefined
     ...(ports.onTap === undefined ? {} : { onTap: ports.onTap }),
     ...(ports.tracing === undefined ? {} : { tracing: ports.tracing })
   })
-  if (manifest !== undefined) await restore(worker, graph, manifest, ports.storage, local)
+  const fetched = manifest === undefined ? nothing : await restore(worker, graph, manifest, ports.storage, local)
   const { clock, storage, publishers, appenders } = ports
+  const restored: Restored = { ...(local?.report ?? fetched), durationMs: clock.elapsed() - beganAt }
   const shell = new WorkerShell({
     worker,
     files: new TaskFiles(fileSettings(settings)),
@@ -187,12 +193,13 @@ async function build(settings: GenerationSettings, local: LocalState | undefined
       outboxes: manifest?.outboxes ?? []
     },
     ...(local === undefined ? {} : { local }),
+    restored,
     ...(ports.spill === undefined ? {} : { spill: new SpillFolder(ports.spill.files, ports.spill.folder) }),
     ...(ports.limits?.sliceEvents === undefined ? {} : { sliceEvents: ports.limits.sliceEvents }),
     ...(ports.probe === undefined ? {} : { probe: ports.probe }),
     ...(settings.send === undefined ? {} : { send: settings.send })
   })
-  return { worker, shell, partitions, local: local?.report }
+  return { worker, shell, partitions, restored }
 }
 
 export function fileSettings({
@@ -354,6 +361,16 @@ async function openLocal(settings: GenerationSettings): Promise<LocalState> {
   }
 }
 
+type Brought = Omit<Restored, 'durationMs'>
+const nothing: Brought = {
+  kept: 0,
+  caughtUp: 0,
+  fetched: 0,
+  refused: [],
+  changes: { records: 0, bytes: 0 },
+  whole: { records: 0, bytes: 0 }
+}
+
 /** Brings every record of the checkpoint to its task; when there is a store, those that are not in it. */
 async function restore(
   worker: Worker,
@@ -361,8 +378,9 @@ async function restore(
   manifest: Manifest,
   storage: CheckpointStorage,
   local: LocalState | undefined
-): Promise<void> {
+): Promise<Brought> {
   const { slots } = worker.assignment
+  let [fetched, records, bytes] = [0, 0, 0]
   for (const stage of graph.stages) {
     const stored = stage.kind === 'keyed' ? manifest.stages.find(each => each.name === stage.name) : undefined
     if (stored === undefined) continue
@@ -370,13 +388,14 @@ async function restore(
     if (local === undefined) {
       const byTask = new Map(tasks.map(each => [each.settings.task, each]))
       const taskOf = (keyGroup: number): KeyedTask | undefined => byTask.get(taskOfKeyGroup(keyGroup, slots))
-      for await (const { keyGroup, key, value } of stageRecords(
-        storage,
-        manifest,
-        stored,
-        group => taskOf(group) !== undefined
-      ))
-        if (value !== undefined) taskOf(keyGroup)?.restoreRecord(key, value)
+      for (const { settings } of tasks) fetched += settings.owned.length
+      for await (const group of stageGroups(storage, manifest, stored, group => taskOf(group) !== undefined))
+        for (const { keyGroup, key, value } of group) {
+          if (value === undefined) continue
+          taskOf(keyGroup)?.restoreRecord(key, value)
+          records++
+          bytes += key.length + value.length
+        }
     } else
       for (const task of tasks)
         for (const slot of task.settings.owned)
@@ -384,4 +403,5 @@ async function restore(
     const bySlot = stored.watermarks.map(time => time ?? -Infinity)
     for (const task of tasks) task.restoreProgress(bySlot)
   }
+  return { ...nothing, fetched, whole: { records, bytes } }
 }

@@ -8,8 +8,9 @@ import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
 import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { Assignment } from '../core/assignment.ts'
 import type { CheckpointAction } from '../core/checkpoint-leader.ts'
-import { ClusterLeader, type ClusterAction, type ClusterCommand, type ClusterTiming } from '../core/cluster-leader.ts'
+import { ClusterLeader, type ClusterAction, type ClusterCommand } from '../core/cluster-leader.ts'
 import type { Order, Report } from '../core/cluster-messages.ts'
+import type { ClusterTiming } from '../core/cluster-timing.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
@@ -24,6 +25,8 @@ export interface LeadershipSettings {
   readonly ports: Ports
   /** This incarnation. */
   readonly worker: string
+  /** Who led before, if it said that it ends. */
+  readonly gone?: string
   readonly timing: ClusterTiming
   readonly announce: (order: Order) => void
   /** It is over, unless it was ended by `resign`. */
@@ -115,7 +118,7 @@ export class Leadership {
 
   /** Writes `leads`: from then on whoever led before finds out at its next append. */
   private async takeOver(): Promise<void> {
-    const { plan, planHash, ports, worker, timing, graph } = this.settings
+    const { plan, planHash, ports, worker, gone, timing, graph } = this.settings
     const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
     if (this.over) return
     // What the code cannot take is refused before anything is decided.
@@ -136,6 +139,7 @@ export class Leadership {
       pendingLimitBytes: pendingLimit(plan, ports),
       timing,
       previous: log.begun?.assignment,
+      ...(gone === undefined ? {} : { gone }),
       finished: head?.manifest.final === true && head.manifest.outboxes.length === 0
     })
     for (const report of this.heardBefore.values()) this.command({ kind: 'heard', report })

@@ -7,7 +7,7 @@
  *   of a recorded message = part u32 · kind · key group u16 · rest of its key: its own is unique in its key group only
  */
 import type { Manifest } from '../../checkpoint/manifest.ts'
-import { stageChanges, stageRecords } from '../../checkpoint/recovery.ts'
+import { stageChanges, stageGroups, type GroupRecords } from '../../checkpoint/recovery.ts'
 import { prefixDelete, type StateRecord } from '../../checkpoint/state-file.ts'
 import {
   decodeParts,
@@ -27,6 +27,7 @@ import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { isActorRecord, keyOfRecord, timersOfRecord } from '../core/entry.ts'
 import type { StoreReader } from '../core/map-state.ts'
 import { isRecordedMessage, messageKind } from '../core/recorded-messages.ts'
+import type { Amount, Restored } from '../core/worker-gauges.ts'
 import { timerIndexKey } from '../core/timer-index.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import { keyGroupOf } from '../kernel/keys.ts'
@@ -52,15 +53,6 @@ export interface LocalSettings {
   readonly decided: (epoch: number) => Promise<string | undefined>
 }
 
-/** How parts came to equal the checkpoint, for people. */
-export interface LocalReport {
-  readonly kept: number
-  readonly caughtUp: number
-  readonly loaded: number
-  /** Parts, or all of it, that were not kept, each with why. */
-  readonly refused: readonly string[]
-}
-
 const prefixBytes = 4
 const listId = 0
 const messagesPage = 1024
@@ -69,14 +61,14 @@ const nothing: Point = { epoch: 0, hash: '' }
 
 export class LocalState {
   readonly store: StateStore
-  readonly report: LocalReport
+  readonly report: Omit<Restored, 'durationMs'>
   private list: PartList
   private readonly origin: StoreOrigin
   /** Those that run here, by stage and slot. */
   private readonly ids = new Map<number, (number | undefined)[]>()
   private readonly own: ReadonlySet<number>
 
-  private constructor(settings: LocalSettings, plan: LoadPlan, report: LocalReport) {
+  private constructor(settings: LocalSettings, plan: LoadPlan, report: LocalState['report']) {
     this.store = settings.store
     this.origin = settings.origin
     this.list = plan.after
@@ -105,11 +97,15 @@ export class LocalState {
     if (plan.current.length > 0) reached('local state: parts as the checkpoint has them')
     if (plan.behind.length > 0) reached('local state: parts that catch up')
     if (plan.refused.size > 0) reached('local state: parts that are refused')
-    await store.apply(loading(plan, settings))
+    const changes = { records: 0, bytes: 0 }
+    const whole = { records: 0, bytes: 0 }
+    for await (const writes of loading(plan, settings, changes, whole)) await store.apply(writes)
     return new LocalState(settings, plan, {
       kept: plan.current.length,
       caughtUp: plan.behind.length,
-      loaded: plan.fresh.length,
+      fetched: plan.fresh.length,
+      changes,
+      whole,
       refused: [
         ...(store.lost === undefined ? [] : [`the store was damaged: ${store.lost}`]),
         ...(why === undefined ? [] : [`the store ${why}`]),
@@ -213,16 +209,33 @@ async function prove({ parts }: PartList, head: Point, { decided }: LocalSetting
   return point => hashes.get(point.epoch) === point.hash
 }
 
-/** What the plan needs of the checkpoint, between its two lists. */
-async function* loading(plan: LoadPlan, settings: LocalSettings): AsyncGenerator<Write> {
+type Count = { -readonly [name in keyof Amount]: number }
+
+function* counted(records: GroupRecords, count: Count): Generator<StateRecord> {
+  for (const record of records) {
+    count.records++
+    count.bytes += record.key.length + (record.value?.length ?? 0)
+    yield record
+  }
+}
+
+/** What the plan needs of the checkpoint, a key group at a time, between its two lists. */
+async function* loading(
+  plan: LoadPlan,
+  settings: LocalSettings,
+  changes: Count,
+  whole: Count
+): AsyncGenerator<Iterable<Write>> {
   const { stages, head, storage, origin } = settings
-  yield listWrite(plan.before)
+  yield [listWrite(plan.before)]
   for (const { name } of stages) {
     const stored = head?.manifest.stages.find(each => each.name === name)
     if (head === undefined || stored === undefined) continue
     const fresh = bySlot(plan.fresh, name)
     const wanted = (slots: ReadonlyMap<number, number>) => (group: number) => slots.has(group % origin.slots)
-    if (fresh.size > 0) yield* written(stageRecords(storage, head.manifest, stored, wanted(fresh)), fresh, origin)
+    if (fresh.size > 0)
+      for await (const records of stageGroups(storage, head.manifest, stored, wanted(fresh)))
+        yield written(counted(records, whole), fresh, origin)
     for (const epoch of new Set(plan.behind.map(part => part.at?.epoch ?? 0))) {
       const behind = bySlot(
         plan.behind.filter(part => part.at?.epoch === epoch),
@@ -230,19 +243,19 @@ async function* loading(plan: LoadPlan, settings: LocalSettings): AsyncGenerator
       )
       const files = deltasSince(stored.files, epoch)
       if (behind.size === 0 || files.length === 0) continue
-      const changes = stageChanges(storage, head.manifest, { name, files }, wanted(behind))
-      yield* written(changes, behind, origin)
+      for await (const records of stageChanges(storage, head.manifest, { name, files }, wanted(behind)))
+        yield written(counted(records, changes), behind, origin)
     }
   }
-  yield listWrite(plan.after)
+  yield [listWrite(plan.after)]
 }
 
-async function* written(
-  records: AsyncIterable<StateRecord>,
+function* written(
+  records: Iterable<StateRecord>,
   idOfSlot: ReadonlyMap<number, number>,
   { slots }: StoreOrigin
-): AsyncGenerator<Write> {
-  for await (const record of records) yield* recordWrites(idOfSlot.get(record.keyGroup % slots) as number, record)
+): Generator<Write> {
+  for (const record of records) yield* recordWrites(idOfSlot.get(record.keyGroup % slots) as number, record)
 }
 
 function bySlot(parts: readonly StorePart[], stage: string): Map<number, number> {

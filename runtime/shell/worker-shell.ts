@@ -11,7 +11,7 @@ import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import type { DecidedChunk, SlotMachine } from '../core/slot-machine.ts'
 import type { WorkerReport } from '../core/checkpoint-leader.ts'
 import { checkpointBucketsMs, Durations } from '../core/task-times.ts'
-import type { CheckpointGauges, GenerationGauges } from '../core/worker-gauges.ts'
+import type { CheckpointGauges, GenerationGauges, Restored } from '../core/worker-gauges.ts'
 import type { Action, Command, Moment, TaskSnapshot, Worker, WorkerStatus } from '../core/worker.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
@@ -44,6 +44,7 @@ export interface WorkerShellSettings {
   readonly appenders: ReadonlyMap<string, Appender>
   /** Absent: everything stays in memory. */
   readonly local?: LocalState
+  readonly restored: Restored
   /** Absent: loops keep everything in memory. */
   readonly spill?: SpillFolder
   readonly probe?: Probe
@@ -196,6 +197,7 @@ export class WorkerShell {
     const durations = new Durations(checkpointBucketsMs)
     durations.absorb(this.durations)
     return {
+      restored: this.settings.restored,
       stages: worker.stageGauges(clock.elapsed()),
       checkpoints: {
         completed: this.completed,

@@ -32,6 +32,15 @@ const stage = (name: string, events: number): StageGauges => ({
 })
 
 const gauges = (events: number, epoch?: number): GenerationGauges => ({
+  restored: {
+    kept: 1,
+    caughtUp: 2,
+    fetched: 3,
+    refused: [],
+    changes: { records: 4, bytes: 5 },
+    whole: { records: 6, bytes: 7 },
+    durationMs: 8
+  },
   stages: [stage('a', events)],
   checkpoints: {
     completed: 1,
@@ -57,6 +66,14 @@ void t.test('counters go on over generations, and asking changes nothing', async
     const { events, emitted, handlerMs, batches } = stages.get('a') as StageGauges
     t.same([events, emitted, handlerMs, batches.totalMs], [15, 30, 15, 15])
     t.same([published.get('out'), completed, abandoned, durations.totalMs], [15, 2, 2, 40])
+    t.same(meters.totals(gauges(5)).restored, {
+      kept: 2,
+      caughtUp: 4,
+      fetched: 6,
+      changes: { records: 8, bytes: 10 },
+      whole: { records: 12, bytes: 14 },
+      durationMs: 16
+    })
     t.equal(last?.epoch, 4, 'of the generation before')
   }
   t.equal(meters.totals(undefined).stages.get('a')?.events, 10, 'while none runs they stay')

@@ -4,6 +4,7 @@ import t from 'tap'
 import {
   assign,
   localAssignment,
+  nameOf,
   taskOfKeyGroup,
   workersOf,
   type Assignment
@@ -51,6 +52,29 @@ void t.test('nothing moves without need: a join takes one share, a leave gives o
     })
   )
   t.same(assign(assign(undefined, ['a', 'b'], 2, 8), ['b', 'a'], 2, 8), assign(undefined, ['a', 'b'], 2, 8))
+  t.end()
+})
+
+void t.test('a worker that goes and comes again gets what it had, in a rolling restart of all', t => {
+  fc.assert(
+    fc.property(fc.integer({ min: 2, max: 5 }), fc.integer({ min: 5, max: 24 }), (count, slots) => {
+      const workers = ['a', 'b', 'c', 'd', 'e'].slice(0, count).map(name => `${name}#1`)
+      const namesOf = (assignment: Assignment): string =>
+        assignment.slots.map((_, slot) => nameOf(ownerOf(assignment, slot))).join()
+      let assignment = assign(undefined, workers, 1, slots)
+      const first = namesOf(assignment)
+      for (const [i, worker] of [...workers].entries()) {
+        workers.splice(i, 1)
+        assignment = assign(assignment, workers, 1, slots)
+        if (Object.keys(assignment.away ?? {}).length === 0) return false
+        workers.splice(i, 0, `${nameOf(worker)}#2`)
+        assignment = assign(assignment, workers, 1, slots)
+        if (namesOf(assignment) !== first || assignment.away !== undefined) return false
+      }
+      return true
+    })
+  )
+  t.equal(nameOf('w1'), 'w1')
   t.end()
 })
 

@@ -1,7 +1,12 @@
 /** Who gets a generation, and when: the leader alone, told what it hears and when. */
 import t from 'tap'
 import { workersOf } from '../../../runtime/core/assignment.ts'
-import { ClusterLeader, type ClusterAction, type ClusterCommand } from '../../../runtime/core/cluster-leader.ts'
+import {
+  ClusterLeader,
+  type ClusterAction,
+  type ClusterCommand,
+  type ClusterLeaderSettings
+} from '../../../runtime/core/cluster-leader.ts'
 import type { Report } from '../../../runtime/core/cluster-messages.ts'
 
 const timing = {
@@ -18,10 +23,12 @@ class Heard {
   private readonly leader: ClusterLeader
   private readonly sequences = new Map<string, number>()
   private generation = 0
+  /** When the first generation was told to stop behind a last checkpoint. */
+  stoppedAt: number | undefined
   /** Workers of each generation, and when it began. */
   readonly begun: { readonly workers: string; readonly at: number }[] = []
 
-  constructor() {
+  constructor(settings: Partial<ClusterLeaderSettings> = {}) {
     this.leader = new ClusterLeader({
       worker: 'a#1',
       plan: 'p',
@@ -32,7 +39,8 @@ class Heard {
       pendingLimitBytes: 1e6,
       timing,
       previous: undefined,
-      finished: false
+      finished: false,
+      ...settings
     })
   }
 
@@ -42,6 +50,7 @@ class Heard {
 
   private take(actions: readonly ClusterAction[]): void {
     for (const action of actions) {
+      if (action.kind === 'announce' && action.directive.trigger?.last === true) this.stoppedAt ??= this.now
       if (action.kind !== 'begin') continue
       this.begun.push({ workers: workersOf(action.assignment).sort().join(' '), at: this.now })
       this.step({ kind: 'begun', generation: ++this.generation, epoch: 0, final: false })
@@ -85,6 +94,49 @@ void t.test('a worker whose connections broke and that is silent gets nothing, l
   t.end()
 })
 
+void t.test('a doubted worker that was started again is not waited for', t => {
+  // The second: a generation that ended without a checkpoint is followed by the next after 200 ms.
+  for (const [first, at] of [
+    ['the broken connection', 2_500],
+    ['the new process', 2_700]
+  ] as const) {
+    const heard = three()
+    const lost = { state: 'failed', error: 'the connection is gone', lost: 'c#1' } as const
+    if (first === 'the broken connection') heard.report('b#1', lost)
+    heard.pass(500, 'a#1', 'b#1')
+    heard.report('c#2', { generation: 0, state: 'idle' })
+    if (first === 'the new process') heard.report('b#1', lost)
+    heard.pass(400, 'a#1', 'b#1', 'c#2')
+    t.same(heard.begun[1], { workers: 'a#1 b#1 c#2', at }, first)
+  }
+  t.end()
+})
+
+void t.test('a worker of the name of another one that lives takes nothing from it', t => {
+  const heard = three()
+  heard.report('c#2', { generation: 0, state: 'idle' })
+  heard.report('b#1', { state: 'failed', error: 'the connection is gone', lost: 'c#1' })
+  heard.report('c#1', { state: 'failed', error: 'the connection is gone' })
+  heard.pass(500, 'a#1', 'b#1', 'c#1', 'c#2')
+  t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1 c#2')
+  t.end()
+})
+
+void t.test('a new leader that hears all who ran the last generation waits for nobody else', t => {
+  const previous = { tasks: ['a#1', 'b#1', 'c#1'], slots: [0, 1, 2, 0] }
+  const begunAt = (settings: Partial<ClusterLeaderSettings>, ...alive: readonly string[]): number | undefined => {
+    const heard = new Heard(settings)
+    heard.pass(2_000, ...alive)
+    return heard.begun[0]?.at
+  }
+  t.equal(begunAt({ previous }, 'a#1', 'b#1', 'c#1'), 0)
+  t.equal(begunAt({ previous }, 'a#1', 'b#2', 'c#1'), 0, 'one was started again')
+  t.equal(begunAt({ previous, gone: 'c#1' }, 'a#1', 'b#1'), 0, 'who led before has said that it goes')
+  t.equal(begunAt({ previous }, 'a#1', 'b#1'), timing.gatherMs, 'one is not heard')
+  t.equal(begunAt({ previous: undefined }, 'a#1', 'b#1'), timing.gatherMs, 'nobody knows who may come')
+  t.end()
+})
+
 void t.test('a worker that is heard is not lost, whoever cannot reach it', t => {
   for (const sign of ['report', 'pulse'] as const) {
     const heard = three()
@@ -113,6 +165,36 @@ void t.test('a connection that carries nothing ends the generation, if both ends
   heard.pass(500, 'a#1', 'b#1', 'c#1')
   t.equal(heard.begun.length, 2)
   t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1')
+  t.end()
+})
+
+void t.test('a generation has put something out before it makes room for the next, unless nothing happens', t => {
+  const idle = { finished: false, resting: false, settled: true, decided: 0, unpublished: 0, pendingBytes: 0 }
+  const stoppedAt = (changed: boolean): number | undefined => {
+    const heard = new Heard()
+    heard.pass(1_500, 'a#1', 'b#1')
+    for (const worker of ['a#1', 'b#1']) heard.report(worker, { report: { ...idle, changed, recovered: true } })
+    heard.report('c#1', { generation: 0, state: 'idle' })
+    heard.pass(3_000)
+    return heard.stoppedAt
+  }
+  t.equal(stoppedAt(true), undefined, 'its first checkpoint is under way')
+  t.equal(stoppedAt(false), 2_700)
+  t.end()
+})
+
+void t.test('a worker that was restored for long is not called silent as soon as it runs', t => {
+  const heard = three()
+  for (let i = 0; i < 10; i++) {
+    heard.report('c#1', { state: 'starting' })
+    heard.report('b#1', { silent: i < 7 ? [] : ['c#1'] })
+    heard.pass(500, 'a#1')
+  }
+  heard.report('c#1')
+  heard.pass(400, 'a#1')
+  heard.report('b#1')
+  heard.pass(10_000, 'a#1', 'b#1', 'c#1')
+  t.equal(heard.begun.length, 1)
   t.end()
 })
 

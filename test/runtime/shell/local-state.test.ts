@@ -19,7 +19,7 @@ import { ByteWriter } from '../../../runtime/kernel/bytes.ts'
 import { sha256Hex } from '../../../runtime/kernel/checksum.ts'
 import { encodeKey, keyGroupOf } from '../../../runtime/kernel/keys.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
-import { LocalState, type LocalReport } from '../../../runtime/shell/local-state.ts'
+import { LocalState } from '../../../runtime/shell/local-state.ts'
 import { ForgetfulFiles } from '../../../simulations/forgetful-files.ts'
 import { planted, type Change } from '../../support/planted.ts'
 
@@ -161,11 +161,11 @@ function actor(random: Prng): Uint8Array {
 type Module = { readonly LocalState: typeof LocalState }
 
 /** Runs a random life; throws when a store that was used again differs from one made anew. */
-async function live(seed: number, { LocalState: Code }: Module): Promise<LocalReport[]> {
+async function live(seed: number, { LocalState: Code }: Module): Promise<LocalState['report'][]> {
   const random = new Prng(seed)
   const history = new History()
   const disk = new Disk()
-  const reports: LocalReport[] = []
+  const reports: LocalState['report'][] = []
   const open = (store: StateStore, own: readonly number[]): Promise<LocalState> =>
     Code.open({
       store,
@@ -240,7 +240,7 @@ const lives = 80
 
 void t.test('what was kept and caught up equals what the checkpoint alone makes', async t => {
   const reports = (await Promise.all(Array.from({ length: lives }, (_, seed) => live(seed, { LocalState })))).flat()
-  for (const how of ['kept', 'caughtUp', 'loaded'] as const)
+  for (const how of ['kept', 'caughtUp', 'fetched'] as const)
     t.ok(reports.filter(report => report[how] > 0).length > lives / 4, how)
   for (const why of ['equals no checkpoint', 'so old', 'to its end', 'is of lineage'])
     t.ok(
@@ -307,7 +307,7 @@ void t.test('a list of parts with any bit flipped is no list', async t => {
       list[at % list.length] = (list[at % list.length] as number) ^ (1 << bit)
       await store.apply([{ key, value: list }])
       const { report } = await LocalState.open({ ...settings, store })
-      return report.loaded === 1 && report.refused.length > 0
+      return report.fetched === 1 && report.refused.length > 0
     }),
     { numRuns: 100 }
   )
