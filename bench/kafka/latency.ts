@@ -8,6 +8,7 @@ import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 import { root } from '../../simulations/chaos/installed.ts'
 import { quantile } from '../barrier.ts'
 import { benchEvent, jobText, partitions, type BenchTopics } from './bench-topics.ts'
+import { cpuOf } from './cpu-time.ts'
 
 export interface LatencyRun {
   readonly perSecond: number
@@ -24,6 +25,9 @@ export interface Latency {
   readonly arrived: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** Cores in use while events came: by the job, and by the bench, which makes them and reads what comes out. The broker is neither. */
+  readonly jobCores: number
+  readonly benchCores: number
 }
 
 /** Until code is warm and connections are there. */
@@ -51,7 +55,10 @@ export async function latency(
   try {
     await producer.send(warmMs)
     consumer.began = Date.now()
+    const before = [cpuOf(job.pid as number), cpuOf(process.pid)] as const
     const count = await producer.send(seconds * 1000)
+    const cores = (pid: number, since: number): number => Math.round((100 * (cpuOf(pid) - since)) / seconds) / 100
+    const [jobCores, benchCores] = [cores(job.pid as number, before[0]), cores(process.pid, before[1])]
     const until = performance.now() + lastMs
     while (consumer.found.length < count && performance.now() < until)
       await new Promise(resolve => setTimeout(resolve, 10))
@@ -60,7 +67,9 @@ export async function latency(
       sentPerSecond: Math.round(count / seconds),
       arrived: found.length / count,
       p50Ms: quantile(found, 0.5),
-      p99Ms: quantile(found, 0.99)
+      p99Ms: quantile(found, 0.99),
+      jobCores,
+      benchCores
     }
   } finally {
     await consumer.close()

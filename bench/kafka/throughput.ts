@@ -4,11 +4,12 @@
  * meanwhile.
  */
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { root } from '../../simulations/chaos/installed.ts'
 import { jobText, type BenchTopics } from './bench-topics.ts'
+import { cpuOf } from './cpu-time.ts'
 
 export interface Throughput {
   readonly eventsPerSecond: number
@@ -25,17 +26,6 @@ export interface ThroughputRun {
 }
 
 const sampleMs = 50
-/** Linux: of a second, in /proc. */
-const ticksPerSecond = 100
-/** Seconds of CPU that a process has used. */
-function cpuOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const [user, system] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(11, 13)
-  return (Number(user) + Number(system)) / ticksPerSecond
-}
 
 export async function throughput(
   { who, interval, intervalMs, name, events }: ThroughputRun,
