@@ -38,6 +38,7 @@ export interface KafkaRecord<V> {
   readonly headers: readonly { readonly name: string; readonly value: Uint8Array | undefined }[]
   /** Milliseconds since 1970; NaN where the record has none. */
   readonly timestamp: number
+  readonly topic: string
   readonly partition: number
   readonly offset: number
 }
@@ -67,7 +68,8 @@ export type SourceSpec =
     }
   | {
       readonly connector: 'kafka'
-      readonly topic: string
+      /** A pattern is of the whole name. */
+      readonly topic: string | RegExp
       /** Of partitions of a new job that `begin` says nothing about. */
       readonly from: 'earliest' | 'latest'
       /** With `from: 'latest'`: ms since 1970, or the offset of each partition. */

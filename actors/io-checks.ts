@@ -1,4 +1,5 @@
 /** What can be wrong with the inputs and outputs that a plan names, before anything is opened. */
+import { matchesWhole } from '../runtime/kernel/whole-name.ts'
 import type { SinkSpec, SourceSpec, ValueCodec } from './connectors.ts'
 import type { Plan } from './plan.ts'
 
@@ -42,6 +43,20 @@ export function checkInputsAndOutputs(plan: Plan, problems: string[]): void {
       problems.push(`sink "${node.name}" has the name of the job's own dead letters; give it another name`)
   }
   checkSink('deadLetters', plan.deadLetters)
+  checkCircles(plan, problems)
+}
+
+/** A pattern that finds what the job writes would read it for ever. */
+function checkCircles({ nodes, deadLetters }: Plan, problems: string[]): void {
+  const sinks = nodes.flatMap(node => (node.kind === 'sink' ? [[`sink "${node.name}"`, node.sink] as const] : []))
+  for (const node of nodes) {
+    if (node.kind !== 'source' || node.source.connector !== 'kafka') continue
+    const { topic, brokers } = node.source
+    if (!(topic instanceof RegExp)) continue
+    for (const [what, sink] of [...sinks, ['deadLetters', deadLetters] as const])
+      if (sink.connector === 'kafka' && sink.brokers === brokers && matchesWhole(topic, sink.topic))
+        problems.push(`source "${node.name}": ${String(topic)} matches "${sink.topic}", which ${what} writes`)
+  }
 }
 
 /** Types say it, but job files need not be checked by a compiler. */
@@ -84,6 +99,7 @@ function checkSource(what: string, source: SourceSpec, problems: string[]): void
         problems.push(
           `${what}: from is ${JSON.stringify(from)}; it is 'earliest', 'latest', a date or a list of offsets`
         )
+      if (typeof source.topic !== 'string') checkPattern(what, source.topic, begin, problems)
       const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
       if (begin !== undefined && !(typeof begin === 'number' ? isCount(begin) : begin.every(isCount)))
         problems.push(
@@ -96,12 +112,19 @@ function checkSource(what: string, source: SourceSpec, problems: string[]): void
 
 function checkKafka(
   what: string,
-  { topic, brokers }: { readonly topic: string; readonly brokers: string | undefined },
+  { topic, brokers }: { readonly topic: string | RegExp; readonly brokers: string | undefined },
   problems: string[]
 ): void {
-  if (!kafkaTopicRule.test(topic) || topic === '.' || topic === '..')
+  if (typeof topic === 'string' && (!kafkaTopicRule.test(topic) || topic === '.' || topic === '..'))
     problems.push(`${what}: Kafka has no topic ${JSON.stringify(topic)}; its names match ${kafkaTopicRule.source}`)
   if (brokers?.trim() === '') problems.push(`${what}: brokers names none`)
+}
+
+function checkPattern(what: string, topic: RegExp, begin: unknown, problems: string[]): void {
+  if (!(topic instanceof RegExp))
+    problems.push(`${what}: topic is ${JSON.stringify(topic)}; it is a name or a regular expression`)
+  if (typeof begin === 'object')
+    problems.push(`${what}: from is a list of offsets, and ${String(topic)} may be several topics`)
 }
 
 function checkTopic(what: string, topic: string, problems: string[]): void {

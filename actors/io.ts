@@ -84,13 +84,9 @@ export function topic<T>(
   }
 }
 
-/**
- * A topic of Apache Kafka, as a source or as a sink. It must exist. Which brokers, and how one gets in, is a setting of whoever runs the job
- * (docs/kafka.md).
- */
-export function kafka<V, T = V>(options: {
+interface KafkaSinkOptions<V> {
+  /** It must exist. */
   readonly topic: string
-  readonly value: Codec<V>
   /** Sink: the record's key, as UTF-8. Records of one key are in one partition, the one where Kafka's own clients put it, in order. */
   readonly key?: (value: V) => string
   /** Sink: headers of the record. A `traceparent` among them takes the place of the one that is carried along. */
@@ -99,17 +95,43 @@ export function kafka<V, T = V>(options: {
   readonly compression?: 'gzip'
   /** Source: where a new job begins: at a time, or at an offset for each partition, too; default 'earliest'. */
   readonly from?: 'earliest' | 'latest' | Date | readonly number[]
+}
+
+interface KafkaPatternOptions {
+  /**
+   * Source: all topics whose whole name matches, but for Kafka's own (`__…`). Topics that are made while the job runs are found within ten
+   * seconds and read from their beginning; there may be none yet.
+   */
+  readonly topic: RegExp
+  /** Where a new job begins to read the topics that are there; default 'earliest'. */
+  readonly from?: 'earliest' | 'latest' | Date
+}
+
+interface KafkaSourceOptions<V, T> {
+  readonly value: Codec<V>
   /**
    * Source: when the topic has deleted records before they were read: the job fails (the default), or goes on at what is left of them, or
-   * at the end of the topic. How many were lost is said. A position behind the end of the topic always fails.
+   * at the end of the topic. How many were lost is said. A position behind the end of the topic always fails. Of a pattern: also when a
+   * topic itself is gone.
    */
   readonly onMissing?: 'fail' | 'earliest' | 'latest'
   /** Source: what becomes of a record, with its key, headers and place. Without it: its value, which is undefined for a tombstone. */
   readonly read?: (record: KafkaRecord<V>) => T
   /** `host:port,…` of another cluster than the one in the settings. */
   readonly brokers?: string
-}): Source<T> & Sink<V> {
-  const { topic, value: codec, key, headers, compression, from = 'earliest', onMissing = 'fail', brokers } = options
+}
+
+/**
+ * A topic of Apache Kafka, as a source or as a sink, or all topics that match a pattern, as a source. Which brokers, and how one gets in, is a
+ * setting of whoever runs the job (docs/kafka.md).
+ */
+export function kafka<V, T = V>(options: KafkaSourceOptions<V, T> & KafkaSinkOptions<V>): Source<T> & Sink<V>
+export function kafka<V, T = V>(options: KafkaSourceOptions<V, T> & KafkaPatternOptions): Source<T>
+export function kafka<V, T = V>(
+  options: KafkaSourceOptions<V, T> & (KafkaSinkOptions<V> | KafkaPatternOptions)
+): Source<T> & Sink<V> {
+  const { topic, value: codec, from = 'earliest', onMissing = 'fail', brokers } = options
+  const { key, headers, compression } = options as Partial<KafkaSinkOptions<V>>
   const named = typeof from === 'string'
   return {
     source: {
@@ -122,7 +144,8 @@ export function kafka<V, T = V>(options: {
       read: options.read as ((record: KafkaRecord<unknown>) => unknown) | undefined,
       brokers
     },
-    sink: { connector: 'kafka', topic, codec, compression, key, headers, brokers }
+    // A pattern is no name that Kafka knows, and so is refused.
+    sink: { connector: 'kafka', topic: String(topic), codec, compression, key, headers, brokers }
   }
 }
 

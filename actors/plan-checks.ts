@@ -87,9 +87,13 @@ function checkAligned({ nodes }: Plan, problems: string[]): void {
   }
   for (const node of nodes) {
     if (node.kind !== 'keyBy' || node.aligned !== true) continue
-    for (const { kind, name } of behind(node.input))
+    for (const from of behind(node.input)) {
+      const { kind, name } = from
       if (kind === 'actor')
         problems.push(`an aligned keyBy stands behind stage "${name}"; only records of a source lie in partitions`)
+      else if ('topic' in from.source && from.source.topic instanceof RegExp)
+        problems.push(`an aligned keyBy stands behind source "${name}", which reads several topics; name one`)
+    }
   }
 }
 

@@ -237,7 +237,7 @@ function targetText(spec: SourceSpec | SinkSpec): string {
     case 'log':
       return `topic ${spec.topic}`
     case 'kafka':
-      return `Kafka topic ${spec.topic}`
+      return typeof spec.topic === 'string' ? `Kafka topic ${spec.topic}` : `Kafka topics ${String(spec.topic)}`
     case 'files':
       return `folder ${spec.folder}`
     case 'stdout':

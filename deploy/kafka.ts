@@ -6,10 +6,13 @@ import { forgetLedger } from '../runtime/adapters/kafka/forget-ledger.ts'
 import { brokersOf, type KafkaCluster } from '../runtime/adapters/kafka/kafka-options.ts'
 import { KafkaGroup } from '../runtime/adapters/kafka/kafka-group.ts'
 import type { ToldSources } from '../runtime/adapters/kafka/kafka-publisher.ts'
+import type { KafkaReaderOptions } from '../runtime/adapters/kafka/kafka-reader.ts'
 import { KafkaReaders } from '../runtime/adapters/kafka/kafka-readers.ts'
 import { KafkaTarget } from '../runtime/adapters/kafka/kafka-target.ts'
 import { ledgerTopicOf, openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
+import type { Place } from '../runtime/adapters/kafka/load-kafka.ts'
 import { SchemaRegistry } from '../runtime/adapters/kafka/schema-registry.ts'
+import { TopicPartitions } from '../runtime/adapters/kafka/topic-partitions.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Appender, LogReader } from '../runtime/ports/log.ts'
@@ -31,6 +34,8 @@ export class KafkaSide {
   private readonly plan: Pick<Plan, 'job' | 'slots' | 'nodes'>
   private readonly options: KafkaOptions
   private readonly readers = new Map<string, KafkaReaders>()
+  /** By name of the source, over all generations. */
+  private readonly partitions = new Map<string, TopicPartitions>()
   private readonly groups = new Map<string, KafkaGroup>()
   private known: SchemaRegistry | undefined
   private readonly opened: { close(): Promise<void> }[] = []
@@ -44,10 +49,11 @@ export class KafkaSide {
     const cluster = this.cluster(`source "${name}"`, brokers)
     const reader = this.readersOf(cluster).reader({
       topic,
+      partitions: this.partitionsOf(name, topic),
       begin,
       onMissing: onMissing === 'fail' ? undefined : onMissing,
-      skipped: this.options.troubled,
-      ...(this.isToldPlainly(name, cluster) ? { reached: offsets => this.groupOf(cluster).reached(offsets) } : {}),
+      told: this.options.troubled,
+      ...this.toldPlainly(name, cluster),
       make:
         read === undefined
           ? undefined
@@ -81,16 +87,30 @@ export class KafkaSide {
     return registering(publisher, codec.registry, `${topic}-value`, this.registry(`sink "${name}"`))
   }
 
+  private partitionsOf(name: string, topic: string | RegExp): TopicPartitions {
+    const known = this.partitions.get(name) ?? new TopicPartitions(topic)
+    this.partitions.set(name, known)
+    return known
+  }
+
   /** Two sources may read one topic: the first one's offsets are those of the group. */
-  private toldOf(cluster: KafkaCluster): Map<string, string> {
-    const topics = new Map<string, string>()
+  private toldOf(cluster: KafkaCluster): Map<string, (partition: number) => Place | undefined> {
+    const places = new Map<string, (partition: number) => Place | undefined>()
+    const before: TopicPartitions[] = []
     for (const node of this.plan.nodes) {
       if (node.kind !== 'source' || node.source.connector !== 'kafka') continue
       const { brokers, topic } = node.source
       if (this.cluster(`source "${node.name}"`, brokers).brokers.join() !== cluster.brokers.join()) continue
-      if (![...topics.values()].includes(topic)) topics.set(node.name, topic)
+      if (typeof topic === 'string' && before.some(each => each.reads(topic))) continue
+      const own = this.partitionsOf(node.name, topic)
+      const first = [...before]
+      before.push(own)
+      places.set(node.name, partition => {
+        const place = own.place(partition)
+        return place === undefined || first.some(each => each.reads(place.topic)) ? undefined : place
+      })
     }
-    return topics
+    return places
   }
 
   /** Whose transactions the offsets of the cluster's sources are in. */
@@ -103,8 +123,18 @@ export class KafkaSide {
     return undefined
   }
 
-  private isToldPlainly(name: string, cluster: KafkaCluster): boolean {
-    return this.tellerOn(cluster) === undefined && this.toldOf(cluster).has(name)
+  private toldPlainly(name: string, cluster: KafkaCluster): Pick<KafkaReaderOptions, 'reached'> {
+    const place = this.tellerOn(cluster) === undefined ? this.toldOf(cluster).get(name) : undefined
+    if (place === undefined) return {}
+    return {
+      reached: positions =>
+        this.groupOf(cluster).reached(
+          positions.flatMap(({ partition, position }) => {
+            const at = place(partition)
+            return at === undefined ? [] : [{ ...at, offset: position }]
+          })
+        )
+    }
   }
 
   private groupOf(cluster: KafkaCluster): KafkaGroup {

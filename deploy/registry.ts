@@ -36,6 +36,9 @@ export class ResolvingReader implements LogReader {
   partitions(): ReturnType<LogReader['partitions']> {
     return this.inner.partitions()
   }
+  gone(names: readonly string[]): Promise<boolean> {
+    return this.inner.gone?.(names) ?? Promise.resolve(false)
+  }
   start(partition: number, from: 'earliest' | 'latest'): Promise<number> {
     return this.inner.start(partition, from)
   }

@@ -102,7 +102,7 @@ function sourceFrom(name: string, source: SourceSpec, from: Beginning | undefine
     case 'time':
       return { ...source, from: 'latest', begin: from.ms }
     case 'offsets': {
-      const begin = from.topics.get(source.topic)
+      const begin = typeof source.topic === 'string' ? from.topics.get(source.topic) : undefined
       return begin === undefined ? source : { ...source, from: 'latest', begin }
     }
   }
@@ -111,7 +111,7 @@ function sourceFrom(name: string, source: SourceSpec, from: Beginning | undefine
 /** Files and generators begin at their beginning. */
 function refuseUnread({ nodes }: Plan, from: Beginning): void {
   const topics = nodes.flatMap(node =>
-    node.kind === 'source' && node.source.connector === 'kafka' ? [node.source.topic] : []
+    node.kind === 'source' && node.source.connector === 'kafka' ? [String(node.source.topic)] : []
   )
   if (from.kind === 'savepoint') return
   if (topics.length === 0 && from.kind !== 'earliest')

@@ -11,14 +11,16 @@ export const kafkaVersion = '4.3.1'
 /** What a broker says when it serves. */
 export const kafkaStarted = 'Kafka Server started'
 
-const artifacts = [
+// Without a logger of any kind nobody hears that a broker has started, or why it has not.
+const logger = ['org.slf4j', 'slf4j-simple', '1.7.36']
+const brokerArtifacts = [
   ['org.apache.kafka', 'kafka_2.13', kafkaVersion],
   ['org.apache.kafka', 'kafka-tools', kafkaVersion],
-  // Without a logger of any kind nobody hears that a broker has started, or why it has not.
-  ['org.slf4j', 'slf4j-simple', '1.7.36']
+  logger
 ]
+const streamsArtifacts = [['org.apache.kafka', 'kafka-streams', kafkaVersion], logger]
 
-const pom = `<project>
+const pomOf = artifacts => `<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>cairn</groupId>
   <artifactId>kafka</artifactId>
@@ -30,11 +32,16 @@ ${artifacts.map(([group, artifact, version]) => `    <dependency><groupId>${grou
 </project>
 `
 
-/** Fills `folder` with `libs`; `step` runs a command. */
-export function fetchKafka(folder, step) {
+/** Fills `folder` with `libs`, the broker and its tools; `step` runs a command. */
+export const fetchKafka = (folder, step) => fetchArtifacts(brokerArtifacts, folder, step)
+
+/** Kafka Streams and what it needs, to be compared with. */
+export const fetchKafkaStreams = (folder, step) => fetchArtifacts(streamsArtifacts, folder, step)
+
+function fetchArtifacts(artifacts, folder, step) {
   const repository = join(folder, 'maven')
   mkdirSync(repository, { recursive: true })
-  writeFileSync(join(folder, 'pom.xml'), pom)
+  writeFileSync(join(folder, 'pom.xml'), pomOf(artifacts))
   const args = ['-B', '-q', '-f', join(folder, 'pom.xml'), `-Dmaven.repo.local=${repository}`]
   step('mvn', [
     ...args,
@@ -45,14 +52,14 @@ export function fetchKafka(folder, step) {
   rmSync(repository, { recursive: true, force: true })
 }
 
-/** Undefined: there is none. That of JAVA_HOME beats that of PATH. */
-export function java() {
+/** `java`, or another program beside it. Undefined: there is none. That of JAVA_HOME beats that of PATH. */
+export function java(program = 'java') {
   const home = process.env.JAVA_HOME
   const folders = [
     ...(home === undefined || home === '' ? [] : [join(home, 'bin')]),
     ...(process.env.PATH ?? '').split(delimiter)
   ]
-  return folders.map(folder => join(folder, 'java')).find(path => existsSync(path))
+  return folders.map(folder => join(folder, program)).find(path => existsSync(path))
 }
 
 /** How a class of Kafka is started: program and arguments. */

@@ -7,7 +7,7 @@ import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, 
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { clientIn, clientPackage, clientVersion, installClient } from './kafka-client.mjs'
-import { fetchKafka, java, kafkaVersion } from './kafka.mjs'
+import { fetchKafka, fetchKafkaStreams, java, kafkaVersion } from './kafka.mjs'
 import { root } from './prepare.mjs'
 import { down, running, up } from './running.mjs'
 
@@ -67,20 +67,19 @@ export const services = {
       return there ? folder : undefined
     },
     version: () => `Apache Kafka ${kafkaVersion}`,
-    install(folder) {
-      const missing = [java() === undefined && 'Java', !succeeds('mvn', ['-version']) && 'Maven'].filter(Boolean)
-      const remedy = 'Install Java 17 or newer and Maven (apt-get install openjdk-17-jre-headless maven), then again.'
-      if (missing.length > 0) throw new CannotInstall(`this machine has no ${missing.join(' and no ')}`, remedy)
-      say(`  fetching Apache Kafka ${kafkaVersion} with Maven; this takes a minute …`)
-      try {
-        fetchKafka(folder, step)
-      } catch (error) {
-        throw new CannotInstall(
-          error.message,
-          "Let Maven reach its central repository, or a mirror in Maven's settings."
-        )
-      }
-    }
+    install: folder => fromMaven(folder, 'java', `Apache Kafka ${kafkaVersion}`, fetchKafka)
+  },
+  // A folder of jars; its programs are Java source files, so a whole JDK is wanted.
+  'kafka-streams': {
+    about: 'Kafka Streams, whose output the same programs here are compared with',
+    variable: 'CAIRN_KAFKA_STREAMS_HOME',
+    locate() {
+      const folder = folderOf('kafka-streams')
+      const there = java('javac') !== undefined && existsSync(join(folder, 'libs', `kafka-streams-${kafkaVersion}.jar`))
+      return there ? folder : undefined
+    },
+    version: () => `Kafka Streams ${kafkaVersion}`,
+    install: folder => fromMaven(folder, 'javac', `Kafka Streams ${kafkaVersion}`, fetchKafkaStreams)
   },
   // Of the servers that can be built from module proxies the smallest one whose conditional writes hold under concurrency.
   versitygw: {
@@ -187,6 +186,20 @@ function fromDebian(name, folder, into = '.') {
   say(`  unpacking ${file} …`)
   step('dpkg-deb', ['-x', file, into], { cwd: folder })
   rmSync(join(folder, file))
+}
+
+/** @param program of the JDK, without which it is of no use */
+function fromMaven(folder, program, what, fetch) {
+  const missing = [java(program) === undefined && `Java (${program})`, !succeeds('mvn', ['-version']) && 'Maven']
+  const remedy = 'Install a JDK, 17 or newer, and Maven (apt-get install openjdk-17-jdk-headless maven), then again.'
+  const told = missing.filter(Boolean).join(' and no ')
+  if (told !== '') throw new CannotInstall(`this machine has no ${told}`, remedy)
+  say(`  fetching ${what} with Maven; this takes a minute …`)
+  try {
+    fetch(folder, step)
+  } catch (error) {
+    throw new CannotInstall(error.message, "Let Maven reach its central repository, or a mirror in Maven's settings.")
+  }
 }
 
 /** Builds a program from the Go module proxy. */

@@ -31,6 +31,8 @@ export interface SourceTaskSettings {
   readonly stage: SourceStage
   readonly task: number
   readonly partitions: readonly PartitionProgress[]
+  /** More may come: without any, the task is idle instead of ended. */
+  readonly grows: boolean
   readonly slots: number
   readonly outputs: TaskOutputs
   readonly now: () => number
@@ -119,7 +121,7 @@ export class SourceTask {
 
   /** A partition that was added while this runs. What its input may hold back is not taken back. */
   join(progress: PartitionProgress): void {
-    assert(!this.finished, 'a source that has ended reads nothing more')
+    assert(this.settings.grows, 'a source that may end reads nothing more')
     reached('source: a partition joins')
     this.partitions.push(new Partition(progress, this.settings.stage))
     this.minimum.join()
@@ -194,7 +196,7 @@ export class SourceTask {
       if (partition.batch !== undefined && !this.stopped) left -= this.read(partition, index, left)
     }
     if (left < budget) return true
-    if (!this.stopped && this.partitions.every(partition => partition.finished)) {
+    if (!this.stopped && !this.settings.grows && this.partitions.every(partition => partition.finished)) {
       this.finished = true
       this.changed = true
       this.settings.outputs.broadcast({ kind: 'end' })
@@ -332,7 +334,7 @@ export class SourceTask {
       job,
       stage: stage.name,
       connector: source.connector,
-      topic: 'topic' in source ? source.topic : undefined,
+      topic: 'topic' in source ? String(source.topic) : undefined,
       partition: partition.name,
       offset: batch.offset(i),
       key: batch.key(i)
@@ -476,7 +478,7 @@ export class SourceTask {
       this.forwarded = watermark
       this.settings.outputs.broadcast({ kind: 'watermark', time: watermark })
     }
-    const idle = this.minimum.allIdle
+    const idle = this.minimum.allIdle || (this.settings.grows && this.partitions.length === 0)
     if (idle === this.forwardedIdle) return
     this.forwardedIdle = idle
     this.settings.outputs.broadcast({ kind: 'idle', idle })

@@ -34,6 +34,8 @@ export interface TopologySettings {
   readonly schemas: ReadonlyMap<string, { readonly list: readonly StoredActorSchema[]; readonly index: number }>
   /** All partitions of each source; a task takes those of its slots. */
   readonly partitions: ReadonlyMap<string, readonly PartitionProgress[]>
+  /** Sources that may have more of them later. Default: none. */
+  readonly growing?: ReadonlySet<string>
   readonly limits: ReadonlyMap<string, SinkTarget>
   /** Floors of slots that have ever been written, by `slotKey`. */
   readonly floors: ReadonlyMap<string, { readonly epoch: number; readonly chunk: number }>
@@ -202,6 +204,7 @@ function buildTask(
       stage,
       task,
       partitions,
+      grows: settings.growing?.has(stage.name) === true,
       slots,
       outputs,
       now: hooks.now,

@@ -187,7 +187,7 @@ export function countsOf({ keyed, sources }: Topology): WorkerCounts {
     counts.recordsRead += task.records
     counts.deadLetters += task.deadLetters
     lag = lag === undefined || task.lag === undefined ? undefined : lag + task.lag
-    if (!task.finished) watermark = Math.min(watermark, task.watermark)
+    if (!task.finished && task.partitions.length > 0) watermark = Math.min(watermark, task.watermark)
   }
   return { ...counts, lag, watermark: Number.isFinite(watermark) ? watermark : undefined }
 }

@@ -380,13 +380,7 @@ export class Worker {
     const source = this.topology.sources.find(
       ({ settings }) => settings.stage.index === stage && settings.task === owner
     )
-    if (source === undefined) return
-    if (source.finished)
-      throw new CodedError(
-        'INPUT_GREW',
-        `source "${source.settings.stage.name}": partition "${progress.name}" belongs to a task that had none, and has ended`
-      )
-    source.join(progress)
+    source?.join(progress)
   }
 
   private sourceOf(stage: number, partition: number): SourceTask {

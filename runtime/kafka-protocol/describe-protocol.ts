@@ -30,6 +30,18 @@ export function* partitionsOf(
   }
 }
 
+/** Until some broker has answered. */
+export function* reachCluster(view: ClusterView, deadline: number): Protocol<void> {
+  for (let pause = 20; ; pause = Math.min(500, pause * 2)) {
+    yield* refresh(view, [])
+    const { trouble } = view
+    if (trouble === undefined) return
+    if (trouble instanceof KafkaRefusal && trouble.meaning === 'failed') throw trouble
+    const { now } = yield { kind: 'wait', ms: pause }
+    if (now >= deadline) throw trouble
+  }
+}
+
 export function* topicConfigs(
   topic: string,
   names: readonly string[],

@@ -54,7 +54,6 @@ export const errorCodes = {
   INPUT_REGRESSED: external(
     'The input is shorter or other than the checkpoint knows: restore it, or start over with --fresh.'
   ),
-  INPUT_GREW: external('Nothing was lost: whoever begins anew reads the new partitions, too.', true),
   INPUT_SKIPPED: external(
     'The topic did not keep what was not read: keep its retention longer than the longest outage. The job goes on, as `onMissing` says.',
     true

@@ -42,8 +42,12 @@ export type Fetched =
 export interface LogReader {
   /** Partitions may be added while it is read: it is asked for them so often. */
   readonly lookAgainMs?: number
-  /** Stable identities of the partitions, index = partition number. A name (file name, "0", "1") appears in errors and status. */
-  partitions(): Promise<readonly { readonly name: string }[]>
+  /**
+   * Stable identities of the partitions. A name (file name, "0", "1") appears in errors and status; the number is the index where none is given.
+   */
+  partitions(): Promise<readonly { readonly name: string; readonly number?: number }[]>
+  /** Partitions of the checkpoint that are not there any more: whether one goes on without them. Default: no. */
+  gone?(names: readonly string[]): Promise<boolean>
   /** The position at which a new job starts reading the partition. */
   start(partition: number, from: 'earliest' | 'latest'): Promise<number>
   /**

@@ -138,11 +138,13 @@ async function build(
   const manifest = head?.manifest
   const readers = new Map<number, LogReader>()
   const partitions = new Map<string, readonly PartitionProgress[]>()
+  const growing = new Set<string>()
   for (const stage of graph.stages) {
     if (stage.kind !== 'source') continue
     const reader = ports.reader(stage.node)
     readers.set(stage.index, reader)
     partitions.set(stage.name, await positions(stage.node, reader, manifest))
+    if (reader.lookAgainMs !== undefined) growing.add(stage.name)
   }
   const limits = new Map<string, SinkTarget>()
   for (const [sink, publisher] of ports.publishers) limits.set(sink, await publisher.describe())
@@ -161,6 +163,7 @@ async function build(
     ...(local === undefined ? {} : { readerOf: (stage: number) => local.reader(stage) }),
     ...prepared,
     partitions,
+    growing,
     limits,
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
     pendingLimitBytes: pendingLimit(plan, ports),
@@ -182,7 +185,8 @@ async function build(
     clock,
     storage,
     readers,
-    partitionsOf: stage => partitions.get(graph.stages[stage]?.name ?? '')?.length ?? 0,
+    partitionsOf: stage =>
+      new Set(partitions.get(graph.stages[stage]?.name ?? '')?.map(({ partition }) => partition) ?? []),
     sourceStages: new Map([...graph.stages].flatMap(each => (each.kind === 'source' ? [[each.name, each.index]] : []))),
     publishers,
     appenders,
@@ -298,18 +302,18 @@ export async function positions(
   manifest: Manifest | undefined
 ): Promise<PartitionProgress[]> {
   const known = manifest?.sources.find(each => each.name === node.name)?.partitions ?? []
-  const found = await reader.partitions()
-  const missing = known.find(each => found[each.partition]?.name !== each.name)
-  if (missing !== undefined)
+  const found = new Map((await reader.partitions()).map(({ name, number }, index) => [number ?? index, name]))
+  const missing = known.filter(each => found.get(each.partition) !== each.name).map(({ name }) => name)
+  if (missing.length > 0 && (await reader.gone?.(missing)) !== true)
     throw new CodedError(
       'INPUT_REGRESSED',
-      `source "${node.name}": partition "${missing.name}" of the checkpoint is not there any more`
+      `source "${node.name}": partition "${missing[0]}" of the checkpoint is not there any more`
     )
   const from = 'from' in node.source ? node.source.from : 'earliest'
   const progress: PartitionProgress[] = []
-  for (const [partition, { name }] of found.entries())
+  for (const [partition, name] of found)
     progress.push(
-      known.find(each => each.partition === partition) ?? {
+      known.find(each => each.partition === partition && each.name === name) ?? {
         partition,
         name,
         position: await reader.start(partition, known.length > 0 ? 'earliest' : from),

@@ -3,10 +3,10 @@ import type { PartitionProgress } from '../core/source-task.ts'
 import type { LogReader } from '../ports/log.ts'
 
 /** They are read from their beginning, wherever the job began. */
-export async function newPartitions(reader: LogReader, known: number): Promise<PartitionProgress[]> {
+export async function newPartitions(reader: LogReader, known: ReadonlySet<number>): Promise<PartitionProgress[]> {
   const found: PartitionProgress[] = []
-  for (const [partition, { name }] of (await reader.partitions()).entries())
-    if (partition >= known)
+  for (const [index, { name, number: partition = index }] of (await reader.partitions()).entries())
+    if (!known.has(partition))
       found.push({
         partition,
         name,

@@ -16,7 +16,6 @@ import type { Action, Command, Moment, TaskSnapshot, Worker, WorkerStatus } from
 import type { Clock } from '../ports/clock.ts'
 import type { Appender, LogReader } from '../ports/log.ts'
 import type { Producer, Publisher, SourcePosition } from '../ports/publisher.ts'
-import type { PartitionProgress } from '../core/source-task.ts'
 import { decidedChunks, sinkGone } from './decided-chunks.ts'
 import type { LocalState } from './local-state.ts'
 import { newPartitions } from './new-partitions.ts'
@@ -39,7 +38,7 @@ export interface WorkerShellSettings {
   /** Index of each source's stage, by its name. */
   readonly sourceStages: ReadonlyMap<string, number>
   /** How many partitions a source began with. */
-  readonly partitionsOf: (stage: number) => number
+  readonly partitionsOf: (stage: number) => ReadonlySet<number>
   readonly publishers: ReadonlyMap<string, Publisher>
   readonly appenders: ReadonlyMap<string, Appender>
   /** Absent: everything stays in memory. */
@@ -87,7 +86,7 @@ export class WorkerShell {
   private cancelTimer: (() => void) | undefined
   private pending = 0
   private waiters: (() => void)[] = []
-  private readonly partitionsKnown = new Map<number, number>()
+  private readonly partitionsKnown = new Map<number, ReadonlySet<number>>()
   private readonly looking = new Map<number, () => void>()
   /** The newest barrier that was asked for here. */
   private barrier = { epoch: 0, at: 0 }
@@ -127,11 +126,12 @@ export class WorkerShell {
   /** Whether partitions were added. Whoever cannot tell is asked again. */
   private lookAgain(stage: number, reader: LogReader, everyMs: number): void {
     const cancel = this.settings.clock.after(everyMs, () => {
-      newPartitions(reader, this.partitionsKnown.get(stage) ?? this.settings.partitionsOf(stage)).then(
+      const known = this.partitionsKnown.get(stage) ?? this.settings.partitionsOf(stage)
+      newPartitions(reader, known).then(
         partitions => {
           if (this.over) return
           if (partitions.length > 0) {
-            this.partitionsKnown.set(stage, (partitions.at(-1) as PartitionProgress).partition + 1)
+            this.partitionsKnown.set(stage, new Set([...known, ...partitions.map(({ partition }) => partition)]))
             this.command({ kind: 'grown', stage, partitions })
           }
           this.lookAgain(stage, reader, everyMs)

@@ -49,6 +49,20 @@ void t.test('everything that is wrong with them is said before anything is opene
   t.end()
 })
 
+void t.test('a pattern of topics is a source only, begins at no offsets, and does not match what the job writes', t => {
+  const out = kafka({ topic: 'orders-out', value })
+  t.same(problems(kafka({ topic: /orders-(eu|us)/, value, from: new Date(5) }), { out }), [])
+  t.same(problems(kafka({ topic: /rders-out/, value }), { out }), [], 'the whole name counts')
+  t.match(problems(kafka({ topic: /orders-.*/g, value }), { out }), [
+    /source "in": \/orders-\.\*\/g matches "orders-out", which sink "out" writes/
+  ])
+  t.same(problems(kafka({ topic: /orders-.*/, value, brokers: 'other:9092' }), { out }), [])
+  t.match(problems(kafka({ topic: /a/, value, from: [1] as never })), [/from is a list of offsets/])
+  t.match(problems(kafka({ topic: 7 as never, value })), [/topic is 7; it is a name or a regular expression/])
+  t.match(problems(good, { out: kafka({ topic: /a/, value }) as never }), [/Kafka has no topic "\/a\/"/])
+  t.end()
+})
+
 void t.test('a job file that no compiler has checked is told what it lacks', t => {
   const none = undefined as never
   t.match(problems(topic('t', { value: none })), [/source "in": it does not say how its values are written/])

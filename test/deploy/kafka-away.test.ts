@@ -62,6 +62,70 @@ void t.test('away from Kafka', { ...needs('kafka-client'), ...needsOwnKafka() },
   })
 
   await t.test(
+    'topics of a pattern are found while a job runs, by tasks that had none, too; one that is gone fails it, or is let go',
+    async t => {
+      const topics = new KafkaTopics(t, kafka.brokers)
+      const to = await topics.create('found-out', 1)
+      const prefix = kafka.name('found')
+      const name = kafka.name('finds')
+      const folder = folderOf()
+      const jobText = (more: string): string => `
+      import { job, json, kafka } from 'cairn'
+      const orders = kafka({ topic: /${prefix}-.*/, value: json(), read: ({ topic, partition, value }) => [topic, partition, value]${more} })
+      export default job('${name}', j => ({
+        out: j.source('in', orders).to('out', kafka({ topic: '${to}', value: json() }))
+      }), { interval: '200ms' })`
+      folder.file('job.mjs', jobText(''))
+      folder.file('lets-go.mjs', jobText(", onMissing: 'earliest'"))
+      const start = (file: string): ReturnType<CairnFolder['start']> =>
+        folder.start('run', file, '--kafka', brokers, '--parallelism', '4')
+      const read = async (): Promise<unknown[]> =>
+        (await topics.read(to)).map(value => new TextDecoder().decode(value)).sort()
+      const producer = await topics.producer()
+      const fill = async (topic: string, partitions: number): Promise<void> => {
+        await kafka.createTopic(topic, partitions)
+        for (let partition = 0; partition < partitions; partition++)
+          await producer.send(topic, [{ value: String(partition), partition }])
+      }
+
+      const run = start('job.mjs')
+      // Whoever waits for nothing must not take the job for ended.
+      await fill(`${prefix}-a`, 2)
+      await topics.holds(to, 2, run.ended)
+      await fill(`${prefix}-b`, 3)
+      await kafka.createTopic(`not-${prefix}-c`, 1)
+      await producer.send(`not-${prefix}-c`, [{ value: '9' }])
+      await topics.holds(to, 5, run.ended)
+      run.child.kill('SIGTERM')
+      const { code, stderr } = await run.ended
+      t.equal(code, 0, stderr)
+      const wanted = [0, 1]
+        .map(i => `["${prefix}-a",${i},${i}]`)
+        .concat([0, 1, 2].map(i => `["${prefix}-b",${i},${i}]`))
+      t.same(await read(), wanted)
+      t.same(
+        Object.fromEntries(await kafka.lag(`cairn-${name}`)),
+        Object.fromEntries(wanted.map(text => JSON.parse(text) as [string, number]).map(([a, i]) => [`${a}/${i}`, 0])),
+        'lag monitors see each topic'
+      )
+
+      await kafka.deleteTopic(`${prefix}-b`)
+      t.match(await start('job.mjs').ended, {
+        code: 1,
+        stderr: /INPUT_REGRESSED: .*-b\/\d" of the checkpoint is not there/
+      })
+      const last = start('lets-go.mjs')
+      await producer.send(`${prefix}-a`, [{ value: '7', partition: 1 }])
+      await topics.holds(to, 6, last.ended)
+      last.child.kill('SIGTERM')
+      const end = await last.ended
+      t.equal(end.code, 0, end.stderr)
+      t.match(end.stderr, /INPUT_SKIPPED: .*-b\/0, .*-b\/1.* is gone/)
+      t.same(await read(), [...wanted, `["${prefix}-a",1,7]`].sort(), 'and nothing comes again')
+    }
+  )
+
+  await t.test(
     'records that are deleted before they are read fail the job, or are passed over and counted',
     async t => {
       const topics = new KafkaTopics(t, kafka.brokers)

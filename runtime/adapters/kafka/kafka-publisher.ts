@@ -24,6 +24,7 @@ import type {
   SourcePosition
 } from '../../ports/publisher.ts'
 import { KafkaClient, type KafkaClientOptions } from './kafka-client.ts'
+import type { Place } from './load-kafka.ts'
 import { decodeEntry, encodeEntry, slotKey } from './ledger-records.ts'
 
 export interface KafkaPublisherOptions extends KafkaClientOptions {
@@ -47,8 +48,8 @@ export interface KafkaPublisherOptions extends KafkaClientOptions {
 export interface ToldSources {
   /** The consumer group in which they are kept. */
   readonly group: string
-  /** By name of the source. */
-  readonly topics: ReadonlyMap<string, string>
+  /** By name of the source; of a pattern, where its partition of that number is. Undefined: not told. */
+  readonly topics: ReadonlyMap<string, string | ((partition: number) => Place | undefined)>
   /** They are not wanted there; said once. */
   readonly refused?: (why: Error) => void
 }
@@ -82,7 +83,7 @@ export class KafkaPublisher implements Publisher {
   private readonly options: Required<
     Omit<KafkaPublisherOptions, 'ledgerPartitions' | 'compression' | 'told' | keyof KafkaClientOptions>
   >
-  private readonly topics: ReadonlyMap<string, string>
+  private readonly topics: ToldSources['topics']
   private readonly groupOffsets: GroupOffsets | undefined
   private readonly compression: Compression | undefined
   private readonly ledgerPartitions: number | undefined
@@ -197,7 +198,8 @@ export class KafkaPublisher implements Publisher {
   private offsetsOf(positions: readonly SourcePosition[]): SourceOffset[] {
     return positions.flatMap(({ source, partition, position }) => {
       const topic = this.topics.get(source)
-      return topic === undefined ? [] : [{ topic, partition, offset: position }]
+      const place = typeof topic === 'string' ? { topic, partition } : topic?.(partition)
+      return place === undefined ? [] : [{ ...place, offset: position }]
     })
   }
 

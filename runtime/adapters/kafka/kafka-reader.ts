@@ -1,10 +1,10 @@
-/** One topic as a log: its partitions, read committed, over a consumer that it may share with the readers of other topics. */
-import { CodedError } from '../../kernel/errors.ts'
+/** A topic, or all that match a pattern, as a log: partitions, read committed, over a consumer that readers of other topics may share. */
+import { assert, CodedError } from '../../kernel/errors.ts'
 import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../ports/log.ts'
 import type { KafkaReaders, Lease } from './kafka-readers.ts'
-import type { ClientMessage } from './load-kafka.ts'
-import type { SourceOffset } from '../../kafka-protocol/group-offsets.ts'
+import type { ClientMessage, Place } from './load-kafka.ts'
+import { TopicPartitions } from './topic-partitions.ts'
 import type { Feed } from './shared-consumer.ts'
 
 export interface KafkaRecordParts {
@@ -13,63 +13,117 @@ export interface KafkaRecordParts {
   readonly value: Uint8Array | undefined
   readonly headers: readonly RecordHeader[]
   readonly timestamp: number
+  readonly topic: string
   readonly partition: number
   readonly offset: number
 }
 
+interface PartitionReached {
+  readonly partition: number
+  readonly position: number
+}
+
 export interface KafkaReaderOptions {
-  readonly topic: string
+  /** Of the whole name; matching topics are found while it is read. */
+  readonly topic: string | RegExp
+  /** What has been found of it; default: nothing. */
+  readonly partitions?: TopicPartitions
   /** Where "latest" is: ms since 1970, or the offset of each partition. */
   readonly begin?: number | readonly number[] | undefined
   /** What a record becomes; absent: its bytes are decoded by whoever reads. */
   readonly make?: ((record: KafkaRecordParts) => unknown) | undefined
   /** Where to go on when records were deleted before they were read; default: nowhere. */
   readonly onMissing?: 'earliest' | 'latest' | undefined
-  /** Told how many those were. */
-  readonly skipped?: ((error: CodedError) => void) | undefined
+  /** Told how many those were, which topics are gone, and that a pattern has found none. */
+  readonly told?: ((error: CodedError) => void) | undefined
   /** Told how far decided checkpoints are. */
-  readonly reached?: ((offsets: readonly SourceOffset[]) => void) | undefined
+  readonly reached?: ((positions: readonly PartitionReached[]) => void) | undefined
 }
 
 /** Larger: partitions that were added are read later. Smaller: brokers are asked more often. */
 const lookAgainMs = 10_000
+/** Brokers that start deny topics for a while. Larger: that one is gone is noticed later. */
+const goneMs = 5_000
+const askAgainMs = 500
 
 export class KafkaReader implements LogReader {
   readonly lookAgainMs = lookAgainMs
   private readonly readers: KafkaReaders
-  private readonly topic: string
+  private readonly found: TopicPartitions
   private readonly options: KafkaReaderOptions
   private readonly feeds = new Map<number, Feed>()
   private lease: Lease | undefined
   private closed = false
+  private saidNone = false
 
   constructor(readers: KafkaReaders, options: KafkaReaderOptions) {
     this.readers = readers
     this.options = options
-    this.topic = options.topic
+    this.found = options.partitions ?? new TopicPartitions(options.topic)
+  }
+
+  /** Undefined: there may be several. */
+  private get topic(): string | undefined {
+    const { topic } = this.found
+    return typeof topic === 'string' ? topic : undefined
+  }
+
+  private get what(): string {
+    return this.topic === undefined ? `topics ${String(this.found.topic)}` : `topic "${this.topic}"`
+  }
+
+  private place(number: number): Place {
+    const place = this.found.place(number)
+    assert(place !== undefined, `${this.what}: nobody has found partition ${number}`)
+    return place
   }
 
   private get consumer(): Lease['consumer'] {
-    if (this.closed) throw new CodedError('SOURCE_UNREACHABLE', `topic "${this.topic}": the reader is closed`)
-    return (this.lease ??= this.readers.lease(this.topic)).consumer
+    if (this.closed) throw new CodedError('SOURCE_UNREACHABLE', `${this.what}: the reader is closed`)
+    return (this.lease ??= this.readers.lease(this.found.topic)).consumer
   }
 
-  async partitions(): Promise<readonly { readonly name: string }[]> {
-    const count = await this.consumer.partitions(this.topic)
-    return Array.from({ length: count }, (_, i) => ({ name: String(i) }))
+  async partitions(): Promise<readonly { readonly name: string; readonly number: number }[]> {
+    const { consumer, topic } = this
+    if (topic !== undefined) return this.found.find(new Map([[topic, await consumer.partitions(topic)]]))
+    const found = this.found.find(await consumer.metadata())
+    if (found.length === 0 && !this.saidNone) {
+      this.saidNone = true
+      const message = `no topic's whole name matches ${String(this.found.topic)} yet, or none that this user may see; the source looks again`
+      this.options.told?.(new CodedError('TOPIC_MISSING', message))
+    }
+    return found
+  }
+
+  /** Partitions that a pattern had found. Throws SOURCE_UNREACHABLE where some are there again. */
+  async gone(names: readonly string[]): Promise<boolean> {
+    if (this.topic !== undefined) return false
+    const { clock } = this.readers
+    for (const until = clock.elapsed() + goneMs; clock.elapsed() < until;) {
+      const there = new Set((await this.partitions()).map(({ name }) => name))
+      const back = names.find(name => there.has(name))
+      if (back !== undefined)
+        throw new CodedError('SOURCE_UNREACHABLE', `${this.what}: the brokers did not know of ${back} for a moment`)
+      await new Promise<void>(resolve => clock.after(askAgainMs, resolve))
+    }
+    if (this.options.onMissing === undefined) return false
+    const message = `${this.what}: ${names.join(', ')} is gone, and what was not read of it`
+    this.options.told?.(new CodedError('INPUT_SKIPPED', message))
+    return true
   }
 
   async start(partition: number, from: 'earliest' | 'latest'): Promise<number> {
-    const { topic, begin } = this.options
+    const { begin } = this.options
+    const place = this.place(partition)
     if (from === 'latest' && typeof begin === 'object') {
       const offset = begin[partition]
       if (offset === undefined)
-        throw new CodedError('OPTION_INVALID', `topic "${topic}": from names no offset for partition ${partition}`)
+        throw new CodedError('OPTION_INVALID', `${this.what}: from names no offset for partition ${partition}`)
       return offset
     }
-    const { earliest, end } = await this.consumer.bounds({ topic, partition })
+    const { earliest, end } = await this.consumer.bounds(place)
     if (from === 'earliest') return earliest
-    return begin === undefined ? end : this.consumer.offsetAt({ topic, partition }, begin as number, end)
+    return begin === undefined ? end : this.consumer.offsetAt(place, begin as number, end)
   }
 
   async fetch(partition: number, position: number, maxBytes: number, waitMs: number): Promise<Fetched> {
@@ -94,10 +148,10 @@ export class KafkaReader implements LogReader {
       const { onMissing } = this.options
       if (onMissing === undefined || position > end) return { kind: 'out-of-range', earliest, end }
       const next = onMissing === 'earliest' ? earliest : end
-      this.options.skipped?.(
+      this.options.told?.(
         new CodedError(
           'INPUT_SKIPPED',
-          `topic "${this.topic}", partition ${partition}: ${next - position} records from offset ${position} on are gone before they were read, or passed over; it goes on at ${next}`
+          `topic "${feed.topic}", partition ${feed.partition}: ${next - position} records from offset ${position} on are gone before they were read, or passed over; it goes on at ${next}`
         )
       )
       return { kind: 'caught-up', next }
@@ -107,15 +161,14 @@ export class KafkaReader implements LogReader {
     return { kind: 'caught-up', next: feed.at }
   }
 
-  reached(positions: readonly { readonly partition: number; readonly position: number }[]): void {
-    const { topic } = this
-    this.options.reached?.(positions.map(({ partition, position }) => ({ topic, partition, offset: position })))
+  reached(positions: readonly PartitionReached[]): void {
+    this.options.reached?.(positions)
   }
 
   private feed(partition: number): Feed {
     let feed = this.feeds.get(partition)
     if (feed === undefined) {
-      feed = this.consumer.feed({ topic: this.topic, partition })
+      feed = this.consumer.feed(this.place(partition))
       this.feeds.set(partition, feed)
     }
     return feed
@@ -227,7 +280,7 @@ class MadeBatch extends MessageBatch {
     this.make = make
   }
   valueObject(i: number): unknown {
-    const { partition, offset } = this.at(i)
+    const { topic, partition, offset } = this.at(i)
     const keyBytes = this.key(i)
     return this.make({
       key: keyBytes === undefined ? undefined : decoder.decode(keyBytes),
@@ -235,6 +288,7 @@ class MadeBatch extends MessageBatch {
       value: this.value(i),
       headers: this.headers(i) ?? [],
       timestamp: this.timestamp(i),
+      topic,
       partition,
       offset
     })

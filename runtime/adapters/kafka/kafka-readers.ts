@@ -18,7 +18,8 @@ export interface Lease {
 
 interface Shared {
   readonly consumer: SharedConsumer
-  readonly topics: Set<string>
+  /** A pattern may come to read any topic, and shares with none. */
+  readonly topics: Set<string | RegExp>
 }
 
 export interface KafkaReadersOptions extends Pick<
@@ -62,11 +63,11 @@ export class KafkaReaders {
   }
 
   /** The own client tells what it was told. */
-  private async explain(topic: string): Promise<CodedError | undefined> {
+  private async explain(topic: string | undefined): Promise<CodedError | undefined> {
     const { cluster, name, clock } = this.options
-    const target = new KafkaTarget(cluster, name, topic, clock, explainMs)
+    const target = new KafkaTarget(cluster, name, topic ?? '', clock, explainMs)
     try {
-      await target.partitions()
+      await (topic === undefined ? target.reach() : target.partitions())
       return undefined
     } catch (error) {
       if (error instanceof CodedError) return error
@@ -77,8 +78,10 @@ export class KafkaReaders {
   }
 
   /** Throws PACKAGE_MISSING. */
-  lease(topic: string): Lease {
-    let found = [...this.shared].find(({ topics }) => !topics.has(topic))
+  lease(topic: string | RegExp): Lease {
+    const shares = ({ topics }: Shared): boolean =>
+      typeof topic === 'string' && !topics.has(topic) && [...topics].every(each => typeof each === 'string')
+    let found = [...this.shared].find(shares)
     if (found === undefined) {
       const { cluster, name, ...options } = this.options
       const consumer = new SharedConsumer({

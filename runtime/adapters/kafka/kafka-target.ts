@@ -1,5 +1,5 @@
 /** What is true of a topic that is written at least once: nothing of it is transactional, and it has no ledger. */
-import { partitionsOf } from '../../kafka-protocol/describe-protocol.ts'
+import { partitionsOf, reachCluster } from '../../kafka-protocol/describe-protocol.ts'
 import { CodedError } from '../../kernel/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Producer, Publisher, SinkTarget } from '../../ports/publisher.ts'
@@ -33,6 +33,16 @@ export class KafkaTarget implements Publisher {
   partitions(): Promise<number> {
     const { client, topic, answerMs } = this
     return this.asked(() => client.run(now => partitionsOf(client.view, topic, now + answerMs)))
+  }
+
+  /** Whether the cluster lets this process in. Throws KAFKA_REFUSED, SINK_UNREACHABLE. */
+  async reach(): Promise<void> {
+    const { client, answerMs } = this
+    try {
+      await client.run(now => reachCluster(client.view, now + answerMs))
+    } catch (cause) {
+      throw unreachable('no broker answers', cause)
+    }
   }
 
   private async asked<Answer>(question: () => Promise<Answer>): Promise<Answer> {

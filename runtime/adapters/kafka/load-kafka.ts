@@ -55,9 +55,9 @@ export interface Client {
 }
 
 export interface ClientMetadataOptions {
-  readonly topic: string
+  readonly topic?: string
   readonly timeout: number
-  readonly allTopics: false
+  readonly allTopics: boolean
 }
 
 export interface ConsumerClient extends Client {

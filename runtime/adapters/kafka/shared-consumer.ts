@@ -23,8 +23,8 @@ export interface SharedConsumerOptions {
   readonly clock: Clock
   /** What errors call the cluster. */
   readonly cluster: string
-  /** Why a topic cannot be reached, or is not to be seen: the client itself does not say. Resolves to nothing where it can. */
-  readonly explain: (topic: string) => Promise<CodedError | undefined>
+  /** Why a topic, or without one the cluster, cannot be reached or seen: the client itself does not say. Resolves to nothing where it can. */
+  readonly explain: (topic: string | undefined) => Promise<CodedError | undefined>
   /** Told of what goes wrong outside and is tried again. */
   readonly troubled?: (error: CodedError) => void
   /** Default 10,000. Until connecting, or a question at start, rejects. */
@@ -139,12 +139,12 @@ export class SharedConsumer {
     this.client.on('event.error', error => this.trouble(error))
   }
 
-  /** Throws SOURCE_UNREACHABLE. */
-  connect(topic: string): Promise<void> {
+  /** @param topic undefined: of all. Throws SOURCE_UNREACHABLE. */
+  connect(topic: string | undefined): Promise<void> {
     this.connecting ??= new Promise<void>((resolve, reject) => {
       const { cluster, explain } = this.options
       const timeout = this.answerMs
-      this.client.connect({ topic, timeout, allTopics: false }, error => {
+      this.client.connect({ ...asked(topic), timeout }, error => {
         if (!error) return resolve()
         explain(topic).then(
           why =>
@@ -162,18 +162,22 @@ export class SharedConsumer {
 
   /** How many partitions a topic has. Throws TOPIC_MISSING, SOURCE_UNREACHABLE. */
   async partitions(topic: string): Promise<number> {
-    await this.connect(topic)
     const { cluster } = this.options
-    const timeout = this.answerMs
-    const what = `topic "${topic}" at ${cluster}`
-    const count = await this.ask<number>(what, done =>
-      this.client.getMetadata({ topic, timeout, allTopics: false }, (error, metadata) =>
-        done(error, metadata?.topics.find(({ name }) => name === topic)?.partitions.length ?? 0)
-      )
-    )
+    const count = (await this.metadata(topic)).get(topic) ?? 0
     if (count > 0) return count
     const why = await this.options.explain(topic)
     throw isRefusal(why) ? why : new CodedError('TOPIC_MISSING', `topic "${topic}" is not at ${cluster}`)
+  }
+
+  /** How many partitions each topic has that may be seen; of one, or of all. Throws SOURCE_UNREACHABLE. */
+  async metadata(topic?: string): Promise<ReadonlyMap<string, number>> {
+    await this.connect(topic)
+    const { cluster } = this.options
+    return this.ask(topic === undefined ? cluster : `topic "${topic}" at ${cluster}`, done =>
+      this.client.getMetadata({ ...asked(topic), timeout: this.answerMs }, (error, metadata) =>
+        done(error, new Map(metadata?.topics.map(({ name, partitions }) => [name, partitions.length])))
+      )
+    )
   }
 
   async bounds({ topic, partition }: Place): Promise<Bounds> {
@@ -425,6 +429,9 @@ export class SharedConsumer {
     await new Promise<void>(resolve => this.client.disconnect(resolve))
   }
 }
+
+const asked = (topic: string | undefined): { readonly topic?: string; readonly allTopics: boolean } =>
+  topic === undefined ? { allTopics: true } : { topic, allTopics: false }
 
 const placeOf = ({ topic, partition }: Place): Place => ({ topic, partition })
 

@@ -11,6 +11,7 @@ import { OwnTopics } from '../own-topics.ts'
 import { standStill } from '../stand-still.ts'
 import { World, type Managed, type Unasked } from '../world.ts'
 import { offsetsWrong } from './offsets-wrong.ts'
+import { timesOf, transactionsIn, type Span, type Transaction, type TransactionTimes } from './transaction-times.ts'
 import { jobText, transferOf, wrongWith, type Entry } from './transfers.ts'
 
 export const faultKinds = ['kill-worker', 'pause-worker', 'stop-broker', 'kill-broker'] as const
@@ -37,6 +38,8 @@ export interface KafkaRunReport {
   readonly struck: Readonly<Record<KafkaFault, number>>
   /** Ends of workers that nobody asked for; they were started again. */
   readonly unasked: readonly Unasked[]
+  /** Undefined: the run broke off before. */
+  readonly transactions: TransactionTimes | undefined
   /** Empty: all is right. */
   readonly wrong: readonly string[]
 }
@@ -46,6 +49,8 @@ const pauseMs = 8_000
 const leaveMs = 30_000
 /** Offsets that a broker in trouble did not take are told again within seconds. */
 const toldMs = 30_000
+/** What is open for longer keeps readers from what was published before it. */
+const openLimitMs = 1_000
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 export async function kafkaRun(options: KafkaRunOptions): Promise<KafkaRunReport> {
@@ -73,7 +78,9 @@ export async function kafkaRun(options: KafkaRunOptions): Promise<KafkaRunReport
     const field = new Field(options, kafka, world, topics)
     const struck = await field.fight()
     const wrong = await field.finish()
-    return { events: options.events, totalMs: performance.now() - began, struck, unasked: world.unasked, wrong }
+    const totalMs = performance.now() - began
+    const { transactions } = field
+    return { events: options.events, totalMs, struck, unasked: world.unasked, transactions, wrong }
   } finally {
     topics.close()
     await world?.close()
@@ -90,6 +97,10 @@ class Field {
   private fed: Promise<string> | undefined
   /** Only one broker is away at a time: of three copies two must stand. */
   private broker: Promise<void> | undefined
+  private readonly away: Span[] = []
+  /** When workers were killed or stopped. */
+  private readonly struckMs: number[] = []
+  transactions: TransactionTimes | undefined
   private readonly pauses: Promise<void>[] = []
 
   constructor(options: KafkaRunOptions, kafka: KafkaProcess, world: World, topics: OwnTopics) {
@@ -136,6 +147,7 @@ class Field {
     const up = this.world.up()
     const worker = up[this.random.int(Math.max(1, up.length))]
     if (worker === undefined) return 'nobody'
+    this.struckMs.push(Date.now())
     if (kind === 'pause-worker') this.pauses.push(this.pause(worker))
     else {
       await this.world.kill(worker)
@@ -145,9 +157,11 @@ class Field {
   }
 
   private async restart(id: number, signal: 'SIGTERM' | 'SIGKILL', awayMs: number): Promise<void> {
+    const fromMs = Date.now()
     await this.kafka.stopBroker(id, signal)
     await sleep(awayMs)
     await this.kafka.startBroker(id)
+    this.away.push({ fromMs, toMs: Date.now() })
   }
 
   /** Longer than anybody waits for it: others have taken over when it goes on. */
@@ -212,6 +226,7 @@ class Field {
     await Promise.all(this.world.up().map(worker => this.world.leave(worker, leaveMs)))
     const wrong = wrongWith(seed, sent, await this.consume())
     wrong.push(...behind)
+    this.transactions = timesOf(await this.endedTransactions(), this.away, this.struckMs, openLimitMs)
     for (const open of await this.openTransactions()) wrong.push(`a transaction is open: ${open}`)
     return wrong
   }
@@ -259,6 +274,18 @@ class Field {
       .split('\n')
       .filter(line => line !== '')
       .map(line => JSON.parse(line) as Entry)
+  }
+
+  private async endedTransactions(): Promise<Transaction[]> {
+    const text = await this.kafka.tool(
+      'org.apache.kafka.tools.consumer.ConsoleConsumer',
+      [
+        ...['--topic', '__transaction_state', '--from-beginning', '--timeout-ms', '10000'],
+        ...['--formatter', 'org.apache.kafka.tools.consumer.TransactionLogMessageFormatter']
+      ],
+      { timeoutMs: 600_000 }
+    )
+    return transactionsIn(text, 'transfers.')
   }
 
   private async openTransactions(): Promise<string[]> {

@@ -60,9 +60,16 @@ async function main({ minutes, seed, workers, events, keep }: Flags): Promise<nu
     kafkaProgram: service('kafka'),
     say
   })
-  const { wrong, struck, unasked, totalMs } = report
+  const { struck, unasked, totalMs, transactions } = report
+  const wrong = [...report.wrong, ...(transactions?.tooLong ?? [])]
   const faults = faultKinds.map(kind => `${struck[kind]} ${kind}`).join(', ')
   process.stdout.write(`${all} transfers, ${faults}; ${unasked.length} ends unasked; ${Math.round(totalMs / 1000)} s\n`)
+  if (transactions !== undefined) {
+    const { ended, longestMs, longestAwayMs, left, longestLeftMs } = transactions
+    process.stdout.write(
+      `${ended} transactions, open for ${longestMs} ms at most with all brokers up, ${longestAwayMs} ms with one away; ${left} left by workers, and ended by successors after ${longestLeftMs} ms at most\n`
+    )
+  }
   for (const sentence of wrong) process.stdout.write(`WRONG: ${sentence}\n`)
   if (wrong.length === 0)
     process.stdout.write(

@@ -55,6 +55,7 @@ function paced(
     stage,
     task: 0,
     partitions: [{ partition: 0, name: '0', position: 0, greatestTime: null, watermark: null, finished: false }],
+    grows: false,
     slots: 1,
     outputs,
     now: () => now,

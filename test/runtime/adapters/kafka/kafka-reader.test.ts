@@ -151,13 +151,38 @@ void t.test('Kafka as a log', { ...needs('kafka-client'), ...needsKafka() }, asy
       ['latest', 100]
     ] as const) {
       const told: string[] = []
-      const going = closing(t, readersOf().reader({ topic, onMissing, skipped: ({ message }) => told.push(message) }))
+      const going = closing(t, readersOf().reader({ topic, onMissing, told: ({ message }) => told.push(message) }))
       t.same(await going.fetch(0, 7, 20, 0), { kind: 'caught-up', next })
       t.match(told, [`partition 0: ${next - 7} records from offset 7 on are gone`])
       t.match(await going.fetch(0, 101, 20, 0), { kind: 'out-of-range' }, 'a topic that lost its end is another matter')
     }
     t.equal(await reader.start(0, 'earliest'), 40)
     t.match(await reader.fetch(0, 40, 20, 1000), { kind: 'records' })
+  })
+
+  await t.test('a pattern is read by a consumer of its own, and says once that nothing matches', async t => {
+    const prefix = await filled('many', numbers(10))
+    const readers = readersOf()
+    const plain = closing(t, readers.reader({ topic: prefix }))
+    const told: string[] = []
+    const none = closing(
+      t,
+      readers.reader({ topic: new RegExp(`${prefix}.`), told: ({ message }) => told.push(message) })
+    )
+    t.same(await none.partitions(), [])
+    t.same(await none.partitions(), [])
+    t.match(told, [/no topic's whole name matches/])
+    t.equal(told.length, 1)
+    const pattern = closing(t, readers.reader({ topic: new RegExp(`(x|${prefix})`) }))
+    const [{ name, number = NaN } = {}] = await pattern.partitions()
+    t.equal(name, `${prefix}/0`)
+    t.equal(await pattern.start(number, 'latest'), 10)
+    const got = await Promise.all([plain.fetch(0, 0, 1 << 20, 1000), pattern.fetch(number, 5, 1 << 20, 1000)])
+    t.match(got, [
+      { kind: 'records', next: 10, batch: { count: 10 } },
+      { kind: 'records', next: 10, batch: { count: 5 } }
+    ])
+    t.equal(readers.consumers, 3)
   })
 
   await t.test('readers of several topics share one consumer; the same topic twice is read twice', async t => {

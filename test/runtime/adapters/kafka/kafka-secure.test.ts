@@ -120,10 +120,19 @@ void t.test('who may in', { ...needsOwnKafka(), ...withOpenssl, timeout: 120_000
     t.equal(await first(both), '1')
     const guessed = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'alice', password: 'guessed' } })
     await t.rejects(first(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
+    const found = async (cluster: KafkaCluster): Promise<readonly { readonly name: string }[]> => {
+      const reader = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock, answerMs: 3_000 }).reader({
+        topic: /o.+t/
+      })
+      return reader.partitions().finally(() => reader.close())
+    }
+    t.match(await found(both), [{ name: 'out/0' }], 'a pattern finds what may be seen')
+    await t.rejects(found(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
     const untrusting = at('BOTH', { tls: { ca: stranger.ca }, sasl: { mechanism: 'PLAIN', ...alice } })
     await t.rejects(first(untrusting), { code: 'SOURCE_UNREACHABLE', message: /certificate|self.signed|verify/i })
     const bob = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'bob', password: 'bob-secret' } })
     await t.rejects(first(bob), { code: 'KAFKA_REFUSED', message: /TOPIC_AUTHORIZATION_FAILED/ })
+    t.same(await found(bob), [])
   })
 
   await t.test('a session that ends is renewed, and no publication is lost to it', async t => {
