@@ -37,6 +37,7 @@ void t.test('everything that is wrong with them is said before anything is opene
   t.match(problems(lines([], value)), [/source "in": it names no file/])
   t.match(problems(csv(['a', 'b', 'a'])), [/it names "a" twice/])
   t.match(problems(generator({ count: -1, partitions: 0.5 }, n => n)), [/count is -1/, /partitions is 0.5/])
+  t.match(problems(generator({ count: 1, perSecond: 0 }, n => n)), [/perSecond is 0; it must be a number above 0/])
   t.match(problems(good, { out: topic('../x', { value }), more: topic('t', { value, partitions: 0 }) }), [
     /sink "out": topic "..\/x" must match/,
     /sink "more": partitions is 0; it must be a whole number from 1 to 1024/
