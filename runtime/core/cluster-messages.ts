@@ -153,6 +153,8 @@ const workerReportShape = fields(
     changed: isFlag,
     finished: isFlag,
     resting: isFlag,
+    standing: isFlag,
+    parkedKeys: isCount,
     recovered: isFlag,
     settled: isFlag,
     decided: isCount,
