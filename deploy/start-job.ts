@@ -135,6 +135,8 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       },
       checkpoint: () => shell.checkpoint(),
       savepoint: name => shell.savepoint(name),
+      quarantine: () => worker.parked(),
+      operate: command => shell.operate(command),
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
     closeControl = await openControl(folder, answersOf(running, plan, folder, lineages))

@@ -77,7 +77,8 @@ export type CheckpointAction =
       readonly savepoints: readonly string[]
       readonly acknowledgements: readonly Acknowledgement[]
     }
-  | { readonly kind: 'ended'; readonly how: 'finished' | 'drained' }
+  /** `parked`: all input is handled, and what is left is in quarantine. */
+  | { readonly kind: 'ended'; readonly how: 'finished' | 'drained' | 'parked' }
 
 export class CheckpointLeader {
   /** When the newest barrier was triggered. */
@@ -214,6 +215,6 @@ export class CheckpointLeader {
       if (report === undefined || report.decided < lastDecided || !report.settled) return
     }
     this.over = true
-    actions.push({ kind: 'ended', how: this.final ? 'finished' : 'drained' })
+    actions.push({ kind: 'ended', how: this.final ? 'finished' : this.draining ? 'drained' : 'parked' })
   }
 }

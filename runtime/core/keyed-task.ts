@@ -26,7 +26,13 @@ import type { StoreReader } from './map-state.ts'
 import { QuarantineRelease } from './quarantine-release.ts'
 import type { QuarantineCommand } from './quarantine.ts'
 import { TaskInputs, type TaskInputsSettings } from './task-inputs.ts'
-import { TaskState, type LoadedEntry, type StateSnapshot, type TaskStateSettings, type TimerPage } from './task-state.ts'
+import {
+  TaskState,
+  type LoadedEntry,
+  type StateSnapshot,
+  type TaskStateSettings,
+  type TimerPage
+} from './task-state.ts'
 
 export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings {
   /** Entries encoded between two batches while a snapshot is under way. */
@@ -470,7 +476,11 @@ export class KeyedTask {
     const loop =
       this.inputs.loop === undefined || this.finished
         ? undefined
-        : { inputsEnded, spent: this.final && this.state.timers.size === 0, parked: this.state.quarantine.keys.size > 0 }
+        : {
+            inputsEnded,
+            spent: this.final && this.state.timers.size === 0,
+            parked: this.state.quarantine.keys.size > 0
+          }
     this.sealed = { outbox, watermarks: this.slotWatermarks(), finished: this.finished, loop }
   }
 

@@ -77,12 +77,8 @@ export interface QuarantineAnswer {
 }
 
 /** As people see it. */
-export interface ParkedLine {
+export interface ParkedLine extends Failure {
   readonly key: Key
-  readonly error: string
-  readonly stack: string
-  readonly attempts: number
-  readonly since: number
   readonly waiting: readonly Omit<Waiting, 'trace' | 'watermark'>[]
 }
 
@@ -295,7 +291,11 @@ export class Quarantine {
       parked.failure = { attempts, since, error: reader.string(), stack: reader.string() }
       return
     }
-    parked.items.push({ sequence: place.u32(), bytes: value.slice() })
+    const item = { sequence: place.u32(), bytes: value.slice() }
+    // They come nearly in order.
+    let at = parked.items.length
+    while (at > 0 && (parked.items[at - 1] as Item).sequence > item.sequence) at--
+    parked.items.splice(at, 0, item)
     this.events++
     this.sizeBytes += value.length
   }
@@ -303,7 +303,6 @@ export class Quarantine {
   /** Everything was restored: parks the entries. */
   restored(entryOf: (key: Key) => Entry): void {
     for (const parked of this.keys.values()) {
-      parked.items.sort((a, b) => a.sequence - b.sequence)
       parked.entry = entryOf(parked.key)
       parked.entry.parked = parked
     }
@@ -345,7 +344,7 @@ export class Quarantine {
   }
 }
 
-export function parkedLine({ key, failure, items }: Pick<ParkedKey, 'key' | 'failure' | 'items'>): ParkedLine {
+function parkedLine({ key, failure, items }: ParkedKey): ParkedLine {
   const waiting = items.map(({ bytes }) => {
     const { trace: _trace, watermark: _watermark, ...rest } = decoded(bytes)
     return rest

@@ -343,7 +343,13 @@ export class TaskState {
     return !(sealed.recording && sealed.next === sealed.entries.length)
   }
   get pendingBytes(): number {
-    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0) + this.unappliedBytes + this.maps.pendingBytes + this.quarantine.pendingBytes
+    return (
+      this.dirtyBytes +
+      (this.sealed?.writer.sizeBytes ?? 0) +
+      this.unappliedBytes +
+      this.maps.pendingBytes +
+      this.quarantine.pendingBytes
+    )
   }
 
   /** @param recording messages are to be added until `recorded` */
@@ -481,8 +487,7 @@ export class TaskState {
 
   /** Those that were not touched again since. */
   private removeForgotten(entries: readonly Entry[], sequence: number): void {
-    for (const entry of entries)
-      if (entry.dirtySequence === sequence && entry.parked === undefined) this.remove(entry)
+    for (const entry of entries) if (entry.dirtySequence === sequence && entry.parked === undefined) this.remove(entry)
   }
 
   // ---- eviction

@@ -26,7 +26,7 @@ import type { WorkerReport } from './checkpoint-leader.ts'
 import { usualChannelLimits, type Channel, type SpilledBatch } from './channel.ts'
 import { channelKey, decodeBatch, encodeBatch, type Frame } from './frames.ts'
 import { KeyedTask } from './keyed-task.ts'
-import type { QuarantineCommand } from './quarantine.ts'
+import type { ParkedLine, QuarantineCommand } from './quarantine.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
 import type { LoadedEntry, TimerPage } from './task-state.ts'
@@ -223,6 +223,11 @@ export class Worker {
   /** Keyed tasks by the name of their stage or actor. */
   tasksOf(stage: string): KeyedTask[] {
     return this.topology.keyed.filter(task => task.stage === stage || task.settings.definition.name === stage)
+  }
+
+  /** Keys in quarantine, by stage. */
+  parked(): { readonly stage: string; readonly line: ParkedLine }[] {
+    return this.topology.keyed.flatMap(({ stage, state }) => state.quarantine.lines().map(line => ({ stage, line })))
   }
 
   /** The task of the stage, or actor, that has the key; undefined where it is not here. */

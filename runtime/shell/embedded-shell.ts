@@ -23,14 +23,14 @@ export interface EmbeddedSettings {
 }
 
 export class EmbeddedShell {
-  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
+  readonly ended: Promise<'finished' | 'drained' | 'parked' | 'stopped'>
   private readonly settings: EmbeddedSettings
   private readonly leaderShell: LeaderShell
   private readonly requestedSavepoints = new Set<string>()
   private decisions: { readonly done: (savepoints: readonly string[]) => boolean }[] = []
   /** Operators that wait for an answer. */
   private operating = 0
-  private settle!: (how: 'finished' | 'drained') => void
+  private settle!: (how: 'finished' | 'drained' | 'parked') => void
 
   constructor(settings: EmbeddedSettings) {
     this.settings = settings
@@ -55,7 +55,7 @@ export class EmbeddedShell {
       failed: error => shell.fail(error)
     })
     shell.onStep = () => this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
-    const how = new Promise<'finished' | 'drained'>(resolve => (this.settle = resolve))
+    const how = new Promise<'finished' | 'drained' | 'parked'>(resolve => (this.settle = resolve))
     this.ended = Promise.race([how, shell.ended.then(() => 'stopped' as const)])
     this.ended.catch(() => undefined)
   }

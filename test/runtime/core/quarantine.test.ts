@@ -35,7 +35,7 @@ class Heard extends Actor {
 }
 
 class Tally extends Actor {
-  static readonly forgetAfter = { ttl: '500ms', since: 'last-event' } as const
+  static readonly ttl = { after: '60ms' } as const
   seen: number[] = []
 
   private handle(event: Event, ctx: Context<Row>): void {
