@@ -305,7 +305,7 @@ export class HandlerRunner implements EffectTarget {
       offset,
       path,
       trace: cause,
-      watermark: then?.watermark ?? this.watermarkOf(entry.keyGroup % this.settings.slots),
+      watermark: then?.watermark ?? this.watermarkFor(entry),
       arrivedAt: then?.arrivedAt ?? this.now()
     }
   }
@@ -360,6 +360,11 @@ export class HandlerRunner implements EffectTarget {
       entry.lastEvent = at
       this.state.arm(entry, ttl.clock, ttlTimer, at + ttl.afterMs)
     } else entry.lastEvent = Math.max(entry.lastEvent, at)
+  }
+
+  /** That of the entry's slot. */
+  watermarkFor({ keyGroup }: Entry): number {
+    return this.watermarkOf(keyGroup % this.settings.slots)
   }
 
   // ---- effects (EffectTarget)

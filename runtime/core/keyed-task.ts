@@ -14,59 +14,30 @@
  * 3. What is not in memory is read before the first event of a batch that needs it is handled.
  * 4. Recorded messages of the restored checkpoint are handled before anything comes from a channel, so before the next seal.
  */
-import type { StoredActorSchema } from '../../actors/definition-types.ts'
-import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
-import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
+import type { LoopStep } from '../../checkpoint/loop-ends.ts'
 import { assert } from '../kernel/errors.ts'
 import { encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
 import { Channel, type ControlElement, type RecordColumns } from './channel.ts'
 import { fieldsOfRecord, recordKey } from './entry.ts'
+import type { KeyedSnapshot, SealedProgress } from './keyed-snapshot.ts'
 import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
-import type { StoreReader } from './map-state.ts'
 import { QuarantineRelease } from './quarantine-release.ts'
-import type { QuarantineCommand } from './quarantine.ts'
 import { TaskInputs, type TaskInputsSettings } from './task-inputs.ts'
-import {
-  TaskState,
-  type LoadedEntry,
-  type StateSnapshot,
-  type TaskStateSettings,
-  type TimerPage
-} from './task-state.ts'
+import type { LoadedEntry, TimerPage } from './stored-timers.ts'
+import { TaskState, type TaskStateSettings } from './task-state.ts'
 
-export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings {
+export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings, TaskStateSettings {
   /** Entries encoded between two batches while a snapshot is under way. */
   readonly encodeSlice: number | undefined
   readonly task: number
-  /** Schemas of stored records; the class's own is among them, at `schemaIndex`. */
-  readonly schemas: readonly StoredActorSchema[]
-  readonly schemaIndex: number
-  readonly keyGroups: number
   /** Slots of this task. */
   readonly owned: readonly number[]
-  readonly cacheBytes: number | undefined
-  readonly reader: StoreReader | undefined
-  readonly quarantine: TaskStateSettings['quarantine']
   /** Asks the shell for records of the store; answered by `loaded`. */
   readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
   /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
   readonly page: (task: KeyedTask, clock: 'event' | 'wall', after: Uint8Array | undefined, upTo: number) => void
   /** A clock that goes on while handlers run; where nobody measures, one that stands. */
   readonly measure: () => number
-}
-
-/** A task as it was when it sealed the epoch. */
-interface SealedProgress {
-  readonly outbox: OutboxFileWriter | undefined
-  readonly watermarks: readonly { readonly slot: number; readonly time: number }[]
-  readonly finished: boolean
-}
-export interface KeyedSnapshot extends StateSnapshot, SealedProgress {
-  /** Of a task that belongs to a loop and has not ended; see `loopSteps`. */
-  readonly loop: LoopReport | undefined
-}
-interface Sealed extends SealedProgress {
-  readonly loop: (Omit<LoopReport, 'quiet'> & { readonly inputsEnded: boolean }) | undefined
 }
 
 /** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
@@ -85,11 +56,11 @@ export class KeyedTask {
   finished = false
   readonly inputs: TaskInputs
   private readonly handlers: HandlerRunner
-  private readonly release: QuarantineRelease
+  readonly release: QuarantineRelease
   /** All input has ended, but keys are parked: the end is passed on when none is any more. */
   private holdsEnd = false
   /** Of the epoch in flight; its outbox is given back when it is abandoned. */
-  private sealed: Sealed | undefined
+  private sealed: SealedProgress | undefined
   private forwarded = -Infinity
   /** Where slots had got to when tasks were counted anew; undefined = all where `forwarded` is. */
   private floors: Float64Array | undefined
@@ -115,9 +86,7 @@ export class KeyedTask {
     this.state = new TaskState(settings)
     this.inputs = new TaskInputs(settings)
     this.handlers = new HandlerRunner(settings, this.state, slot => this.watermarkOf(slot))
-    this.release = new QuarantineRelease(this.state, this.handlers, ({ keyGroup }) =>
-      this.watermarkOf(keyGroup % settings.slots)
-    )
+    this.release = new QuarantineRelease(this.state, this.handlers)
   }
 
   // ---- restoring
@@ -326,11 +295,6 @@ export class KeyedTask {
   /** Bytes that wait for a checkpoint. */
   get pendingBytes(): number {
     return this.state.pendingBytes + this.settings.outputs.outbox.sizeBytes + (this.sealed?.outbox?.sizeBytes ?? 0)
-  }
-
-  /** What an operator wants done; see `QuarantineRelease`. */
-  operate(command: QuarantineCommand): void {
-    this.release.take(command)
   }
 
   /** Live fields, read from the store when the actor is not in memory. */

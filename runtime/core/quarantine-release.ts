@@ -31,14 +31,12 @@ interface Release {
 export class QuarantineRelease {
   private readonly state: TaskState
   private readonly handlers: HandlerRunner
-  private readonly watermarkOf: (entry: Entry) => number
   private readonly releases = new Map<ParkedKey, Release>()
   private readonly active = new Set<ParkedKey>()
 
-  constructor(state: TaskState, handlers: HandlerRunner, watermarkOf: (entry: Entry) => number) {
+  constructor(state: TaskState, handlers: HandlerRunner) {
     this.state = state
     this.handlers = handlers
-    this.watermarkOf = watermarkOf
   }
 
   /** Some command is not carried out yet. */
@@ -116,7 +114,7 @@ export class QuarantineRelease {
   /** Fires one timer of those that were due before `next` came, or before now where nothing waits any more. */
   private fireDue(parked: ParkedKey, entry: Entry, { firedUpTo }: Release, next: Waiting | undefined): boolean {
     const upTo = {
-      event: next?.watermark ?? this.watermarkOf(entry),
+      event: next?.watermark ?? this.handlers.watermarkFor(entry),
       // What is due by now rings by itself once the key is free.
       wall: next?.arrivedAt ?? firedUpTo.wall
     }

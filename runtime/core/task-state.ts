@@ -26,7 +26,7 @@ import { HeldTimers } from './held-timers.ts'
 import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
 import { isRecordedMessage, RecordedMessages, type Message } from './recorded-messages.ts'
 import { isQuarantineRecord, Quarantine } from './quarantine.ts'
-import { StoredTimers } from './stored-timers.ts'
+import { StoredTimers, type LoadedEntry, type TimerPage } from './stored-timers.ts'
 import { timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
 import { TimerQueue, type Timer } from './timer-queue.ts'
 
@@ -73,21 +73,6 @@ export interface StateSnapshot {
   readonly epoch: number
   readonly writer: StateFileWriter | undefined
   readonly unindexed: readonly Uint8Array[]
-}
-
-/** What a cold read brought: a key's record, undefined when the store has none. */
-export interface LoadedEntry {
-  readonly keyBytes: Uint8Array
-  readonly value: Uint8Array | undefined
-}
-export interface TimerPage {
-  readonly clock: 'event' | 'wall'
-  /** Index keys met, in order. */
-  readonly index: readonly Uint8Array[]
-  readonly entries: readonly LoadedEntry[]
-  /** When the first one is due that is stored behind what was asked for, Infinity when there is none; undefined: the page was full before. */
-  readonly nextAt: number | undefined
-  readonly upTo: number
 }
 
 const clocks = ['event', 'wall'] as const

@@ -29,7 +29,7 @@ import { KeyedTask } from './keyed-task.ts'
 import type { ParkedLine, QuarantineCommand } from './quarantine.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
-import type { LoadedEntry, TimerPage } from './task-state.ts'
+import type { LoadedEntry, TimerPage } from './stored-timers.ts'
 import { TaskTimes } from './task-times.ts'
 import {
   countsOf,
@@ -331,7 +331,7 @@ export class Worker {
         this.stopSources()
         break
       case 'operate':
-        this.keyedTaskOf(command.command)?.operate(command.command)
+        this.keyedTaskOf(command.command)?.release.take(command.command)
         break
       case 'tick':
         break
