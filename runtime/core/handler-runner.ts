@@ -274,9 +274,9 @@ export class HandlerRunner implements EffectTarget {
       held.hold(entry)
       return
     }
-    const again = parked.running === 'first'
-    if (!again) quarantine.unshift(parked, waiting())
-    quarantine.fail(parked, again ? { ...failure, attempts: parked.failure.attempts + 1 } : failure)
+    const again = parked.running === 'first' ? parked.failure.attempts : 0
+    if (parked.running !== 'first') quarantine.unshift(parked, waiting())
+    quarantine.fail(parked, { ...failure, attempts: again + 1 })
     parked.running = undefined
     parked.outcome = 'failed'
   }

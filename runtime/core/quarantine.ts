@@ -201,7 +201,10 @@ export class Quarantine {
   /** The first one waits no more. */
   shift(parked: ParkedKey): void {
     const item = parked.items.shift()
-    if (item !== undefined) this.gone(parked, item)
+    if (item === undefined) return
+    this.gone(parked, item)
+    // The next one has not been tried.
+    parked.failure = { ...parked.failure, attempts: 0 }
   }
 
   /** The first one waits with another event. */
