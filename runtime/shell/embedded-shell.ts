@@ -28,8 +28,8 @@ export class EmbeddedShell {
   private readonly leaderShell: LeaderShell
   private readonly requestedSavepoints = new Set<string>()
   private decisions: { readonly done: (savepoints: readonly string[]) => boolean }[] = []
-  /** Operators that wait for an answer. */
-  private operating = 0
+  /** Commands of operators that wait for an answer. */
+  private readonly operating = new Set<QuarantineCommand>()
   private settle!: (how: 'finished' | 'drained' | 'parked') => void
 
   constructor(settings: EmbeddedSettings) {
@@ -46,7 +46,6 @@ export class EmbeddedShell {
       decided: ({ manifest, hash }) => {
         shell.decided(manifest.epoch, hash, manifest.loops ?? [])
         this.decisions = this.decisions.filter(({ done }) => !done(manifest.savepointNames))
-        if (this.operating > 0) this.leaderShell.command({ kind: 'checkpoint' })
       },
       ended: how => {
         this.settle(how)
@@ -54,7 +53,13 @@ export class EmbeddedShell {
       },
       failed: error => shell.fail(error)
     })
-    shell.onStep = () => this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
+    shell.onStep = () => {
+      this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
+      for (const command of this.operating)
+        // Carried out: a checkpoint is to hold it soon, whatever the interval is.
+        if (worker.keyedTaskOf(command)?.state.quarantine.answered(command) === true)
+          this.leaderShell.command({ kind: 'checkpoint' })
+    }
     const how = new Promise<'finished' | 'drained' | 'parked'>(resolve => (this.settle = resolve))
     this.ended = Promise.race([how, shell.ended.then(() => 'stopped' as const)])
     this.ended.catch(() => undefined)
@@ -102,13 +107,12 @@ export class EmbeddedShell {
     if (quarantine?.holds(command) !== true)
       throw new CodedError('NOT_FOUND', `stage "${command.stage}" has no key ${keyText(command.key)} in quarantine`)
     const decided = this.whenDecided(() => quarantine.answerOf(command))
-    this.operating++
+    this.operating.add(command)
     try {
       shell.command({ kind: 'operate', command })
-      this.leaderShell.command({ kind: 'checkpoint' })
       return await decided
     } finally {
-      this.operating--
+      this.operating.delete(command)
     }
   }
 

@@ -11,7 +11,8 @@ import type { Job } from '../../actors/stream.ts'
 import { ControlClient } from '../../deploy/control-client.ts'
 import { askJob } from '../../deploy/job-answers.ts'
 import type { JobReference } from '../../deploy/job-reference.ts'
-import type { QuarantineAnswer } from '../../runtime/core/quarantine.ts'
+import type { ParkedShown, QuarantineLine } from '../../deploy/quarantine.ts'
+import type { ParkedLine, QuarantineAnswer } from '../../runtime/core/quarantine.ts'
 import type { Driven, Driver } from '../../simulations/driver/index.ts'
 import { root } from '../deploy/cairn-cli.ts'
 import { inputTopic, lettersTopic, outputTopic, valueCodec } from './found-job.ts'
@@ -225,8 +226,14 @@ export class ProcessDriver {
     throw failureOf(stderr)
   }
 
-  private parked(stage: string): never[] {
-    return (this.ask('quarantine', 'list', this.job.name, '--stage', stage) ?? []) as never[]
+  private parked(stage: string): ParkedLine[] {
+    const { name } = this.job
+    const listed = (this.ask('quarantine', 'list', name, '--stage', stage) ?? []) as readonly QuarantineLine[]
+    return listed.map(({ key }) => {
+      const shown = this.ask('quarantine', 'show', name, stage, JSON.stringify(key), '--key-json') as ParkedShown
+      const { error, stack, attempts, since, events } = shown
+      return { key, error, stack, attempts, since: Date.parse(since), waiting: events as never }
+    })
   }
 
   /** A process begins for it, and is drained. */
@@ -243,9 +250,8 @@ export class ProcessDriver {
     if (client === undefined) throw failureOf((await ended).stderr)
     const command = { kind: 'quarantine-do', command: `n${this.commands++}`, action, stage, key: key as never } as const
     const answer = client.ask<'quarantine-do'>(value === undefined ? command : { ...command, value })
-    answer.catch(() => undefined)
-    // Once nothing is in quarantine any more, a job whose input has ended ends by itself.
-    await answer.then(() => client.ask({ kind: 'drain' })).catch(() => undefined)
+    await answer.catch(() => undefined)
+    await client.ask({ kind: 'drain' })
     client.close()
     await ended
     await this.read()

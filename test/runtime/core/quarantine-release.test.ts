@@ -87,12 +87,15 @@ void t.test('retry, edit and drop go on with what waits; each is answered once',
   t.same(d.sums.take(), [{ key: 'a', n: 40 }])
 })
 
-void t.test('beyond its limit the job fails, and with a higher one goes on from there', async t => {
+void t.test('beyond its limit the job fails', async t => {
   const d = await drive(adding({ eventsPerKey: 3 }))
   d.events.push(bad('a', 1), { key: 'a', n: 2 }, { key: 'a', n: 3 })
   await d.settle()
   d.events.push({ key: 'b', n: 4 }, { key: 'a', n: 5 })
   await t.rejects(d.settle(), { code: 'QUARANTINE_FULL', message: /stage "Adder", key a: 3 events .* cannot add 1/ })
+})
+
+void t.test('beyond the bytes of all its keys, too', async t => {
   const bytes = await drive(adding({ bytes: 200 }))
   bytes.events.push(bad('a', 1), bad('b', 2), bad('c', 3), bad('d', 4))
   await t.rejects(bytes.settle(), { code: 'QUARANTINE_FULL' })
