@@ -57,7 +57,7 @@ export class EmbeddedShell {
       this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
       for (const command of this.operating)
         // Carried out: a checkpoint is to hold it soon, whatever the interval is.
-        if (worker.keyedTaskOf(command)?.state.quarantine.answered(command) === true)
+        if (settings.worker.keyedTaskOf(command)?.state.quarantine.answered(command) === true)
           this.leaderShell.command({ kind: 'checkpoint' })
     }
     const how = new Promise<'finished' | 'drained' | 'parked'>(resolve => (this.settle = resolve))
