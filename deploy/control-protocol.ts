@@ -13,6 +13,7 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { errorCodes, type ErrorCode } from '../runtime/kernel/error-codes.ts'
 import type { Letters } from './dead-letters.ts'
 import type { QuarantineAnswer } from '../runtime/core/quarantine.ts'
+import type { Redriven } from './redrive.ts'
 import type { ParkedShown, QuarantineLines } from './quarantine.ts'
 import type { JobStatus } from './running-job.ts'
 import type { CheckpointLine, SavepointLine, Verified } from './stored-job.ts'
@@ -50,6 +51,16 @@ const requests = z.discriminatedUnion('kind', [
     id: z.string().optional(),
     stage: z.string().optional(),
     limit: count.max(letterLimit)
+  }),
+  z.strictObject({
+    kind: z.literal('redrive'),
+    event: z.string().optional(),
+    stage: z.string().optional(),
+    error: z.string().optional(),
+    since: z.number().optional(),
+    until: z.number().optional(),
+    limit: count.max(letterLimit),
+    dryRun: z.boolean()
   }),
   z.strictObject({ kind: z.literal('quarantine-list'), stage: z.string().optional(), limit: count.max(letterLimit) }),
   z.strictObject({ kind: z.literal('quarantine-show'), stage: z.string(), key, limit: count.max(letterLimit) }),
@@ -95,6 +106,7 @@ export interface ControlResults {
   readonly 'checkpoint-inspect': Manifest
   readonly 'checkpoint-verify': Verified
   readonly 'dead-letters': Letters
+  readonly redrive: Redriven
   readonly 'quarantine-list': QuarantineLines
   readonly 'quarantine-show': ParkedShown | null
   readonly 'quarantine-do': QuarantineAnswer

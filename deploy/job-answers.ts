@@ -11,6 +11,7 @@ import { readDeadLetters } from './dead-letters.ts'
 import type { JobReference } from './job-reference.ts'
 import { plainValue, valueOfPlain } from './plain-value.ts'
 import { parkedShown, quarantineLines } from './quarantine.ts'
+import { needsPlan, redrive } from './redrive.ts'
 import type { RunningJob } from './running-job.ts'
 import { checkStage, StoredJob, unknownStage } from './stored-job.ts'
 import { appendTo, noTopic, readTopic, topicLines, withStoredLog } from './topic-desk.ts'
@@ -25,6 +26,7 @@ const storedKinds = [
   'checkpoint-verify',
   'savepoint-list',
   'dead-letters',
+  'redrive',
   'quarantine-list',
   'quarantine-show',
   'topics',
@@ -46,7 +48,7 @@ export async function askJob<K extends Kind>(job: JobReference, request: Request
     } catch (error) {
       // It ended while it was asked: what it has stored still answers. An append may have been done, so it is not done again.
       const ended = error instanceof CodedError && error.code === 'NOT_RUNNING'
-      if (!ended || !isStored(request) || request.kind === 'log-append') throw error
+      if (!ended || !isStored(request) || request.kind === 'log-append' || request.kind === 'redrive') throw error
     } finally {
       client.close()
     }
@@ -145,6 +147,12 @@ async function answerStored(
       return job.savepoints()
     case 'dead-letters':
       return readDeadLetters(name, plan, work => withLog(false, work), request)
+    case 'redrive': {
+      if (plan === undefined) throw needsPlan(name)
+      const { kind: _kind, event: id, ...query } = request
+      const answer = await withLog(false, log => redrive(name, plan, log, { ...query, id }))
+      return answer ?? { redriven: [], already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
+    }
     case 'quarantine-list': {
       const { parked, epoch } = await job.quarantine(request.stage)
       return quarantineLines(parked, request, epoch)

@@ -168,7 +168,7 @@ async function carryOut(
     if (!(error instanceof CodedError) || error.code !== 'NOT_RUNNING') throw error
     throw new CodedError('NOT_RUNNING', error.message, {
       cause: error,
-      remedy: `Start it with \`cairn run\`, and ask again with --id ${id}: what was done already is not done again.`
+      remedy: `Start it with \`cairn run\`, and ask again with --id ${id}: what was done already is not done again. Clusters cannot be asked yet.`
     })
   }
   const { outcome, error } = answer
