@@ -6,7 +6,15 @@ import { bestDelivery, type SinkSpec } from './connectors.ts'
 import { json } from './codecs.ts'
 import { dedupeActor } from './dedupe-actor.ts'
 import { checkPlan } from './plan-checks.ts'
-import type { ActorNode, JobOptions, NodeId, Plan, PlanNode, Port } from './plan.ts'
+import {
+  usualQuarantineLimit,
+  type ActorNode,
+  type JobOptions,
+  type NodeId,
+  type Plan,
+  type PlanNode,
+  type Port
+} from './plan.ts'
 import type {
   ActorStage,
   DedupeOptions,
@@ -210,6 +218,9 @@ function addActor(
     describe: '',
     inputs,
     onError: options.onError ?? 'fail',
+    ...(options.quarantineLimit === undefined
+      ? {}
+      : { quarantineLimit: { ...usualQuarantineLimit, ...options.quarantineLimit } }),
     sends: options.sends ?? []
   }
   return new StreamNode(recorder, { node: recorder.add(node), output: 'main' }, name, 'stream')

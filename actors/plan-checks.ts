@@ -62,6 +62,9 @@ function checkStage(stage: ActorNode, stages: readonly ActorNode[], problems: st
     if (!(error instanceof CodedError)) throw error
     problems.push(error.message)
   }
+  for (const [name, limit] of Object.entries(stage.quarantineLimit ?? {}))
+    if (!Number.isSafeInteger(limit) || limit < 1)
+      problems.push(`stage "${stage.name}": quarantineLimit.${name} is ${limit}; it must be a whole number from 1`)
   for (const target of stage.sends) {
     const found = stages.filter(other => other.actor === target).length
     if (found === 0)

@@ -8,6 +8,16 @@ import type { SinkSpec, SourceSpec } from './connectors.ts'
 
 export type NodeId = number
 export type OnError = 'fail' | 'dead-letter' | 'quarantine'
+/** What may wait for parked keys before the job fails. */
+export interface QuarantineLimit {
+  /** Events and timers of one key. */
+  readonly eventsPerKey: number
+  /** Of all keys of one task. */
+  readonly bytes: number
+}
+/** More would take memory that nothing else bounds: what waits is held there. */
+export const usualQuarantineLimit: QuarantineLimit = { eventsPerKey: 10_000, bytes: 64 * 1024 * 1024 }
+
 export type Delivery = 'exactly-once' | 'at-least-once'
 
 /** One output of a node: `main`, or a side output's name (`late` of a window). */
@@ -77,6 +87,8 @@ export interface ActorNode {
   /** keyBy nodes that feed it; [] when fed by sends only. */
   readonly inputs: readonly NodeId[]
   readonly onError: OnError
+  /** Of `quarantine`; absent: the usual one. */
+  readonly quarantineLimit?: QuarantineLimit
   /** Stages that its handlers may send to. */
   readonly sends: readonly ActorClass<Actor>[]
 }

@@ -84,8 +84,17 @@ type Widen<K> = K extends string
       : never
 
 export interface StageOptions {
-  /** `fail` (default): the job stops. `dead-letter`: the event goes to the job's dead letters and the job goes on. */
-  readonly onError?: 'fail' | 'dead-letter'
+  /**
+   * `fail` (default): the job stops. `dead-letter`: the event goes to the job's dead letters and the job goes on. `quarantine`: the
+   * key is put aside with the event, what comes for it later waits in order, and all other keys go on, until `cairn quarantine retry`,
+   * `edit` or `drop`.
+   */
+  readonly onError?: 'fail' | 'dead-letter' | 'quarantine'
+  /**
+   * What may wait in quarantine: events and timers of one key (default 10 000), bytes of all keys of one task (default 64 MiB).
+   * Beyond it the job fails with QUARANTINE_FULL.
+   */
+  readonly quarantineLimit?: { readonly eventsPerKey?: number; readonly bytes?: number }
   /** Actors that its handlers send to. */
   readonly sends?: readonly ActorClass<Actor>[]
   /** Stable identity of the stored state; default: the actor's name. */

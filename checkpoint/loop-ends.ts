@@ -5,11 +5,11 @@
  *   running ──── quiet, all tasks in one epoch ────► `timers`: the final watermark fires what is armed ──┐
  *                        ▲                                                                             │ may send again
  *                        └──────────────────────────────────────────────────────────────────────────────┘
- *           ──── quiet, and no timer is armed behind the final watermark ────► `close`: the tasks end as others do
+ *           ──── quiet, no timer is armed behind the final watermark, no key is parked ────► `close`: the tasks end as others do
  *
  * Invariants
  * 1. A loop is closed only when in one decided epoch each of its tasks had seen the end of what leads into the loop, recorded no
- *    message, and had no event timer armed behind the final watermark. Alarms ring no more behind it, so nothing can begin again.
+ *    message, and had no event timer armed behind the final watermark and no key in quarantine. Alarms ring no more behind it, so nothing can begin again.
  * 2. An epoch that is not decided says nothing.
  */
 import type { TaskAcknowledgement } from './acknowledgement.ts'
@@ -20,6 +20,8 @@ export interface LoopReport {
   readonly quiet: boolean
   /** The final watermark has been carried out, and no event timer is armed. */
   readonly spent: boolean
+  /** Keys of the task are in quarantine: what is released may begin the loop again. */
+  readonly parked: boolean
 }
 
 /** What every task of these stages is to do once the epoch is decided, before the next begins. */
@@ -39,6 +41,7 @@ export function loopSteps(
   return loops.flatMap((stages): LoopStep[] => {
     const tasks = acknowledgements.filter(({ stage }) => stages.includes(stage))
     if (tasks.length === 0 || !tasks.every(({ loop }) => loop?.quiet === true)) return []
-    return [{ stages, step: tasks.every(({ loop }) => loop?.spent === true) ? 'close' : 'timers' }]
+    if (!tasks.every(({ loop }) => loop?.spent === true)) return [{ stages, step: 'timers' }]
+    return tasks.some(({ loop }) => loop?.parked === true) ? [] : [{ stages, step: 'close' }]
   })
 }

@@ -96,6 +96,11 @@ export interface Manifest {
   }[]
 }
 
+/** Every partition had been read to its end. */
+export function inputEnded({ sources }: Manifest): boolean {
+  return sources.every(({ partitions }) => partitions.every(({ finished }) => finished))
+}
+
 export function encodeManifest(manifest: Manifest): { readonly bytes: Uint8Array; readonly hash: string } {
   const bytes = new TextEncoder().encode(JSON.stringify(manifest))
   return { bytes, hash: sha256Hex(bytes) }

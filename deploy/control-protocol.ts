@@ -12,6 +12,9 @@ import type { Manifest } from '../checkpoint/manifest.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { errorCodes, type ErrorCode } from '../runtime/kernel/error-codes.ts'
 import type { Letters } from './dead-letters.ts'
+import type { QuarantineAnswer } from '../runtime/core/quarantine.ts'
+import type { Redriven } from './redrive.ts'
+import type { ParkedShown, QuarantineLines } from './quarantine.ts'
 import type { JobStatus } from './running-job.ts'
 import type { CheckpointLine, SavepointLine, Verified } from './stored-job.ts'
 import type { ReadAnswer, TopicLine } from './topic-desk.ts'
@@ -24,6 +27,8 @@ export const requestLimitBytes = 4 * 1024 * 1024
 export const letterLimit = 10_000
 /** Records in one request or answer; more would hold the job's memory, and its events meanwhile. */
 export const pageLimit = 1000
+/** Characters of the id of an operator's command; ids are kept in the state of the job. */
+export const commandIdLimit = 200
 /** A client that went away is noticed when its answer is written. */
 const waitLimitMs = 10_000
 
@@ -46,6 +51,26 @@ const requests = z.discriminatedUnion('kind', [
     id: z.string().optional(),
     stage: z.string().optional(),
     limit: count.max(letterLimit)
+  }),
+  z.strictObject({
+    kind: z.literal('redrive'),
+    event: z.string().optional(),
+    stage: z.string().optional(),
+    error: z.string().optional(),
+    since: z.number().optional(),
+    until: z.number().optional(),
+    limit: count.max(letterLimit),
+    dryRun: z.boolean()
+  }),
+  z.strictObject({ kind: z.literal('quarantine-list'), stage: z.string().optional(), limit: count.max(letterLimit) }),
+  z.strictObject({ kind: z.literal('quarantine-show'), stage: z.string(), key, limit: count.max(letterLimit) }),
+  z.strictObject({
+    kind: z.literal('quarantine-do'),
+    command: z.string().min(1).max(commandIdLimit),
+    action: z.enum(['retry', 'edit', 'drop', 'drop-all']),
+    stage: z.string(),
+    key,
+    value: z.unknown().optional()
   }),
   z.strictObject({ kind: z.literal('savepoint-create'), name: savepointName }),
   z.strictObject({ kind: z.literal('savepoint-list') }),
@@ -81,6 +106,10 @@ export interface ControlResults {
   readonly 'checkpoint-inspect': Manifest
   readonly 'checkpoint-verify': Verified
   readonly 'dead-letters': Letters
+  readonly redrive: Redriven
+  readonly 'quarantine-list': QuarantineLines
+  readonly 'quarantine-show': ParkedShown | null
+  readonly 'quarantine-do': QuarantineAnswer
   readonly 'savepoint-create': { readonly name: string; readonly epoch: number }
   readonly 'savepoint-list': readonly SavepointLine[]
   readonly topics: readonly TopicLine[]

@@ -18,10 +18,17 @@ export interface Letters {
   readonly total: number
 }
 
-export interface LetterQuery {
+export interface LetterFilter {
   /** Of the event: source/partition/position. */
   readonly id?: string | undefined
   readonly stage?: string | undefined
+  /** A part of the error's message. */
+  readonly error?: string | undefined
+  /** Event times, ms: from (inclusive), to (exclusive). */
+  readonly since?: number | undefined
+  readonly until?: number | undefined
+}
+export interface LetterQuery extends LetterFilter {
   /** The newest so many. */
   readonly limit: number
 }
@@ -41,8 +48,7 @@ export async function readDeadLetters(
   let total = 0
   const add = (value: unknown): void => {
     const letter = letterOf(value)
-    if (query.id !== undefined && letter['id'] !== query.id) return
-    if (query.stage !== undefined && letter['stage'] !== query.stage) return
+    if (!matches(letter, query)) return
     total++
     if (kept.push(letter) > query.limit) kept.shift()
   }
@@ -55,6 +61,15 @@ export async function readDeadLetters(
       `the dead letters of job "${job}" go to the connector "${spec.connector}", which cannot be read from here`
     )
   return { letters: kept, total }
+}
+
+function matches(letter: Letter, { id, stage, error, since = -Infinity, until = Infinity }: LetterFilter): boolean {
+  if (id !== undefined && letter['id'] !== id) return false
+  if (stage !== undefined && letter['stage'] !== stage) return false
+  if (error !== undefined && !String(letter['error']).includes(error)) return false
+  if (since === -Infinity && until === Infinity) return true
+  const time = Number(letter['time'])
+  return time >= since && time < until
 }
 
 async function lettersInTopic(

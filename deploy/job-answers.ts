@@ -4,13 +4,16 @@ import type { Plan } from '../actors/plan.ts'
 import type { Lineages } from '../checkpoint/lineages.ts'
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CodedError, unreachable } from '../runtime/kernel/errors.ts'
+import type { Key } from '../runtime/kernel/keys.ts'
 import { ControlClient } from './control-client.ts'
 import type { ControlRequest, ControlResults, StateAnswer } from './control-protocol.ts'
 import { readDeadLetters } from './dead-letters.ts'
 import type { JobReference } from './job-reference.ts'
-import { plainValue } from './plain-value.ts'
+import { plainValue, valueOfPlain } from './plain-value.ts'
+import { parkedShown, quarantineLines } from './quarantine.ts'
+import { needsPlan, redrive } from './redrive.ts'
 import type { RunningJob } from './running-job.ts'
-import { StoredJob, unknownStage } from './stored-job.ts'
+import { checkStage, StoredJob, unknownStage } from './stored-job.ts'
 import { appendTo, noTopic, readTopic, topicLines, withStoredLog } from './topic-desk.ts'
 
 type Kind = ControlRequest['kind']
@@ -23,6 +26,9 @@ const storedKinds = [
   'checkpoint-verify',
   'savepoint-list',
   'dead-letters',
+  'redrive',
+  'quarantine-list',
+  'quarantine-show',
   'topics',
   'log-append',
   'log-read'
@@ -42,7 +48,7 @@ export async function askJob<K extends Kind>(job: JobReference, request: Request
     } catch (error) {
       // It ended while it was asked: what it has stored still answers. An append may have been done, so it is not done again.
       const ended = error instanceof CodedError && error.code === 'NOT_RUNNING'
-      if (!ended || !isStored(request) || request.kind === 'log-append') throw error
+      if (!ended || !isStored(request) || request.kind === 'log-append' || request.kind === 'redrive') throw error
     } finally {
       client.close()
     }
@@ -73,6 +79,7 @@ export function answersOf(
   const stages = plan.nodes.flatMap(node =>
     node.kind === 'actor' ? [{ stage: node.name, definition: defineActor(node.actor, node.name) }] : []
   )
+  const names = stages.map(({ stage }) => stage)
   const withLog: WithLog = async (_make, work) => (running.log === undefined ? undefined : work(running.log))
   return async request => {
     switch (request.kind) {
@@ -81,17 +88,24 @@ export function answersOf(
       case 'state': {
         const { stage, key } = request
         const found = stages.filter(each => each.stage === stage || each.definition.name === stage)
-        if (found.length === 0)
-          throw unknownStage(
-            stage,
-            stages.map(each => each.stage)
-          )
+        if (found.length === 0) throw unknownStage(stage, names)
         const fields = await running.state(stage, key)
         if (fields === undefined || found.every(({ definition }) => definition.durableMaps.length === 0))
           return stateAnswer(fields, null)
         // Durable maps are shown as of the newest checkpoint: they need not be in memory.
         const stored = await new StoredJob(plan.job, lineages).state(stage, key)
         return stateAnswer({ ...stored.fields, ...fields }, null)
+      }
+      case 'quarantine-list':
+        if (request.stage !== undefined) checkStage(request.stage, names)
+        return quarantineLines(running.quarantine(), request, null)
+      case 'quarantine-show':
+        checkStage(request.stage, names)
+        return parkedShown(running.quarantine(), { ...request, key: request.key as Key }, null)
+      case 'quarantine-do': {
+        const { command: id, action, stage, key, value } = request
+        checkStage(stage, names)
+        return running.operate({ id, action, stage, key: key as Key, value: valueOfPlain(value) })
       }
       case 'checkpoint-create':
         return { epoch: await running.checkpoint() }
@@ -133,6 +147,20 @@ async function answerStored(
       return job.savepoints()
     case 'dead-letters':
       return readDeadLetters(name, plan, work => withLog(false, work), request)
+    case 'redrive': {
+      if (plan === undefined) throw needsPlan(name)
+      const { kind: _kind, event: id, ...query } = request
+      const answer = await withLog(false, log => redrive(name, plan, log, { ...query, id }))
+      return answer ?? { redriven: [], already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
+    }
+    case 'quarantine-list': {
+      const { parked, epoch } = await job.quarantine(request.stage)
+      return quarantineLines(parked, request, epoch)
+    }
+    case 'quarantine-show': {
+      const { parked, epoch } = await job.quarantine(request.stage)
+      return parkedShown(parked, { ...request, key: request.key as Key }, epoch)
+    }
     case 'topics':
       return (await withLog(false, topicLines)) ?? []
     case 'log-append': {

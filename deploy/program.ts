@@ -7,6 +7,7 @@ import { jobCommand } from './commands/job.ts'
 import { logCommand } from './commands/log.ts'
 import { newCommand } from './commands/new.ts'
 import { planCommand } from './commands/plan.ts'
+import { quarantineCommand } from './commands/quarantine.ts'
 import { runCommand } from './commands/run.ts'
 import { savepointCommand } from './commands/savepoint.ts'
 import { simulateCommand } from './commands/simulate.ts'
@@ -30,6 +31,7 @@ export function cairnProgram(): Command {
     stateCommand(),
     checkpointCommand(),
     deadLettersCommand(),
+    quarantineCommand(),
     savepointCommand(),
     logCommand(),
     workerCommand(),

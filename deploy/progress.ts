@@ -88,6 +88,7 @@ export function progressLine(status: JobStatus, perSecond: number | undefined, w
   parts.push(`${status.recordsRead} read`, `${status.events} events`, `${status.keys} keys`)
   if (status.late > 0) parts.push(`${status.late} late`)
   if (status.deadLetters > 0) parts.push(`${status.deadLetters} dead letters`)
+  if (status.quarantined > 0) parts.push(`${status.quarantined} in quarantine`)
   for (const sink of status.sinks) parts.push(`${sink.name} ${sink.published}`)
   return `${status.job}: ${parts.join(' · ')}`
 }

@@ -1,7 +1,9 @@
 /** What the command line sees of a job that runs in this process. `startJob` in `start-job.ts` makes one. */
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import type { KafkaOptions } from './kafka.ts'
+import type { QuarantineAnswer, QuarantineCommand } from '../runtime/core/quarantine.ts'
 import type { GenerationGauges } from '../runtime/core/worker-gauges.ts'
+import type { Parked } from './quarantine.ts'
 
 export interface StartOptions {
   /** Folder that holds everything of all jobs. The job's own folder is `<storage>/<job>`. */
@@ -47,6 +49,8 @@ export interface JobStatus {
   readonly late: number
   readonly deadLetters: number
   readonly keys: number
+  /** Keys in quarantine. */
+  readonly quarantined: number
   readonly sinks: readonly { readonly name: string; readonly published: number }[]
 }
 
@@ -63,8 +67,15 @@ export interface RunningJob {
   checkpoint(): Promise<number>
   /** A checkpoint under a name, kept until it is dropped. Throws OPTION_INVALID when the name is taken. */
   savepoint(name: string): Promise<{ readonly name: string; readonly epoch: number }>
-  /** Resolves when the job ended by itself, was drained or stopped; rejects when it failed. */
-  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
+  /** Keys whose handler failed, with what waits for them. */
+  quarantine(): readonly Parked[]
+  /** Has such a key retried, edited or dropped; resolves when that is decided. Throws NOT_FOUND when it is not in quarantine. */
+  operate(command: QuarantineCommand): Promise<QuarantineAnswer>
+  /**
+   * Resolves when the job ended by itself, was drained or stopped; rejects when it failed. `parked`: all input is handled, but for keys in
+   * quarantine. Started again it waits until they are released.
+   */
+  readonly ended: Promise<'finished' | 'drained' | 'parked' | 'stopped'>
   /** Live fields of one actor, undefined when there is none. `stage` is the stage or actor name. */
   state(
     stage: string,

@@ -135,10 +135,17 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       },
       checkpoint: () => shell.checkpoint(),
       savepoint: name => shell.savepoint(name),
+      quarantine: () => worker.parked(),
+      operate: command => shell.operate(command),
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
-    closeControl = await openControl(folder, answersOf(running, plan, folder, lineages))
+    const answers = answersOf(running, plan, folder, lineages)
+    let began = (): void => undefined
+    const start = new Promise<void>(resolve => (began = resolve))
+    // The socket is there before the job runs: what is asked so early waits.
+    closeControl = await openControl(folder, request => start.then(() => answers(request)))
     shell.start()
+    began()
     return { kind: 'running', job: running, wasFinal: begun.wasFinal, restored }
   } catch (error) {
     await release()

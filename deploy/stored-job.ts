@@ -13,10 +13,12 @@ import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { readEntry, recordKey, type StoredEntry } from '../runtime/core/entry.ts'
+import { isQuarantineRecord, Quarantine } from '../runtime/core/quarantine.ts'
 import { isMapRecord } from '../runtime/core/map-state.ts'
 import { equalBytes } from '../runtime/kernel/bytes.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { encodeKey, keyGroupOf, keyText, type Key } from '../runtime/kernel/keys.ts'
+import type { Parked } from './quarantine.ts'
 import { StoredMaps } from './stored-maps.ts'
 
 const nonce = (): string => randomBytes(8).toString('hex')
@@ -170,6 +172,27 @@ export class StoredJob {
     }
     return { fields: undefined, epoch: manifest.epoch }
   }
+
+  /** Keys that the newest checkpoint holds in quarantine. Throws NOT_FOUND for an unknown stage. */
+  async quarantine(only: string | undefined): Promise<{ readonly parked: readonly Parked[]; readonly epoch: number }> {
+    const { manifest, storage } = await this.manifest()
+    const stages = manifest.stages.map(({ name }) => name)
+    if (only !== undefined) checkStage(only, stages)
+    const parked: Parked[] = []
+    for (const stage of manifest.stages) {
+      if (only !== undefined && stage.name !== only) continue
+      const quarantine = new Quarantine(stage.name)
+      for await (const { key, value } of stageRecords(storage, manifest, stage, () => true))
+        if (value !== undefined && isQuarantineRecord(key)) quarantine.restore(key, value, manifest.keyGroups)
+      parked.push(...quarantine.lines().map(line => ({ stage: stage.name, line })))
+    }
+    return { parked, epoch: manifest.epoch }
+  }
+}
+
+/** Throws NOT_FOUND for a stage that is not among them. */
+export function checkStage(name: string, known: readonly string[]): void {
+  if (!known.includes(name)) throw unknownStage(name, known)
 }
 
 export function unknownStage(name: string, known: readonly string[]): CodedError {

@@ -116,10 +116,7 @@ class RunSession {
     let ending: string
     try {
       const how = await running.ended
-      ending =
-        how === 'finished'
-          ? finishedText(name, running.status().checkpoint?.epoch)
-          : `job "${name}" ${how}; started again, it goes on from here`
+      ending = this.endingText(how, running)
     } catch (error) {
       this.failures++
       this.trouble = error instanceof Error ? error.message : String(error)
@@ -133,6 +130,14 @@ class RunSession {
     }
     this.say(ending)
     return undefined
+  }
+
+  private endingText(how: Awaited<RunningJob['ended']>, running: RunningJob): string {
+    const { name } = this.job
+    if (how === 'finished') return finishedText(name, running.status().checkpoint?.epoch)
+    if (how !== 'parked') return `job "${name}" ${how}; started again, it goes on from here`
+    process.exitCode = 1
+    return `job "${name}" has handled all its input but for ${keysText(running.status().quarantined)} in quarantine; see \`cairn quarantine list ${name}\`. Started again, it waits until they are released`
   }
 
   /** A new generation, as soon as one can begin. */
@@ -189,6 +194,8 @@ class RunSession {
     else process.stderr.write(`${text}\n`)
   }
 }
+
+const keysText = (keys: number): string => `${keys} key${keys === 1 ? '' : 's'}`
 
 export function finishedText(job: string, epoch: number | undefined): string {
   const checkpoint = epoch === undefined ? '' : ` (checkpoint ${epoch})`

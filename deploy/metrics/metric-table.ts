@@ -181,6 +181,14 @@ export const metricTable: Readonly<Record<string, MetricSpec>> = {
     'Actors whose fields are in memory.',
     now('keyed', stage => stage.keys)
   ),
+  cairn_quarantined_keys: gauge(
+    'Keys in quarantine: their handler failed, and they wait for an operator.',
+    now('keyed', stage => stage.quarantinedKeys)
+  ),
+  cairn_quarantined_events: gauge(
+    'Events and timers that wait for keys in quarantine.',
+    now('keyed', stage => stage.quarantinedEvents)
+  ),
   // pressure
   cairn_queue_records: gauge(
     'Records that wait in front of the stage.',

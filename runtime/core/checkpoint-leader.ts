@@ -23,6 +23,10 @@ export interface WorkerReport {
   readonly finished: boolean
   /** All input is handled, and what is left to end is a loop: only a checkpoint can tell, so it is not worth waiting for the next. */
   readonly resting: boolean
+  /** All input is handled and nothing has changed since the last barrier. */
+  readonly standing: boolean
+  /** In quarantine. */
+  readonly parkedKeys: number
   /** Every slot was fenced and its ledger read. */
   readonly recovered: boolean
   /** Nothing is left to publish of what the worker knows to be decided. */
@@ -43,6 +47,8 @@ export interface CheckpointLeaderSettings {
   readonly epoch: number
   /** It is final: nothing is left but to publish it. */
   readonly final?: boolean
+  /** Everything was read before: where keys are parked it waits for operators, instead of ending again. */
+  readonly waits?: boolean
   readonly intervalMs: number
   /** Until the first; default: `intervalMs`. */
   readonly firstAfterMs?: number
@@ -73,7 +79,8 @@ export type CheckpointAction =
       readonly savepoints: readonly string[]
       readonly acknowledgements: readonly Acknowledgement[]
     }
-  | { readonly kind: 'ended'; readonly how: 'finished' | 'drained' }
+  /** `parked`: all input is handled, and what is left is in quarantine. */
+  | { readonly kind: 'ended'; readonly how: 'finished' | 'drained' | 'parked' }
 
 export class CheckpointLeader {
   /** When the newest barrier was triggered. */
@@ -172,7 +179,7 @@ export class CheckpointLeader {
     const reports = this.settings.workers.map(worker => this.reports.get(worker))
     this.recovered ||= reports.every(report => report?.recovered === true)
     const finished = reports.every(report => report?.finished === true)
-    const ending = this.draining || finished
+    const ending = this.draining || finished || this.parked(reports)
     if (reports.every(report => report?.resting === true)) this.coordinator.request()
     const view = {
       now,
@@ -190,6 +197,13 @@ export class CheckpointLeader {
     actions.push({ kind: 'trigger', epoch, last: ending })
   }
 
+  /** Nothing is left but parked keys. Whoever starts the job again can have them released. */
+  private parked(reports: readonly (WorkerReport | undefined)[]): boolean {
+    if (this.settings.waits === true) return false
+    const over = reports.every(report => report?.finished === true || report?.standing === true)
+    return over && reports.some(report => (report?.parkedKeys ?? 0) > 0)
+  }
+
   private abandon(epoch: number | undefined, actions: CheckpointAction[]): void {
     if (epoch === undefined) return
     reached('checkpoint leader: an epoch abandoned')
@@ -204,6 +218,6 @@ export class CheckpointLeader {
       if (report === undefined || report.decided < lastDecided || !report.settled) return
     }
     this.over = true
-    actions.push({ kind: 'ended', how: this.final ? 'finished' : 'drained' })
+    actions.push({ kind: 'ended', how: this.final ? 'finished' : this.draining ? 'drained' : 'parked' })
   }
 }

@@ -290,7 +290,7 @@ export class ClusterLeader {
           actions.push({ kind: 'complete', action })
           break
         case 'ended':
-          this.ended(action.how, now)
+          this.ended(action.how === 'finished' ? 'finished' : 'drained', now)
       }
   }
 

@@ -164,6 +164,8 @@ const workerReportShape = fields(
     changed: isFlag,
     finished: isFlag,
     resting: isFlag,
+    standing: isFlag,
+    parkedKeys: isCount,
     recovered: isFlag,
     settled: isFlag,
     decided: isCount,

@@ -7,6 +7,7 @@ import type { ActorDefinition, StoredActorSchema } from '../../actors/definition
 import { ByteReader, type ByteWriter, latin1OfBytes } from '../kernel/bytes.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { encodeKey, type Key } from '../kernel/keys.ts'
+import type { ParkedKey } from './quarantine.ts'
 import type { TimerQueue } from './timer-queue.ts'
 
 export class Entry {
@@ -34,6 +35,8 @@ export class Entry {
   mailbox: (() => void)[] | undefined = undefined
   /** Timers and alarms that fell due while it was busy. */
   due: IndexedTimer[] | undefined = undefined
+  /** It is in quarantine. */
+  parked: ParkedKey | undefined = undefined
 
   constructor(key: Key, keyGroup: number) {
     this.key = key

@@ -7,6 +7,7 @@
  *    that fall due where the handler can still cancel them.
  * 2. A handler that throws leaves no trace: with `fail` the generation ends, else the pre-image is put back and what it gave away
  *    was only staged.
+ * 3. Of a parked key only what `QuarantineRelease` runs is handled; all else waits behind it, timers where they are armed.
  */
 import type { Actor, ActorClass, Output } from '../../actors/actor.ts'
 import { copyValue } from '../../actors/copy-value.ts'
@@ -14,10 +15,12 @@ import { explainHandlerError } from '../../actors/definition.ts'
 import type { ActorDefinition, PreImage } from '../../actors/definition-types.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import { keyText, type Key } from '../kernel/keys.ts'
+import { reached } from '../kernel/marks.ts'
 import { isSampled } from '../kernel/trace-context.ts'
 import type { Tracing } from '../ports/telemetry.ts'
 import type { Entry } from './entry.ts'
 import { deepFreeze, HandlerChecks } from './handler-checks.ts'
+import type { HandlerName, ParkedKey, Waiting } from './quarantine.ts'
 import type { KeyedStage } from './stage-graph.ts'
 import { TaskContext, type EffectTarget } from './task-context.ts'
 import type { Push, TaskOutputs } from './task-outputs.ts'
@@ -61,9 +64,9 @@ interface Undo {
   readonly lastEvent: number
 }
 
-type Handler = 'receive' | 'onTimer' | 'onAlarm'
-
 const ttlTimer = '\u0000ttl'
+/** Characters of a stack that are kept with a parked key: where it was thrown stands at the top. */
+const stackLimit = 4000
 
 interface OutputPort {
   readonly push: Push | undefined
@@ -105,10 +108,12 @@ export class HandlerRunner implements EffectTarget {
   }
 
   fire(handler: 'onTimer' | 'onAlarm', entry: Entry, name: string, at: number, time: number): void {
+    const clock = handler === 'onTimer' ? 'event' : 'wall'
     if (entry.busy) {
-      ;(entry.due ??= []).push({ clock: handler === 'onTimer' ? 'event' : 'wall', name, at })
+      ;(entry.due ??= []).push({ clock, name, at })
       return
     }
+    if (isHeld(entry)) return this.state.arm(entry, clock, name, at)
     if (name === ttlTimer) return this.expire(entry, handler, time)
     const origin = `${this.stage}/${keyText(entry.key)}/${name}@`
     this.run(entry, handler, name, time, origin, at, '', '')
@@ -116,7 +121,7 @@ export class HandlerRunner implements EffectTarget {
 
   run(
     entry: Entry,
-    handler: Handler,
+    handler: HandlerName,
     argument: unknown,
     time: number,
     origin: string,
@@ -126,6 +131,13 @@ export class HandlerRunner implements EffectTarget {
   ): void {
     if (entry.busy) {
       ;(entry.mailbox ??= []).push(() => this.run(entry, handler, argument, time, origin, offset, path, trace))
+      return
+    }
+    if (isHeld(entry)) {
+      this.state.quarantine.push(
+        entry.parked,
+        this.waiting(entry, handler, argument, { time, origin, offset, path, cause: trace })
+      )
       return
     }
     this.state.touch(entry)
@@ -145,6 +157,7 @@ export class HandlerRunner implements EffectTarget {
       deepFreeze(argument)
     }
     context.begin(entry, entry.keyGroup % this.settings.slots, time, origin, offset, path, trace, this.buffered)
+    context.handler = handler
     if (trace !== '') this.trace(context, trace)
     let result: unknown
     try {
@@ -212,7 +225,8 @@ export class HandlerRunner implements EffectTarget {
     context.discard()
     this.settings.outputs.staged = undefined
     const cause = explainHandlerError(error, this.settings.definition.name)
-    if (this.settings.stage.node.onError === 'fail' || undo === undefined)
+    const { onError } = this.settings.stage.node
+    if (onError === 'fail' || undo === undefined)
       throw new CodedError(
         'HANDLER_FAILED',
         `stage "${this.stage}", key ${keyText(entry.key)}, event ${id}: ${messageOf(cause)}`,
@@ -221,8 +235,17 @@ export class HandlerRunner implements EffectTarget {
     this.state.maps.discard(entry)
     this.undo(entry, undo)
     if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
-    this.settings.outputs.slot = context.slot
-    this.settings.outputs.trace = context.cause
+    if (onError === 'quarantine') this.park(entry, context, cause, event)
+    else {
+      this.writeOff(entry, context, id, cause, event)
+      if (entry.parked !== undefined) this.passed(entry.parked)
+    }
+  }
+
+  private writeOff(entry: Entry, context: TaskContext, id: string, cause: unknown, event: unknown): void {
+    const { outputs } = this.settings
+    outputs.slot = context.slot
+    outputs.trace = context.cause
     this.deadLetters++
     this.settings.deadLetter(
       {
@@ -234,8 +257,57 @@ export class HandlerRunner implements EffectTarget {
         time: context.time,
         event
       },
-      this.settings.outputs
+      outputs
     )
+  }
+
+  // ---- quarantine
+
+  private park(entry: Entry, context: TaskContext, cause: unknown, event: unknown): void {
+    const { quarantine, held } = this.state
+    const { parked } = entry
+    const failure = { error: messageOf(cause), stack: stackOf(cause), attempts: 1, since: this.now() }
+    const waiting = (): Waiting => this.waiting(entry, context.handler, event, context)
+    if (parked === undefined) {
+      reached('handlers: a key is parked')
+      quarantine.park(entry, waiting(), failure)
+      held.hold(entry)
+      return
+    }
+    const again = parked.running === 'first' ? parked.failure.attempts : 0
+    if (parked.running !== 'first') quarantine.unshift(parked, waiting())
+    quarantine.fail(parked, { ...failure, attempts: again + 1 })
+    parked.running = undefined
+    parked.outcome = 'failed'
+  }
+
+  /** What was being run of it has been: it waits no more. */
+  private passed(parked: ParkedKey): void {
+    if (parked.running === 'first') {
+      this.state.quarantine.shift(parked)
+      parked.outcome = 'passed'
+    }
+    parked.running = undefined
+  }
+
+  private waiting(
+    entry: Entry,
+    handler: HandlerName,
+    argument: unknown,
+    { time, origin, offset, path, cause }: Pick<TaskContext, 'time' | 'origin' | 'offset' | 'path' | 'cause'>
+  ): Waiting {
+    const then = entry.parked?.running === undefined ? undefined : entry.parked
+    return {
+      handler,
+      argument,
+      time,
+      origin,
+      offset,
+      path,
+      trace: cause,
+      watermark: then?.watermark ?? this.watermarkFor(entry),
+      arrivedAt: then?.arrivedAt ?? this.now()
+    }
   }
 
   private commit(entry: Entry, context: TaskContext): void {
@@ -245,6 +317,7 @@ export class HandlerRunner implements EffectTarget {
     if (this.settings.definition.durableMaps.length > 0) this.state.maps.commit(entry)
     if (this.checks !== undefined && entry.instance !== undefined) this.checks.after(entry.instance)
     context.span?.end()
+    if (entry.parked !== undefined) this.passed(entry.parked)
   }
 
   private undo(entry: Entry, { image, existed, created, lastEvent }: Undo): void {
@@ -289,10 +362,15 @@ export class HandlerRunner implements EffectTarget {
     } else entry.lastEvent = Math.max(entry.lastEvent, at)
   }
 
+  /** That of the entry's slot. */
+  watermarkFor({ keyGroup }: Entry): number {
+    return this.watermarkOf(keyGroup % this.settings.slots)
+  }
+
   // ---- effects (EffectTarget)
 
   watermark(context: TaskContext): number {
-    return this.watermarkOf(context.slot)
+    return context.watermarkThen ?? this.watermarkOf(context.slot)
   }
   now(): number {
     return this.settings.now()
@@ -339,7 +417,7 @@ export class HandlerRunner implements EffectTarget {
   }
 }
 
-function call(instance: Actor, handler: Handler, argument: unknown, context: TaskContext): unknown {
+function call(instance: Actor, handler: HandlerName, argument: unknown, context: TaskContext): unknown {
   const method = instance[handler] as ((argument: unknown, context: unknown) => unknown) | undefined
   const { span } = context
   return span === undefined
@@ -347,6 +425,15 @@ function call(instance: Actor, handler: Handler, argument: unknown, context: Tas
     : span.run((): unknown => method?.call(instance, argument, context))
 }
 
+/** It is parked, and this is not its release. */
+function isHeld(entry: Entry): entry is Entry & { readonly parked: ParkedKey } {
+  return entry.parked !== undefined && entry.parked.running === undefined
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? '').slice(0, stackLimit) : ''
 }

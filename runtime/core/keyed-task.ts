@@ -14,50 +14,30 @@
  * 3. What is not in memory is read before the first event of a batch that needs it is handled.
  * 4. Recorded messages of the restored checkpoint are handled before anything comes from a channel, so before the next seal.
  */
-import type { StoredActorSchema } from '../../actors/definition-types.ts'
-import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
-import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
+import type { LoopStep } from '../../checkpoint/loop-ends.ts'
 import { assert } from '../kernel/errors.ts'
 import { encodeKey, keyGroupOf, keyIdentity, type Key } from '../kernel/keys.ts'
 import { Channel, type ControlElement, type RecordColumns } from './channel.ts'
 import { fieldsOfRecord, recordKey } from './entry.ts'
+import type { KeyedSnapshot, SealedProgress } from './keyed-snapshot.ts'
 import { HandlerRunner, type HandlerSettings } from './handler-runner.ts'
-import type { StoreReader } from './map-state.ts'
+import { QuarantineRelease } from './quarantine-release.ts'
 import { TaskInputs, type TaskInputsSettings } from './task-inputs.ts'
-import { TaskState, type LoadedEntry, type StateSnapshot, type TimerPage } from './task-state.ts'
+import type { LoadedEntry, TimerPage } from './stored-timers.ts'
+import { TaskState, type TaskStateSettings } from './task-state.ts'
 
-export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings {
+export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings, TaskStateSettings {
   /** Entries encoded between two batches while a snapshot is under way. */
   readonly encodeSlice: number | undefined
   readonly task: number
-  /** Schemas of stored records; the class's own is among them, at `schemaIndex`. */
-  readonly schemas: readonly StoredActorSchema[]
-  readonly schemaIndex: number
-  readonly keyGroups: number
   /** Slots of this task. */
   readonly owned: readonly number[]
-  readonly cacheBytes: number | undefined
-  readonly reader: StoreReader | undefined
   /** Asks the shell for records of the store; answered by `loaded`. */
   readonly load: (task: KeyedTask, keys: readonly Uint8Array[]) => void
   /** Asks the shell for stored timers due at `upTo`; answered by `pageLoaded`. */
   readonly page: (task: KeyedTask, clock: 'event' | 'wall', after: Uint8Array | undefined, upTo: number) => void
   /** A clock that goes on while handlers run; where nobody measures, one that stands. */
   readonly measure: () => number
-}
-
-/** A task as it was when it sealed the epoch. */
-interface SealedProgress {
-  readonly outbox: OutboxFileWriter | undefined
-  readonly watermarks: readonly { readonly slot: number; readonly time: number }[]
-  readonly finished: boolean
-}
-export interface KeyedSnapshot extends StateSnapshot, SealedProgress {
-  /** Of a task that belongs to a loop and has not ended; see `loopSteps`. */
-  readonly loop: LoopReport | undefined
-}
-interface Sealed extends SealedProgress {
-  readonly loop: { readonly inputsEnded: boolean; readonly spent: boolean } | undefined
 }
 
 /** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
@@ -76,8 +56,11 @@ export class KeyedTask {
   finished = false
   readonly inputs: TaskInputs
   private readonly handlers: HandlerRunner
+  readonly release: QuarantineRelease
+  /** All input has ended, but keys are parked: the end is passed on when none is any more. */
+  private holdsEnd = false
   /** Of the epoch in flight; its outbox is given back when it is abandoned. */
-  private sealed: Sealed | undefined
+  private sealed: SealedProgress | undefined
   private forwarded = -Infinity
   /** Where slots had got to when tasks were counted anew; undefined = all where `forwarded` is. */
   private floors: Float64Array | undefined
@@ -103,6 +86,7 @@ export class KeyedTask {
     this.state = new TaskState(settings)
     this.inputs = new TaskInputs(settings)
     this.handlers = new HandlerRunner(settings, this.state, slot => this.watermarkOf(slot))
+    this.release = new QuarantineRelease(this.state, this.handlers)
   }
 
   // ---- restoring
@@ -113,6 +97,7 @@ export class KeyedTask {
 
   /** @param bySlot watermark that the key groups of each slot have seen */
   restoreProgress(bySlot: readonly number[]): void {
+    this.state.restored()
     const own = this.settings.owned.map(slot => bySlot[slot] ?? -Infinity)
     this.forwarded = own.length === 0 ? -Infinity : Math.min(...own)
     if (own.some(time => time > this.forwarded)) this.floors = Float64Array.from(bySlot)
@@ -120,8 +105,9 @@ export class KeyedTask {
 
   /** Watermark of each slot that this task owns. */
   private slotWatermarks(): { readonly slot: number; readonly time: number }[] {
-    // The final watermark of a loop that goes on is not the end of a finished task: it must come back as it was.
-    return this.settings.owned.map(slot => ({ slot, time: this.final ? Number.MAX_VALUE : this.watermarkOf(slot) }))
+    // The final watermark of a task that goes on is not the end of a finished one: it must come back as it was.
+    const final = this.final || this.holdsEnd
+    return this.settings.owned.map(slot => ({ slot, time: final ? Number.MAX_VALUE : this.watermarkOf(slot) }))
   }
 
   private watermarkOf(slot: number): number {
@@ -154,7 +140,10 @@ export class KeyedTask {
     if (this.state.messages.restoredSome) this.replay = this.state.messages.replay()
     const restored = this.replay.peek()
     if (restored?.kind === 'records') return this.batch(this.replay, undefined, restored, budget)
+    const released = this.release.busy ? this.release.work(budget) : 0
+    if (released > 0) return released
     const waits = this.handlers.inFlight > 0
+    if (this.holdsEnd && !waits && this.state.quarantine.keys.size === 0) return this.finish()
     const epoch = this.finished ? undefined : this.inputs.overdue(this.settings.elapsed())
     if (epoch !== undefined || this.step !== undefined) {
       if (waits) return 0
@@ -236,7 +225,7 @@ export class KeyedTask {
 
   /** Fires wall-clock alarms that are due. */
   fireAlarms(now: number): boolean {
-    if (this.settings.outputs.blocked || this.finished || this.final || this.state.reading) return false
+    if (this.settings.outputs.blocked || this.endsNow || this.state.reading) return false
     let fired = false
     for (let left = this.budget; left > 0; left--) {
       const due = this.state.popDue('wall', now)
@@ -267,7 +256,12 @@ export class KeyedTask {
   }
 
   nextAlarmAt(): number | undefined {
-    return this.finished || this.final ? undefined : this.state.nextAlarmAt()
+    return this.endsNow ? undefined : this.state.nextAlarmAt()
+  }
+
+  /** No alarm rings any more. */
+  private get endsNow(): boolean {
+    return this.finished || this.final || this.holdsEnd
   }
 
   /** When something may happen by time alone: an alarm, or an alignment that takes too long. */
@@ -291,6 +285,7 @@ export class KeyedTask {
       !this.state.reading &&
       this.advancing === undefined &&
       this.step === undefined &&
+      !this.release.busy &&
       this.replay.empty &&
       !this.state.messages.restoredSome &&
       this.inputs.empty
@@ -352,9 +347,15 @@ export class KeyedTask {
       this.inputs.aligned(this.settings.elapsed())
       this.seal(aligned)
     } else this.whenRecorded()
-    if (!this.inputs.aligner.allEnded) return
-    this.finished = true
-    this.settings.outputs.broadcast({ kind: 'end' })
+    if (this.inputs.aligner.allEnded) this.finish()
+  }
+
+  /** Behind parked keys everything but the end goes on: the final watermark in its place. */
+  private finish(): number {
+    this.holdsEnd = this.state.quarantine.keys.size > 0
+    this.finished = !this.holdsEnd
+    this.settings.outputs.broadcast(this.finished ? { kind: 'end' } : { kind: 'watermark', time: Number.MAX_VALUE })
+    return 1
   }
 
   private forwardIdle(): void {
@@ -439,7 +440,11 @@ export class KeyedTask {
     const loop =
       this.inputs.loop === undefined || this.finished
         ? undefined
-        : { inputsEnded, spent: this.final && this.state.timers.size === 0 }
+        : {
+            inputsEnded,
+            spent: this.final && this.state.timers.size === 0,
+            parked: this.state.quarantine.keys.size > 0
+          }
     this.sealed = { outbox, watermarks: this.slotWatermarks(), finished: this.finished, loop }
   }
 
@@ -449,7 +454,9 @@ export class KeyedTask {
    */
   sealFinished(epoch: number): void {
     this.inputs.told(epoch)
-    if (this.finished && !this.inputs.isSealed(epoch)) this.swap(epoch)
+    if (this.inputs.isSealed(epoch)) return
+    if (this.finished) this.swap(epoch)
+    if (this.holdsEnd && this.handlers.inFlight === 0 && this.advancing === undefined) this.seal(epoch)
   }
 
   // ---- the end of a loop
@@ -466,6 +473,11 @@ export class KeyedTask {
     assert(this.awaitsLoopEnd, 'the end of a loop that something leads into')
     this.step = step
     this.stepUnreported = true
+  }
+
+  /** Its loop has nothing left to do but what operators release. */
+  get standsInLoop(): boolean {
+    return this.final && this.state.quarantine.keys.size > 0
   }
 
   private takeStep(): void {
@@ -487,7 +499,8 @@ export class KeyedTask {
     if (taken === undefined || this.sealed === undefined) return undefined
     const { loop } = this.sealed
     const quiet = loop?.inputsEnded === true && this.state.messages.count === 0
-    return { ...taken, ...this.sealed, loop: loop === undefined ? undefined : { quiet, spent: loop.spent } }
+    const { spent, parked } = loop ?? { spent: false, parked: false }
+    return { ...taken, ...this.sealed, loop: loop === undefined ? undefined : { quiet, spent, parked } }
   }
 
   decided(epoch: number): void {

@@ -10,6 +10,21 @@ import { timerBefore, type TimerPlace } from './timer-index.ts'
 
 export type TimerClock = 'event' | 'wall'
 
+/** What a cold read brought: a key's record, undefined when the store has none. */
+export interface LoadedEntry {
+  readonly keyBytes: Uint8Array
+  readonly value: Uint8Array | undefined
+}
+export interface TimerPage {
+  readonly clock: 'event' | 'wall'
+  /** Index keys met, in order. */
+  readonly index: readonly Uint8Array[]
+  readonly entries: readonly LoadedEntry[]
+  /** When the first one is due that is stored behind what was asked for, Infinity when there is none; undefined: the page was full before. */
+  readonly nextAt: number | undefined
+  readonly upTo: number
+}
+
 interface Boundary {
   readonly at: number
   readonly orderKey: string

@@ -8,6 +8,7 @@ import { checkKey, keyText, type Key } from '../kernel/keys.ts'
 import { Prng } from '../kernel/prng.ts'
 import type { Span } from '../ports/telemetry.ts'
 import type { Entry } from './entry.ts'
+import type { HandlerName } from './quarantine.ts'
 import type { StagedOutput } from './task-outputs.ts'
 
 /** What a handler's effects act upon: the task. */
@@ -41,6 +42,9 @@ export class TaskContext {
   cause = ''
   trace = ''
   span: Span | undefined
+  handler: HandlerName = 'receive'
+  /** As it stood when the event came that is released now; undefined: as it stands. */
+  watermarkThen: number | undefined
   /** Emissions of this handler so far: part of the ids of what it emits. */
   emitted = 0
   private readonly target: EffectTarget
@@ -76,6 +80,7 @@ export class TaskContext {
     this.path = path
     this.cause = this.trace = trace
     this.span = undefined
+    this.watermarkThen = entry.parked?.watermark
     this.emitted = 0
     this.randomness = undefined
     this.failure = undefined

@@ -16,14 +16,17 @@
  */
 import type { Actor } from '../../actors/actor.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
+import type { QuarantineLimit } from '../../actors/plan.ts'
 import { StateFileWriter } from '../../checkpoint/state-file.ts'
 import { ByteWriter } from '../kernel/bytes.ts'
 import { assert } from '../kernel/errors.ts'
 import { decodeKey, encodeKey, keyGroupOf, keyIdentity, writeKey, type Key } from '../kernel/keys.ts'
 import { actorKind, encodeEntry, Entry, keyOfRecord, recordKey, restoreEntry, type IndexedTimer } from './entry.ts'
+import { HeldTimers } from './held-timers.ts'
 import { isMapRecord, MapState, type StoreReader } from './map-state.ts'
 import { isRecordedMessage, RecordedMessages, type Message } from './recorded-messages.ts'
-import { StoredTimers } from './stored-timers.ts'
+import { isQuarantineRecord, Quarantine } from './quarantine.ts'
+import { StoredTimers, type LoadedEntry, type TimerPage } from './stored-timers.ts'
 import { timerIndexKey, timerOfIndexKey, type TimerPlace } from './timer-index.ts'
 import { TimerQueue, type Timer } from './timer-queue.ts'
 
@@ -38,6 +41,8 @@ export interface TaskStateSettings {
   /** Point reads of the store for durable maps; undefined = everything stays in memory. */
   readonly reader: StoreReader | undefined
   readonly now: () => number
+  /** Absent: named for the actor, with the usual limit. */
+  readonly quarantine?: { readonly stage: string; readonly limit: QuarantineLimit | undefined } | undefined
 }
 
 interface Sealed {
@@ -70,21 +75,6 @@ export interface StateSnapshot {
   readonly unindexed: readonly Uint8Array[]
 }
 
-/** What a cold read brought: a key's record, undefined when the store has none. */
-export interface LoadedEntry {
-  readonly keyBytes: Uint8Array
-  readonly value: Uint8Array | undefined
-}
-export interface TimerPage {
-  readonly clock: 'event' | 'wall'
-  /** Index keys met, in order. */
-  readonly index: readonly Uint8Array[]
-  readonly entries: readonly LoadedEntry[]
-  /** When the first one is due that is stored behind what was asked for, Infinity when there is none; undefined: the page was full before. */
-  readonly nextAt: number | undefined
-  readonly upTo: number
-}
-
 const clocks = ['event', 'wall'] as const
 
 /** Objects, map slots and timers of an instance, beyond its encoded bytes; measured on small actors. */
@@ -103,6 +93,8 @@ export class TaskState {
   readonly settings: TaskStateSettings
   readonly maps: MapState
   readonly messages = new RecordedMessages()
+  readonly quarantine: Quarantine
+  readonly held = new HeldTimers({ event: this.timers, wall: this.alarms })
   /** A read of the store is under way. */
   reading = false
   private readonly scratch = new ByteWriter(1024)
@@ -130,6 +122,7 @@ export class TaskState {
   constructor(settings: TaskStateSettings) {
     this.settings = settings
     this.maps = new MapState(settings.reader, settings.now)
+    this.quarantine = new Quarantine(settings.quarantine?.stage ?? settings.definition.name, settings.quarantine?.limit)
   }
 
   get cold(): boolean {
@@ -141,7 +134,22 @@ export class TaskState {
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
     if (isMapRecord(key)) this.maps.restoreRecord(key, value)
     else if (isRecordedMessage(key)) this.messages.restore(key, value, this.settings.keyGroups)
+    else if (isQuarantineRecord(key)) this.quarantine.restore(key, value, this.settings.keyGroups)
     else this.bring(keyOfRecord(key), value)
+  }
+
+  /** Every record was: parked keys stay in memory, with their timers held. */
+  restored(): void {
+    this.quarantine.restored(key => {
+      const [keyBytes, known] = [encodeKey(key), this.entries.get(keyIdentity(key))]
+      if (known !== undefined) return known
+      const { reader, keyGroups } = this.settings
+      const value = reader?.get(keyGroupOf(keyBytes, keyGroups), recordKey(keyBytes))
+      const entry = this.bring(keyBytes, value)
+      entry.forgotten = value === undefined
+      return entry
+    })
+    for (const { entry } of this.quarantine.keys.values()) if (entry !== undefined) this.held.hold(entry)
   }
 
   private bring(keyBytes: Uint8Array, value: Uint8Array | undefined): Entry {
@@ -179,17 +187,15 @@ export class TaskState {
   }
 
   arm(entry: Entry, clock: 'event' | 'wall', name: string, at: number): void {
-    this.queueOf(clock).arm(entry, name, at)
+    this.held.of(clock, entry).arm(entry, name, at)
   }
 
   cancel(entry: Entry, name: string): void {
-    this.timers.cancel(entry, name)
-    this.alarms.cancel(entry, name)
+    for (const clock of clocks) this.held.of(clock, entry).cancel(entry, name)
   }
 
   drop(entry: Entry): void {
-    this.timers.forget(entry)
-    this.alarms.forget(entry)
+    for (const clock of clocks) this.held.of(clock, entry).forget(entry)
     entry.instance = undefined
     entry.stored = undefined
     const { durableMaps } = this.settings.definition
@@ -294,14 +300,16 @@ export class TaskState {
   }
 
   private isArmed(entry: Entry, place: TimerPlace): boolean {
-    return this.queueOf(place.clock)
+    return this.held
+      .of(place.clock, entry)
       .timersOf(entry)
       .some(timer => timer.name === place.name && timer.at === place.at)
   }
 
   private armed(entry: Entry): IndexedTimer[] {
     return clocks.flatMap(clock =>
-      this.queueOf(clock)
+      this.held
+        .of(clock, entry)
         .timersOf(entry)
         .map(({ at, name }) => ({ clock, at, name }))
     )
@@ -311,7 +319,7 @@ export class TaskState {
 
   /** Something is dirty since the last seal. */
   get changed(): boolean {
-    return this.dirty.length > 0
+    return this.dirty.length > 0 || this.quarantine.changed
   }
   /** A sealed epoch is not handed over yet, and waits for nobody else. */
   get sealing(): boolean {
@@ -320,7 +328,13 @@ export class TaskState {
     return !(sealed.recording && sealed.next === sealed.entries.length)
   }
   get pendingBytes(): number {
-    return this.dirtyBytes + (this.sealed?.writer.sizeBytes ?? 0) + this.unappliedBytes + this.maps.pendingBytes
+    return (
+      this.dirtyBytes +
+      (this.sealed?.writer.sizeBytes ?? 0) +
+      this.unappliedBytes +
+      this.maps.pendingBytes +
+      this.quarantine.pendingBytes
+    )
   }
 
   /** @param recording messages are to be added until `recorded` */
@@ -340,6 +354,7 @@ export class TaskState {
     }
     this.messages.seal(this.sealed.writer)
     this.maps.seal(this.sealed.writer)
+    this.quarantine.seal(this.sealed.writer)
     this.dirty = []
     this.dirtyBytes = 0
     this.staleIndex = []
@@ -382,7 +397,8 @@ export class TaskState {
     }
     this.scratch.reset()
     const { definition, schemaIndex } = this.settings
-    encodeEntry(entry, definition, schemaIndex, this.timers, this.alarms, this.scratch)
+    const [timers, alarms] = [this.held.of('event', entry), this.held.of('wall', entry)]
+    encodeEntry(entry, definition, schemaIndex, timers, alarms, this.scratch)
     this.hotBytes += this.scratch.length - entry.sizeBytes
     entry.sizeBytes = this.scratch.length
     this.keyScratch.reset()
@@ -416,6 +432,7 @@ export class TaskState {
     this.sealed = undefined
     this.maps.decided(epoch)
     this.messages.decided()
+    this.quarantine.decided()
     const { sequence, forgotten } = sealed
     if (!this.cold) return this.removeForgotten(forgotten, sequence)
     const bytes = sealed.writer.sizeBytes
@@ -430,6 +447,7 @@ export class TaskState {
     this.sealed = undefined
     this.maps.abandon()
     this.messages.abandon()
+    this.quarantine.abandon()
     this.staleIndex = [...sealed.unindexed, ...this.staleIndex]
     for (const entry of sealed.entries) {
       if (entry.dirtySequence === this.sequence) continue
@@ -454,7 +472,7 @@ export class TaskState {
 
   /** Those that were not touched again since. */
   private removeForgotten(entries: readonly Entry[], sequence: number): void {
-    for (const entry of entries) if (entry.dirtySequence === sequence) this.remove(entry)
+    for (const entry of entries) if (entry.dirtySequence === sequence && entry.parked === undefined) this.remove(entry)
   }
 
   // ---- eviction
@@ -484,6 +502,7 @@ export class TaskState {
 
   private evictable(entry: Entry): boolean {
     if (entry.dirtySequence > this.appliedSequence || entry.busy || entry.mailbox !== undefined) return false
+    if (entry.parked !== undefined) return false
     for (const clock of clocks)
       for (const timer of this.queueOf(clock).timersOf(entry)) if (!this.beyond(clock, timer)) return false
     return true

@@ -236,6 +236,7 @@ function buildTask(
     slots,
     owned: slotNumbers(slots).filter(slot => owners[slot] === task),
     cacheBytes: settings.cacheBytes,
+    quarantine: { stage: stage.name, limit: stage.node.quarantineLimit },
     check: settings.check,
     reader: settings.readerOf?.(stage.index),
     channels: incoming,

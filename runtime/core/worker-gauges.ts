@@ -10,6 +10,8 @@ export interface WorkerCounts {
   readonly deadLetters: number
   /** In memory. */
   readonly keys: number
+  /** Keys in quarantine. */
+  readonly quarantined: number
   readonly lag: number | undefined
   readonly watermark: number | undefined
 }
@@ -90,6 +92,9 @@ export interface StageGauges {
   readonly deadLetters: number
   /** Actors in memory. */
   readonly keys: number
+  /** Keys in quarantine, and the events and timers that wait for them. */
+  readonly quarantinedKeys: number
+  readonly quarantinedEvents: number
   readonly handlersInFlight: number
   /** Of a source; undefined where it does not know. */
   readonly lag: number | undefined
@@ -133,6 +138,8 @@ function taskGauges(task: Task, times: TaskTimes, elapsedMs: number): StageGauge
     late: keyed?.late ?? 0,
     deadLetters: task.deadLetters,
     keys: keyed?.state.entries.size ?? 0,
+    quarantinedKeys: keyed?.state.quarantine.keys.size ?? 0,
+    quarantinedEvents: keyed?.state.quarantine.events ?? 0,
     handlersInFlight: keyed?.inFlight ?? 0,
     lag: source?.lag,
     watermark: !task.finished && Number.isFinite(task.watermark) ? task.watermark : undefined,
@@ -157,6 +164,8 @@ function together(a: StageGauges, b: StageGauges): StageGauges {
     late: a.late + b.late,
     deadLetters: a.deadLetters + b.deadLetters,
     keys: a.keys + b.keys,
+    quarantinedKeys: a.quarantinedKeys + b.quarantinedKeys,
+    quarantinedEvents: a.quarantinedEvents + b.quarantinedEvents,
     handlersInFlight: a.handlersInFlight + b.handlersInFlight,
     lag: a.lag === undefined || b.lag === undefined ? undefined : a.lag + b.lag,
     watermark:
@@ -174,7 +183,7 @@ function together(a: StageGauges, b: StageGauges): StageGauges {
 }
 
 export function countsOf({ keyed, sources }: Topology): WorkerCounts {
-  const counts = { events: 0, recordsRead: 0, late: 0, deadLetters: 0, keys: 0 }
+  const counts = { events: 0, recordsRead: 0, late: 0, deadLetters: 0, keys: 0, quarantined: 0 }
   let lag: number | undefined = 0
   let watermark = Infinity
   for (const task of keyed) {
@@ -182,6 +191,7 @@ export function countsOf({ keyed, sources }: Topology): WorkerCounts {
     counts.late += task.late
     counts.deadLetters += task.deadLetters
     counts.keys += task.state.entries.size
+    counts.quarantined += task.state.quarantine.keys.size
   }
   for (const task of sources) {
     counts.recordsRead += task.records

@@ -17,7 +17,7 @@ import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
 import type { StateFileWriter } from '../../checkpoint/state-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
-import type { Key } from '../kernel/keys.ts'
+import { encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { reached } from '../kernel/marks.ts'
 import type { Fetched, OutputRecord } from '../ports/log.ts'
 import type { LedgerEntry, PublishOutcome, SourcePosition } from '../ports/publisher.ts'
@@ -26,9 +26,10 @@ import type { WorkerReport } from './checkpoint-leader.ts'
 import { usualChannelLimits, type Channel, type SpilledBatch } from './channel.ts'
 import { channelKey, decodeBatch, encodeBatch, type Frame } from './frames.ts'
 import { KeyedTask } from './keyed-task.ts'
+import type { ParkedLine, QuarantineCommand } from './quarantine.ts'
 import type { DecidedChunk, SlotAction, SlotMachine } from './slot-machine.ts'
 import type { PartitionProgress, SourceTask } from './source-task.ts'
-import type { LoadedEntry, TimerPage } from './task-state.ts'
+import type { LoadedEntry, TimerPage } from './stored-timers.ts'
 import { TaskTimes } from './task-times.ts'
 import {
   countsOf,
@@ -85,6 +86,8 @@ export type Command =
   /** From another worker of this generation. */
   | { readonly kind: 'frames'; readonly peer: string; readonly frames: readonly Frame[] }
   | { readonly kind: 'drain' }
+  /** An operator has seen that the key is parked. */
+  | { readonly kind: 'operate'; readonly command: QuarantineCommand }
   | { readonly kind: 'tick' }
 
 /** What the clocks say: the wall's, which may jump, and one that does not. */
@@ -222,6 +225,18 @@ export class Worker {
     return this.topology.keyed.filter(task => task.stage === stage || task.settings.definition.name === stage)
   }
 
+  /** Keys in quarantine, by stage. */
+  parked(): { readonly stage: string; readonly line: ParkedLine }[] {
+    return this.topology.keyed.flatMap(({ stage, state }) => state.quarantine.lines().map(line => ({ stage, line })))
+  }
+
+  /** The task of the stage, or actor, that has the key; undefined where it is not here. */
+  keyedTaskOf({ stage, key }: Pick<QuarantineCommand, 'stage' | 'key'>): KeyedTask | undefined {
+    const { keyGroups, slots } = this.settings.graph.plan
+    const slot = keyGroupOf(encodeKey(key), keyGroups) % slots
+    return this.tasksOf(stage).find(task => task.settings.owned.includes(slot))
+  }
+
   /** What the leader is to know. */
   get status(): WorkerStatus {
     let [recovered, settled, unpublished] = [true, true, 0]
@@ -234,6 +249,8 @@ export class Worker {
       changed: this.changed,
       finished: this.tasks.every(task => task.finished),
       resting: this.resting,
+      standing: this.standing,
+      parkedKeys: this.topology.keyed.reduce((sum, task) => sum + task.state.quarantine.keys.size, 0),
       recovered,
       settled,
       decided: this.newestDecided,
@@ -312,6 +329,9 @@ export class Worker {
         break
       case 'drain':
         this.stopSources()
+        break
+      case 'operate':
+        this.keyedTaskOf(command.command)?.release.take(command.command)
         break
       case 'tick':
         break
@@ -408,10 +428,18 @@ export class Worker {
 
   /** Loops have come to rest here, it seems; only a checkpoint can tell. */
   private get resting(): boolean {
+    const { keyed } = this.topology
+    return keyed.some(task => task.awaitsLoopEnd) && !keyed.some(task => task.standsInLoop) && this.atEnd
+  }
+
+  /** Only what operators release could move it on. */
+  private get standing(): boolean {
+    return this.atEnd && !this.changed
+  }
+
+  private get atEnd(): boolean {
     const { sources, keyed } = this.topology
-    return (
-      keyed.some(task => task.awaitsLoopEnd) && sources.every(task => task.finished) && keyed.every(task => task.idle)
-    )
+    return sources.every(task => task.finished) && keyed.every(task => task.idle)
   }
 
   private get pendingBytes(): number {

@@ -28,6 +28,9 @@ export const errorCodes = {
   CONTEXT_DEAD: user('Use ctx only until its handler has returned or its promise has settled.'),
   SEND_UNDECLARED: user('Add the receiving actor to `sends` of the sending stage.'),
   HANDLER_FAILED: user('Correct the handler, or set `onError` on the stage.'),
+  QUARANTINE_FULL: user(
+    'Raise `quarantineLimit` of the stage and start again; then correct the handler, or drop what waits with `cairn quarantine drop`.'
+  ),
   DECODE_FAILED: user("Correct the input, or set `onError: 'dead-letter'` on the source."),
   RECORD_REFUSED: user('Emit a record within the limits of the sink.'),
   // stored bytes

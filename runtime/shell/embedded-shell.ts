@@ -1,8 +1,10 @@
 /** A cluster of one: the leader and the only worker of a job in one process, joined by calls. */
 import type { CheckpointLeader } from '../core/checkpoint-leader.ts'
+import type { QuarantineAnswer, QuarantineCommand } from '../core/quarantine.ts'
 import type { Worker } from '../core/worker.ts'
 import type { GenerationGauges } from '../core/worker-gauges.ts'
 import { CodedError } from '../kernel/errors.ts'
+import { keyText } from '../kernel/keys.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { CheckpointSpans } from './checkpoint-spans.ts'
 import type { CheckpointWriter } from './checkpoint-writer.ts'
@@ -21,12 +23,14 @@ export interface EmbeddedSettings {
 }
 
 export class EmbeddedShell {
-  readonly ended: Promise<'finished' | 'drained' | 'stopped'>
+  readonly ended: Promise<'finished' | 'drained' | 'parked' | 'stopped'>
   private readonly settings: EmbeddedSettings
   private readonly leaderShell: LeaderShell
   private readonly requestedSavepoints = new Set<string>()
   private decisions: { readonly done: (savepoints: readonly string[]) => boolean }[] = []
-  private settle!: (how: 'finished' | 'drained') => void
+  /** Commands of operators that wait for an answer. */
+  private readonly operating = new Set<QuarantineCommand>()
+  private settle!: (how: 'finished' | 'drained' | 'parked') => void
 
   constructor(settings: EmbeddedSettings) {
     this.settings = settings
@@ -49,8 +53,14 @@ export class EmbeddedShell {
       },
       failed: error => shell.fail(error)
     })
-    shell.onStep = () => this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
-    const how = new Promise<'finished' | 'drained'>(resolve => (this.settle = resolve))
+    shell.onStep = () => {
+      this.leaderShell.command({ kind: 'report', worker: name, report: shell.report })
+      for (const command of this.operating)
+        // Carried out: a checkpoint is to hold it soon, whatever the interval is.
+        if (settings.worker.keyedTaskOf(command)?.state.quarantine.answered(command) === true)
+          this.leaderShell.command({ kind: 'checkpoint' })
+    }
+    const how = new Promise<'finished' | 'drained' | 'parked'>(resolve => (this.settle = resolve))
     this.ended = Promise.race([how, shell.ended.then(() => 'stopped' as const)])
     this.ended.catch(() => undefined)
   }
@@ -83,6 +93,27 @@ export class EmbeddedShell {
     )
     this.leaderShell.command({ kind: 'checkpoint', savepoint: name })
     return { name, epoch: await decided }
+  }
+
+  /**
+   * Has a parked key retried, edited or dropped; resolves once that is decided. The same command again does nothing again, and is answered
+   * the same. Throws NOT_FOUND.
+   */
+  async operate(command: QuarantineCommand): Promise<QuarantineAnswer> {
+    const { worker, shell } = this.settings
+    const quarantine = worker.keyedTaskOf(command)?.state.quarantine
+    const known = quarantine?.answerOf(command)
+    if (known !== undefined) return known
+    if (quarantine?.holds(command) !== true)
+      throw new CodedError('NOT_FOUND', `stage "${command.stage}" has no key ${keyText(command.key)} in quarantine`)
+    const decided = this.whenDecided(() => quarantine.answerOf(command))
+    this.operating.add(command)
+    try {
+      shell.command({ kind: 'operate', command })
+      return await decided
+    } finally {
+      this.operating.delete(command)
+    }
   }
 
   /** Reads no more, takes a last checkpoint, publishes it and ends. */
@@ -128,17 +159,17 @@ export class EmbeddedShell {
     return new Promise(resolve => this.settings.clock.yield(() => resolve(true)))
   }
 
-  private whenDecided(epochOf: (savepoints: readonly string[]) => number | undefined): Promise<number> {
+  private whenDecided<T>(found: (savepoints: readonly string[]) => T | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       this.decisions.push({
         done: savepoints => {
-          const epoch = epochOf(savepoints)
-          if (epoch !== undefined) resolve(epoch)
-          return epoch !== undefined
+          const answer = found(savepoints)
+          if (answer !== undefined) resolve(answer)
+          return answer !== undefined
         }
       })
       this.ended.then(
-        how => reject(new CodedError('NOT_RUNNING', `the job ended (${how}) before the checkpoint was decided`)),
+        how => reject(new CodedError('NOT_RUNNING', `the job ended (${how}) before that was decided`)),
         reject
       )
     })

@@ -403,7 +403,7 @@ async function restore(
     } else
       for (const task of tasks)
         for (const slot of task.settings.owned)
-          for await (const { key, value } of local.messages(stage.index, slot)) task.restoreRecord(key, value)
+          for await (const { key, value } of local.held(stage.index, slot)) task.restoreRecord(key, value)
     const bySlot = stored.watermarks.map(time => time ?? -Infinity)
     for (const task of tasks) task.restoreProgress(bySlot)
   }

@@ -3,6 +3,7 @@
  * restores the tasks, and hands over a shell ready to start. A cluster of one.
  */
 import type { Plan } from '../../actors/plan.ts'
+import { inputEnded } from '../../checkpoint/manifest.ts'
 import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
 import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import { localAssignment } from '../core/assignment.ts'
@@ -68,6 +69,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
   const leader = new CheckpointLeader({
     workers: [self],
     epoch: manifest?.epoch ?? 0,
+    waits: manifest !== undefined && inputEnded(manifest),
     intervalMs: plan.intervalMs,
     timeoutMs: ports.limits?.checkpointTimeoutMs ?? defaultCheckpointTimeoutMs,
     pendingLimitBytes: pendingLimit(plan, ports)

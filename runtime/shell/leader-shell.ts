@@ -15,7 +15,7 @@ export interface LeaderShellSettings {
   readonly trigger: (epoch: number, last: boolean) => void
   readonly abandon: (epoch: number) => void
   readonly decided: (head: Head) => void
-  readonly ended: (how: 'finished' | 'drained') => void
+  readonly ended: (how: 'finished' | 'drained' | 'parked') => void
   /** Nothing can be decided here any more. */
   readonly failed: (error: unknown) => void
   readonly spans: CheckpointSpans

@@ -26,6 +26,7 @@ import { afterPrefix, type StateStore, type StorePrefixDelete, type StoreWrite }
 import type { CheckpointStorage } from '../../checkpoint/storage.ts'
 import { isActorRecord, keyOfRecord, timersOfRecord } from '../core/entry.ts'
 import type { StoreReader } from '../core/map-state.ts'
+import { operatorKind, quarantineKind } from '../core/quarantine.ts'
 import { isRecordedMessage, messageKind } from '../core/recorded-messages.ts'
 import type { Amount, Restored } from '../core/worker-gauges.ts'
 import { timerIndexKey } from '../core/timer-index.ts'
@@ -55,7 +56,7 @@ export interface LocalSettings {
 
 const prefixBytes = 4
 const listId = 0
-const messagesPage = 1024
+const heldPage = 1024
 /** What begins a job: nothing. */
 const nothing: Point = { epoch: 0, hash: '' }
 
@@ -135,17 +136,20 @@ export class LocalState {
     return found.map(({ key, value }) => ({ key: key.subarray(prefixBytes), value }))
   }
 
-  /** Recorded messages of a slot. */
-  async *messages(
-    stage: number,
-    slot: number
-  ): AsyncGenerator<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
-    const kind = Uint8Array.of(messageKind)
+  /** Records of a slot that stay in memory: recorded messages, and what is in quarantine. */
+  async *held(stage: number, slot: number): AsyncGenerator<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
+    for await (const { key, value } of this.ofKind(stage, slot, messageKind))
+      yield { key: Uint8Array.of(messageKind, ...key.subarray(3)), value }
+    for (const kind of [quarantineKind, operatorKind]) yield* this.ofKind(stage, slot, kind)
+  }
+
+  private async *ofKind(stage: number, slot: number, kindByte: number) {
+    const kind = Uint8Array.of(kindByte)
     for (let from = kind; ;) {
-      const page = await this.scan(stage, slot, from, afterPrefix(kind), messagesPage)
-      for (const { key, value } of page) yield { key: Uint8Array.of(messageKind, ...key.subarray(3)), value }
+      const page = await this.scan(stage, slot, from, afterPrefix(kind), heldPage)
+      yield* page
       const last = page.at(-1)
-      if (last === undefined || page.length < messagesPage) return
+      if (last === undefined || page.length < heldPage) return
       from = Uint8Array.of(...last.key, 0)
     }
   }

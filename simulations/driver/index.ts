@@ -6,13 +6,14 @@
  *
  * And what a job file tells `cairn simulate`: `simulationOf`, `invariant`, `standIn`.
  */
-import type { ActorClass, Fields, KeyOf } from '../../actors/actor.ts'
+import type { ActorClass, EventOf, Fields, KeyOf } from '../../actors/actor.ts'
 import type { Delivered, Job, Origin, Stream } from '../../actors/stream.ts'
 import { DirectoryStorage } from '../../checkpoint/adapters/directory-storage.ts'
 import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
 import type { Key } from '../../runtime/kernel/keys.ts'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
+import type { ParkedLine, QuarantineAnswer, QuarantineCommand } from '../../runtime/core/quarantine.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
 import { MemoryFiles } from '../memory-files.ts'
@@ -46,6 +47,21 @@ export interface Driver {
   state<C extends ActorClass>(actor: C, key: KeyOf<C>): Readonly<Fields<InstanceType<C>>> | undefined
   /** Dead letters published since the last call. */
   deadLetters(): unknown[]
+  /** Keys whose handler failed, of stages that say `onError: 'quarantine'`. */
+  readonly quarantine: DrivenQuarantine
+}
+/** What `cairn quarantine` does; each settles, and is answered when a checkpoint holds it. Throws NOT_FOUND where the key is not parked. */
+export interface DrivenQuarantine {
+  /** In no order. */
+  list<C extends ActorClass>(actor: C): ParkedLine[]
+  /** Runs what waits, in order. */
+  retry<C extends ActorClass>(actor: C, key: KeyOf<C>): Promise<QuarantineAnswer>
+  /** The same, with another event in the place of the one that failed. */
+  edit<C extends ActorClass>(actor: C, key: KeyOf<C>, event: EventOf<C>): Promise<QuarantineAnswer>
+  /** The same, without what failed. */
+  drop<C extends ActorClass>(actor: C, key: KeyOf<C>): Promise<QuarantineAnswer>
+  /** Gives up all that waits. */
+  dropAll<C extends ActorClass>(actor: C, key: KeyOf<C>): Promise<QuarantineAnswer>
 }
 export interface DrivenSource<T> {
   push(...values: T[]): void
@@ -82,10 +98,21 @@ export async function drive<H>(job: Job<H>, options: DriveOptions = {}): Promise
     settle: () => world.settle(),
     checkpoint: () => world.settle(),
     crash: (options = {}) => world.crash(options),
-    state: (actor, key) => world.state(actor.actorName ?? actor.name, key as Key) as never,
-    deadLetters: () => world.take(deadLettersName)
+    state: (actor, key) => world.state(nameOf(actor), key as Key) as never,
+    deadLetters: () => world.take(deadLettersName),
+    quarantine: {
+      list: actor => world.parked(nameOf(actor)),
+      retry: (actor, key) => world.operate('retry', nameOf(actor), key as Key),
+      edit: (actor, key, event) => world.operate('edit', nameOf(actor), key as Key, event),
+      drop: (actor, key) => world.operate('drop', nameOf(actor), key as Key),
+      dropAll: (actor, key) => world.operate('drop-all', nameOf(actor), key as Key)
+    }
   }
   return Object.assign(driver, world.handles()) as Driver & Driven<H>
+}
+
+function nameOf(actor: ActorClass): string {
+  return actor.actorName ?? actor.name
 }
 
 class World {
@@ -172,6 +199,25 @@ class World {
   state(stage: string, key: Key): Record<string, unknown> | undefined {
     if (this.incarnation?.kind !== 'running') return undefined
     return this.incarnation.worker.stateOf(stage, key)
+  }
+
+  parked(stage: string): ParkedLine[] {
+    if (this.incarnation?.kind !== 'running') return []
+    return this.incarnation.worker.tasksOf(stage).flatMap(task => task.state.quarantine.lines())
+  }
+
+  async operate(
+    action: QuarantineCommand['action'],
+    stage: string,
+    key: Key,
+    value?: unknown
+  ): Promise<QuarantineAnswer> {
+    if (this.incarnation?.kind !== 'running') throw new CodedError('NOT_RUNNING', 'the job has finished')
+    const { shell } = this.incarnation
+    const answer = shell.operate({ id: `n${this.nonces++}`, action, stage, key, value })
+    answer.catch(() => undefined)
+    await this.settle()
+    return answer
   }
 
   take(sink: string): unknown[] {

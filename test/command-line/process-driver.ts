@@ -11,6 +11,8 @@ import type { Job } from '../../actors/stream.ts'
 import { ControlClient } from '../../deploy/control-client.ts'
 import { askJob } from '../../deploy/job-answers.ts'
 import type { JobReference } from '../../deploy/job-reference.ts'
+import type { ParkedShown, QuarantineLine } from '../../deploy/quarantine.ts'
+import type { ParkedLine, QuarantineAnswer } from '../../runtime/core/quarantine.ts'
 import type { Driven, Driver } from '../../simulations/driver/index.ts'
 import { root } from '../deploy/cairn-cli.ts'
 import { inputTopic, lettersTopic, outputTopic, valueCodec } from './found-job.ts'
@@ -33,6 +35,7 @@ export class ProcessDriver {
   private readonly pushed = new Map<string, { waiting: string[]; appended: number }>()
   private readonly outputs = new Map<string, { read: number; values: unknown[]; codec: ValueCodec }>()
   private readonly ended = new Set<string>()
+  private commands = 0
 
   constructor(job: Job<unknown>, wanted: Wanted) {
     this.job = job
@@ -61,8 +64,15 @@ export class ProcessDriver {
       settle: () => this.settle(),
       checkpoint: () => this.settle(),
       crash: () => this.crash(),
-      state: (actor: ActorClass, key: unknown) => this.state(actor.actorName ?? actor.name, key) as never,
-      deadLetters: () => this.take(lettersTopic)
+      state: (actor: ActorClass, key: unknown) => this.state(nameOf(actor), key) as never,
+      deadLetters: () => this.take(lettersTopic),
+      quarantine: {
+        list: actor => this.parked(nameOf(actor)),
+        retry: (actor, key) => this.operate('retry', nameOf(actor), key),
+        edit: (actor, key, event) => this.operate('edit', nameOf(actor), key, event),
+        drop: (actor, key) => this.operate('drop', nameOf(actor), key),
+        dropAll: (actor, key) => this.operate('drop-all', nameOf(actor), key)
+      }
     }
     const handles = Object.entries(this.job.plan.handles).map(([name, handle]): [string, unknown] => {
       if (handle.kind !== 'source') return [name, { take: () => this.take(outputTopic(handle.name)) }]
@@ -201,27 +211,56 @@ export class ProcessDriver {
   }
 
   private state(stage: string, key: unknown): unknown {
+    return this.ask('state', 'get', this.job.name, stage, JSON.stringify(key), '--key-json')
+  }
+
+  /** What the command line answers of what is stored; undefined where nothing is found. */
+  private ask(...args: readonly string[]): unknown {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      [
-        bin,
-        'state',
-        'get',
-        this.job.name,
-        stage,
-        JSON.stringify(key),
-        '--key-json',
-        '--storage',
-        '.',
-        '--output',
-        'json'
-      ],
+      [bin, ...args, '--storage', '.', '--output', 'json'],
       { cwd: this.folder, encoding: 'utf8' }
     )
     if (status === 0) return JSON.parse(stdout)
     if (/^cairn: NOT_FOUND: /m.test(stderr)) return undefined
     throw failureOf(stderr)
   }
+
+  private parked(stage: string): ParkedLine[] {
+    const { name } = this.job
+    const listed = (this.ask('quarantine', 'list', name, '--stage', stage) ?? []) as readonly QuarantineLine[]
+    return listed.map(({ key }) => {
+      const shown = this.ask('quarantine', 'show', name, stage, JSON.stringify(key), '--key-json') as ParkedShown
+      const { error, stack, attempts, since, events } = shown
+      return { key, error, stack, attempts, since: Date.parse(since), waiting: events as never }
+    })
+  }
+
+  /** A process begins for it, and is drained. */
+  private async operate(
+    action: 'retry' | 'edit' | 'drop' | 'drop-all',
+    stage: string,
+    key: unknown,
+    value?: unknown
+  ): Promise<QuarantineAnswer> {
+    const running = this.start()
+    let over = false
+    const ended = running.ended.finally(() => (over = true))
+    const client = await this.connect(() => over)
+    if (client === undefined) throw failureOf((await ended).stderr)
+    const command = { kind: 'quarantine-do', command: `n${this.commands++}`, action, stage, key: key as never } as const
+    const answer = client.ask<'quarantine-do'>(value === undefined ? command : { ...command, value })
+    await answer.catch(() => undefined)
+    await client.ask({ kind: 'drain' })
+    client.close()
+    await ended
+    await this.read()
+    return answer
+  }
+}
+
+function nameOf(actor: ActorClass): string {
+  return actor.actorName ?? actor.name
 }
 
 function decoded(value: unknown, codec: ValueCodec): unknown {

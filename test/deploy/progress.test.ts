@@ -14,6 +14,7 @@ const status: JobStatus = {
   checkpoint: { epoch: 7, completedAt: 10_000, durationMs: 3, bytes: 9 },
   trouble: undefined,
   late: 0,
+  quarantined: 0,
   deadLetters: 0,
   keys: 2,
   sinks: [{ name: 'out', published: 4 }]

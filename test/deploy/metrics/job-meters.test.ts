@@ -18,6 +18,8 @@ const stage = (name: string, events: number): StageGauges => ({
   late: 1,
   deadLetters: 0,
   keys: 5,
+  quarantinedKeys: 0,
+  quarantinedEvents: 0,
   handlersInFlight: 0,
   lag: undefined,
   watermark: undefined,

@@ -7,6 +7,8 @@ const report = (change: Partial<WorkerReport>): WorkerReport => ({
   changed: true,
   finished: false,
   resting: true,
+  standing: false,
+  parkedKeys: 0,
   recovered: true,
   settled: true,
   decided: 5,

@@ -29,6 +29,8 @@ const report: Report = {
     changed: true,
     finished: false,
     resting: false,
+    standing: false,
+    parkedKeys: 0,
     recovered: true,
     settled: true,
     decided: 3,

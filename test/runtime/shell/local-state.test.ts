@@ -226,7 +226,7 @@ async function compare(kept: LocalState, made: LocalState, own: readonly number[
     for (const [key] of expected) if (!keys.has(key)) throw new Error(`seed ${seed}, slot ${slot}: no timer ${key}`)
     const messages: string[][] = [[], []]
     for (const [i, local] of [kept, made].entries())
-      for await (const { key, value } of local.messages(0, slot)) messages[i]?.push(`${hex(key)} ${hex(value)}`)
+      for await (const { key, value } of local.held(0, slot)) messages[i]?.push(`${hex(key)} ${hex(value)}`)
     if (messages[0]?.join() !== messages[1]?.join()) throw new Error(`seed ${seed}, slot ${slot}: other messages`)
   }
 }
