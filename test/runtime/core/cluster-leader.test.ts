@@ -169,7 +169,16 @@ void t.test('a connection that carries nothing ends the generation, if both ends
 })
 
 void t.test('a generation has put something out before it makes room for the next, unless nothing happens', t => {
-  const idle = { finished: false, resting: false, settled: true, decided: 0, unpublished: 0, pendingBytes: 0 }
+  const idle = {
+    finished: false,
+    resting: false,
+    settled: true,
+    decided: 0,
+    unpublished: 0,
+    pendingBytes: 0,
+    standing: false,
+    parkedKeys: 0
+  }
   const stoppedAt = (changed: boolean): number | undefined => {
     const heard = new Heard()
     heard.pass(1_500, 'a#1', 'b#1')
