@@ -13,11 +13,16 @@ import { readStateFile } from '../checkpoint/state-file.ts'
 import { readVerified } from '../checkpoint/state-reader.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { readEntry, recordKey, type StoredEntry } from '../runtime/core/entry.ts'
-import { isQuarantineRecord, Quarantine } from '../runtime/core/quarantine.ts'
+import {
+  isQuarantineRecord,
+  Quarantine,
+  type QuarantineAnswer,
+  type QuarantineCommand
+} from '../runtime/core/quarantine.ts'
 import { isMapRecord } from '../runtime/core/map-state.ts'
 import { equalBytes } from '../runtime/kernel/bytes.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
-import { encodeKey, keyGroupOf, keyText, type Key } from '../runtime/kernel/keys.ts'
+import { encodeKey, keyGroupOf, keyIdentity, keyText, type Key } from '../runtime/kernel/keys.ts'
 import type { Parked } from './quarantine.ts'
 import { StoredMaps } from './stored-maps.ts'
 
@@ -187,6 +192,24 @@ export class StoredJob {
       parked.push(...quarantine.lines().map(line => ({ stage: stage.name, line })))
     }
     return { parked, epoch: manifest.epoch }
+  }
+
+  /** What the newest checkpoint says of a command: its answer, or whether the key still waits. Throws NOT_FOUND for an unknown stage. */
+  async operated(
+    command: QuarantineCommand
+  ): Promise<{ readonly answer: QuarantineAnswer | undefined; readonly parked: boolean }> {
+    const { manifest, storage } = await this.manifest()
+    const stage = manifest.stages.find(({ name }) => name === command.stage)
+    if (stage === undefined)
+      throw unknownStage(
+        command.stage,
+        manifest.stages.map(({ name }) => name)
+      )
+    const quarantine = new Quarantine(stage.name)
+    const keyGroup = keyGroupOf(encodeKey(command.key), manifest.keyGroups)
+    for await (const { key, value } of stageRecords(storage, manifest, stage, group => group === keyGroup))
+      if (value !== undefined && isQuarantineRecord(key)) quarantine.restore(key, value, manifest.keyGroups)
+    return { answer: quarantine.answerOf(command), parked: quarantine.keys.has(keyIdentity(command.key)) }
   }
 }
 

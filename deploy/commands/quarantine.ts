@@ -1,13 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { Command } from 'commander'
-import type { QuarantineAnswer } from '../../runtime/core/quarantine.ts'
+import type { QuarantineAnswer, QuarantineCommand } from '../../runtime/core/quarantine.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { keyText, type Key } from '../../runtime/kernel/keys.ts'
+import { operateOf } from '../../runtime/shell/cluster-commands.ts'
 import { letterLimit, type ControlRequest } from '../control-protocol.ts'
+import { askCluster } from '../cluster/ask.ts'
 import { askJob } from '../job-answers.ts'
 import { findJob, jobArgument, withStorage } from '../job-reference.ts'
 import { keyArgument } from '../key-argument.ts'
 import { printOne, printRows, wholeNumber, withOutput, type OutputFormat } from '../output.ts'
+import { valueOfPlain } from '../plain-value.ts'
+import { settingsOf, withSettings } from '../settings/command-settings.ts'
+import { connectionProblems, connectionSettings } from '../settings/tables.ts'
+import { StoredJob } from '../stored-job.ts'
 
 interface Flags {
   readonly storage: string
@@ -16,13 +22,17 @@ interface Flags {
 interface KeyFlags extends Flags {
   readonly keyJson?: boolean
 }
-interface DoFlags extends KeyFlags {
+interface DoFlags extends Omit<KeyFlags, 'storage'> {
   readonly id?: string
+  readonly cluster?: boolean
 }
 type Action = Extract<ControlRequest, { kind: 'quarantine-do' }>['action']
 
+/** Characters of an event: servers of NATS take a megabyte, and more than the event is sent. */
+const longestOnBus = 512 * 1024
+
 const whileRuns = `
-The job must run. The answer comes when a checkpoint holds what was done; asked again with the same --id, nothing is done twice and the
+The job must run; --cluster asks one that runs on a cluster, over NATS. The answer comes when a checkpoint holds what was done; asked again with the same --id, nothing is done twice and the
 answer is the same, after a crash too. Exit code 1 when a handler failed again: then the key waits on, with that error.`
 
 export function quarantineCommand(): Command {
@@ -80,8 +90,8 @@ function list(): Command {
     })
 }
 
-function ofKey(name: string, description: string): Command {
-  return withOutput(withStorage(new Command(name)))
+function ofKey(command: Command, description: string): Command {
+  return withOutput(command)
     .description(description)
     .argument('<job>', jobArgument)
     .argument('<stage>', 'as `list` shows it')
@@ -90,7 +100,10 @@ function ofKey(name: string, description: string): Command {
 }
 
 function show(): Command {
-  return ofKey('show', 'One key: its error with the stack, and what waits, the event that failed first.')
+  return ofKey(
+    withStorage(new Command('show')),
+    'One key: its error with the stack, and what waits, the event that failed first.'
+  )
     .option('--limit <n>', 'how many of those that wait', wholeNumber(1, letterLimit), 50)
     .addHelpText('after', '\nExample:\n  cairn quarantine show orders Account c7 --output json')
     .action(async (name: string, stage: string, text: string, flags: KeyFlags & { readonly limit: number }) => {
@@ -114,14 +127,16 @@ function show(): Command {
 }
 
 function doing(name: string, description: string, example: string): Command {
-  return ofKey(name, description)
+  return ofKey(withSettings(new Command(name), connectionSettings), description)
+    .option('--cluster', 'ask whoever has the key on a cluster')
     .option('--id <text>', 'of this command, so that it can be asked again; default: a new one')
     .addHelpText('after', `\nExample:\n  cairn quarantine ${name} ${example}\n${whileRuns}`)
 }
 
 function retry(): Command {
   return doing('retry', 'Run what waits, in order.', 'orders Account c7').action(
-    (name: string, stage: string, key: string, flags: DoFlags) => carryOut('retry', { name, stage, key, flags })
+    (name: string, stage: string, key: string, flags: DoFlags, command: Command) =>
+      carryOut('retry', { name, stage, key, flags, command })
   )
 }
 
@@ -132,50 +147,106 @@ function edit(): Command {
     `orders Account c7 --event '{"account":"c7","amount":12}'`
   )
     .requiredOption('--event <json>', 'the event, as `show --output json` writes it')
-    .action((name: string, stage: string, key: string, flags: DoFlags & { readonly event: string }) =>
-      carryOut('edit', { name, stage, key, flags }, jsonOf(flags.event))
+    .action((name: string, stage: string, key: string, flags: DoFlags & { readonly event: string }, command: Command) =>
+      carryOut('edit', { name, stage, key, flags, command }, jsonOf(flags.event))
     )
 }
 
 function drop(): Command {
   return doing('drop', 'The same, without the event that failed: it is given up.', 'orders Account c7')
     .option('--all', 'give up all that waits; the key begins to handle events again where it stood')
-    .action((name: string, stage: string, key: string, flags: DoFlags & { readonly all?: boolean }) =>
-      carryOut(flags.all === true ? 'drop-all' : 'drop', { name, stage, key, flags })
+    .action((name: string, stage: string, key: string, flags: DoFlags & { readonly all?: boolean }, command: Command) =>
+      carryOut(flags.all === true ? 'drop-all' : 'drop', { name, stage, key, flags, command })
     )
+}
+
+interface Asked {
+  readonly name: string
+  readonly stage: string
+  readonly key: string
+  readonly flags: DoFlags
+  readonly command: Command
 }
 
 async function carryOut(
   action: Action,
-  asked: { readonly name: string; readonly stage: string; readonly key: string; readonly flags: DoFlags },
+  { name, stage, key: text, flags, command }: Asked,
   value?: unknown
 ): Promise<void> {
-  const { name, stage, flags } = asked
-  const key = keyArgument(asked.key, flags.keyJson === true)
-  const job = await findJob(name, flags.storage)
+  const key = keyArgument(text, flags.keyJson === true)
   const id = flags.id ?? randomBytes(8).toString('hex')
-  let answer: QuarantineAnswer
-  try {
-    answer = await askJob<'quarantine-do'>(job, {
-      kind: 'quarantine-do',
-      command: id,
-      action,
-      stage,
-      key: key as never,
-      ...(value === undefined ? {} : { value })
-    })
-  } catch (error) {
-    if (!(error instanceof CodedError) || error.code !== 'NOT_RUNNING') throw error
-    throw new CodedError('NOT_RUNNING', error.message, {
-      cause: error,
-      remedy: `Start it with \`cairn run\`, and ask again with --id ${id}: what was done already is not done again. Clusters cannot be asked yet.`
-    })
-  }
+  const again = `ask again with --id ${id}: what was done already is not done again.`
+  const answer =
+    flags.cluster === true
+      ? await onCluster(name, command, { id, action, stage, key, value: valueOfPlain(value) }, again)
+      : await here(
+          name,
+          command,
+          { command: id, action, stage, key: key as never, ...(value === undefined ? {} : { value }) },
+          again
+        )
   const { outcome, error } = answer
   if (outcome === 'refused')
     throw new CodedError('NOT_FOUND', `stage "${stage}", key ${keyText(key)} was left as it is: ${error}`)
   printOne({ ...answer }, flags.output)
   if (outcome === 'quarantined') process.exitCode = 1
+}
+
+/** By the process that runs the job on this machine. */
+async function here(
+  name: string,
+  command: Command,
+  request: Omit<Extract<ControlRequest, { kind: 'quarantine-do' }>, 'kind'>,
+  again: string
+): Promise<QuarantineAnswer> {
+  const job = await findJob(name, settingsOf(command, connectionSettings, connectionProblems).storage)
+  try {
+    return await askJob<'quarantine-do'>(job, { kind: 'quarantine-do', ...request })
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== 'NOT_RUNNING') throw error
+    throw new CodedError('NOT_RUNNING', error.message, {
+      cause: error,
+      remedy: `Start it with \`cairn run\`, or say --cluster where it runs on one, and ${again}`
+    })
+  }
+}
+
+async function onCluster(
+  name: string,
+  command: Command,
+  wanted: QuarantineCommand,
+  again: string
+): Promise<QuarantineAnswer> {
+  const message = operateOf(wanted)
+  if (message.value.length > longestOnBus)
+    throw new CodedError(
+      'OPTION_INVALID',
+      `the event takes ${message.value.length} bytes; ${longestOnBus} go over NATS`
+    )
+  let answer: QuarantineAnswer | undefined
+  await askCluster(name, command, async ({ job, lineages, leader, insist }) => {
+    const stored = new StoredJob(job, lineages)
+    const known = async (): Promise<QuarantineAnswer | undefined> => {
+      const { answer, parked } = await stored.operated(wanted)
+      if (answer === undefined && !parked) throw notParked(job, wanted.stage, wanted.key)
+      return answer
+    }
+    answer = await known()
+    if (answer !== undefined) return
+    await leader()
+    answer = await insist(
+      () => message,
+      async ({ directive }) => {
+        const answer = await known()
+        if (answer === undefined && (directive?.phase === 'finished' || directive?.phase === 'drained'))
+          throw new CodedError('NOT_RUNNING', `job "${job}" has ${directive.phase}`, {
+            remedy: `Start its workers, and ${again}`
+          })
+        return answer
+      }
+    )
+  })
+  return answer as QuarantineAnswer
 }
 
 function jsonOf(text: string): unknown {

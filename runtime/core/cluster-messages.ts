@@ -4,6 +4,7 @@
  */
 import type { LoopStep } from '../../checkpoint/loop-ends.ts'
 import type { WorkerReport } from './checkpoint-leader.ts'
+import type { QuarantineCommand } from './quarantine.ts'
 
 /** From a worker to whoever leads. */
 export interface Report {
@@ -69,6 +70,15 @@ export type Command =
   | { readonly kind: 'rescale'; readonly term: number; readonly tasks: number }
   /** A checkpoint that is kept, unless there is one of that name. Of the leader of that term. */
   | { readonly kind: 'savepoint'; readonly term: number; readonly name: string }
+  /** Something is to be done about a key in quarantine, by whoever has it. Key and value are base64 of their stored form. */
+  | {
+      readonly kind: 'operate'
+      readonly id: string
+      readonly stage: string
+      readonly key: string
+      readonly action: QuarantineCommand['action']
+      readonly value: string
+    }
   /** That worker has given the lead away and ends: whoever hears of it need not wait until the lease expires. */
   | { readonly kind: 'elect'; readonly worker: string }
 
@@ -220,6 +230,14 @@ const commandShapes = [
   fields({ kind: oneOf('elect'), worker: isText }),
   fields({ kind: oneOf('drain'), term: isCount }),
   fields({ kind: oneOf('rescale'), term: isCount, tasks: isAtLeastOne }),
-  fields({ kind: oneOf('savepoint'), term: isCount, name: isText })
+  fields({ kind: oneOf('savepoint'), term: isCount, name: isText }),
+  fields({
+    kind: oneOf('operate'),
+    id: isText,
+    stage: isText,
+    key: isText,
+    action: oneOf('retry', 'edit', 'drop', 'drop-all'),
+    value: isText
+  })
 ]
 const pulseShape = fields({ kind: oneOf('pulse'), worker: isText })

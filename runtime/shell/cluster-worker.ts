@@ -8,7 +8,6 @@ import { DecisionLog } from '../../checkpoint/decision-log.ts'
 import { readCheckpoint } from '../../checkpoint/recovery.ts'
 import { workersOf } from '../core/assignment.ts'
 import {
-  decodeCommand,
   decodeDirective,
   decodePulse,
   decodeReport,
@@ -25,6 +24,7 @@ import { reached } from '../kernel/marks.ts'
 import type { ControlBus } from '../ports/control-bus.ts'
 import type { Transport } from '../ports/transport.ts'
 import { Candidacy } from './candidacy.ts'
+import { obey } from './cluster-commands.ts'
 import { Connections, PeerLost } from './connections.ts'
 import { lineageOf, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
 import { Leadership } from './leadership.ts'
@@ -134,14 +134,7 @@ export class ClusterWorker {
         const pulse = decodePulse(bytes)
         if (pulse !== undefined) this.leadership?.pulse(pulse.worker)
       }),
-      bus.subscribe(`${plan.job}.${subjects.commands}`, bytes => {
-        const command = decodeCommand(bytes)
-        if (command?.kind === 'leave' && command.worker === this.id) this.leave()
-        if (command?.kind === 'drain' && command.term === this.leadership?.term) this.drain()
-        if (command?.kind === 'rescale' && command.term === this.leadership?.term) this.rescale(command.tasks)
-        if (command?.kind === 'savepoint' && command.term === this.leadership?.term) this.savepoint(command.name)
-        if (command?.kind === 'elect') this.bereft(command.worker)
-      })
+      bus.subscribe(`${plan.job}.${subjects.commands}`, bytes => obey(this, bytes))
     )
     this.tick()
   }
@@ -237,7 +230,7 @@ export class ClusterWorker {
   }
 
   /** The leader gave the lead away. */
-  private bereft(leader: string): void {
+  bereft(leader: string): void {
     if (this.over || this.leader?.id !== leader) return
     reached('cluster worker: the leader gave the lead away')
     this.leader = undefined
