@@ -1,5 +1,5 @@
 /** What an application extends and what its handlers see. */
-import type { AvroSchema } from './avro.ts'
+import type { AvroSchema } from './avro-schema.ts'
 import type { Duration } from '../runtime/kernel/durations.ts'
 
 /** Strings (any; lone surrogates stay distinct), safe integers, or tuples of these; at most 64 KiB encoded. */

@@ -4,10 +4,10 @@
  */
 import type { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
-import { bufferOver, compile, textOf, type AvroSchema, type AvroType } from './avro.ts'
+import { bufferOver, compile, type AvroResolver, type AvroType } from './avro-compile.ts'
+import { textOf, type AvroSchema } from './avro-schema.ts'
 
 type Fields = Record<string, unknown>
-type Resolver = ReturnType<AvroType['createResolver']>
 
 export class AvroState {
   /** The schema as it is stored. */
@@ -17,7 +17,7 @@ export class AvroState {
   private readonly type: AvroType
   /** Bytes are something else to the library than to everybody else. */
   private readonly holdsBytes: boolean
-  private readonly resolvers = new Map<string, Resolver>()
+  private readonly resolvers = new Map<string, AvroResolver>()
 
   /** @param names of the fields that are stored. Throws a TypeError that says what is wrong with the schema. */
   constructor(actor: string, schema: AvroSchema, names: readonly string[]) {
@@ -84,7 +84,7 @@ export class AvroState {
     }
   }
 
-  private resolverOf(written: string): Resolver | undefined {
+  private resolverOf(written: string): AvroResolver | undefined {
     if (written === this.text) return undefined
     let resolver = this.resolvers.get(written)
     if (resolver === undefined) this.resolvers.set(written, (resolver = this.type.createResolver(compile(written))))

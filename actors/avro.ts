@@ -2,19 +2,10 @@
  * Avro: as it is, and in the wire format of schema registries, where each record names its writer's schema by a number. Schemas come from
  * outside and are compiled: their names, depth and size are checked first.
  */
-import avsc from 'avsc'
+import { bufferOver, compile, type AvroResolver, type AvroType } from './avro-compile.ts'
+import { textOf, type AvroSchema } from './avro-schema.ts'
 import type { Codec } from './codecs.ts'
 import type { RegistryPart } from './connectors.ts'
-
-export type AvroType = avsc.Type
-
-/** As JSON, or its text. */
-export type AvroSchema = string | object
-
-/** Larger ones are no schemas of events; compiling them takes that long. */
-const schemaLimit = 1024 * 1024
-const depthLimit = 64
-const nameRule = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/
 
 /** Avro without a frame: reader and writer have the same schema. */
 export function avro<T>(schema: AvroSchema): Codec<T> {
@@ -45,41 +36,6 @@ export function registered<T>(options: {
   }
 }
 
-export const textOf = (schema: AvroSchema): string => (typeof schema === 'string' ? schema : JSON.stringify(schema))
-export const bufferOver = ({ buffer, byteOffset, length }: Uint8Array): Buffer =>
-  Buffer.from(buffer, byteOffset, length)
-
-/** Throws a TypeError that says what is wrong with the schema. */
-export function compile(text: string): avsc.Type {
-  if (text.length > schemaLimit) throw new TypeError(`an Avro schema of ${text.length} characters is too long`)
-  let schema: unknown
-  try {
-    schema = JSON.parse(text)
-  } catch {
-    // A primitive's name may stand for itself.
-    schema = text
-  }
-  check(schema, 0)
-  return avsc.Type.forSchema(schema as avsc.Schema)
-}
-
-function check(schema: unknown, depth: number): void {
-  if (depth > depthLimit) throw new TypeError(`an Avro schema is nested deeper than ${depthLimit}`)
-  if (Array.isArray(schema)) for (const each of schema) check(each, depth + 1)
-  else if (typeof schema === 'object' && schema !== null)
-    for (const [key, value] of Object.entries(schema)) {
-      if (key === 'name' && value === '__proto__') throw new TypeError('an Avro schema has the name "__proto__"')
-      const isName = key === 'name' || (key === 'namespace' && value !== '')
-      if (isName && (typeof value !== 'string' || !nameRule.test(value)))
-        throw new TypeError(`an Avro schema has the ${key} ${JSON.stringify(value)}`)
-      if (key === 'symbols' && Array.isArray(value))
-        for (const symbol of value)
-          if (typeof symbol !== 'string' || !nameRule.test(symbol))
-            throw new TypeError(`an Avro schema has the symbol ${JSON.stringify(symbol)}`)
-      if (key === 'type' || key === 'items' || key === 'values' || key === 'fields') check(value, depth + 1)
-    }
-}
-
 const frameBytes = 5
 /** The number that tests and simulations write, where there is no registry; registries count from 1. */
 const ownId = 0
@@ -88,9 +44,9 @@ class Registered implements RegistryPart {
   readonly schema: string
   readonly subject: string | undefined
   readonly register: boolean
-  private readonly type: avsc.Type
+  private readonly type: AvroType
   /** By number; a text says why it cannot be read. */
-  private readonly writers = new Map<number, avsc.Resolver | string | undefined>([[ownId, undefined]])
+  private readonly writers = new Map<number, AvroResolver | string | undefined>([[ownId, undefined]])
   private id = ownId
 
   constructor(schema: string, subject: string | undefined, register: boolean) {

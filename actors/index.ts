@@ -4,7 +4,7 @@ export type { ActorClass, Context, EventOf, Fields, Key, KeyOf, OutOf, Output } 
 export { count, distinctCount, first, last, max, mean, min, sum } from './aggregates.ts'
 export type { Aggregate } from './aggregates.ts'
 export { avro, registered } from './avro.ts'
-export type { AvroSchema } from './avro.ts'
+export type { AvroSchema } from './avro-schema.ts'
 export { bytes, json, text } from './codecs.ts'
 export { debezium } from './debezium.ts'
 export type { Change } from './debezium.ts'

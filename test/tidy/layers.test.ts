@@ -23,7 +23,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const pure = ['runtime/kernel', 'runtime/ports', 'runtime/kafka-protocol', 'runtime/core', 'actors', 'checkpoint']
 const ambient = /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bset(Timeout|Interval|Immediate)\(|\bprocess\./
 const allowedBuiltIns: Readonly<Record<string, readonly string[]>> = {
-  'actors/avro.ts': ['avsc'],
+  'actors/avro-compile.ts': ['avsc'],
   'runtime/kernel/checksum.ts': ['node:crypto', 'node:zlib']
 }
 

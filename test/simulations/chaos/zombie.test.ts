@@ -38,12 +38,12 @@ const noticesNothing: readonly Patch[] = [
   },
   {
     file: 'runtime/shell/cluster-worker.js',
-    find: "case 'deposed': void this.leadership?.resign(); this.leadership = undefined;",
-    replace: "case 'deposed':"
+    find: 'deposed: () => { void this.leadership?.resign(); this.leadership = undefined; }',
+    replace: 'deposed: () => undefined'
   },
   {
     file: 'runtime/shell/cluster-worker.js',
-    find: "reached('cluster worker: a message that is no report'); else this.leadership.heard(report);",
+    find: "reached('cluster worker: a message that is no report'); else if (report.lineage === this.lineage) this.leadership.heard(report);",
     replace: 'return; else if (report.worker === this.id) this.leadership.heard(report);'
   },
   {
@@ -66,8 +66,16 @@ const stopsItself: Patch = {
   replace: `if (action.epoch === ${lastEpoch + 1}) process.kill(process.pid, 'SIGSTOP'); running.trigger = { epoch: action.epoch, last: action.last };`
 }
 
-/** No other behaviour: the leader says which acknowledgements it throws away. */
+/**
+ * The leader says which acknowledgements it throws away. Its first checkpoint comes as late as all others: a sink of files knows an epoch by what
+ * it holds, so the one that the zombie publishes though it was not decided must meet one that has something in every slot.
+ */
 const saysWhatItRefuses: readonly Patch[] = [
+  {
+    file: 'runtime/core/cluster-leader.js',
+    find: 'const firstCheckpointMs = 100;',
+    replace: 'const firstCheckpointMs = 1000;'
+  },
   {
     file: 'runtime/core/cluster-leader.js',
     find: 'if (running === undefined || report.generation !== running.generation)',
