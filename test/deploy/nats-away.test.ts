@@ -12,11 +12,17 @@ t.setTimeout(600_000)
 
 const events = 100_000
 const keys = 40
-/** Each event of 1.5 KB puts as much into the outbox; with a cache of 16 MiB as much may wait. */
+/** Each event of 1.5 KB puts as much into the outbox; with a cache of 16 MiB as much may wait. While there is a file `hold`, few events come. */
 const jobText = `
+import { existsSync } from 'node:fs'
 import { Actor, files, generator, job, json } from 'cairn'
 
 const padding = 'x'.repeat(1_500)
+const pause = new Int32Array(new SharedArrayBuffer(4))
+const event = n => {
+  if (existsSync('hold')) Atomics.wait(pause, 0, 0, 5)
+  return { n, padding }
+}
 
 class Count extends Actor {
   static actorName = 'Count'
@@ -26,7 +32,7 @@ class Count extends Actor {
   }
 }
 export default job('away', j => ({
-  out: j.source('numbers', generator({ count: ${events / 2}, partitions: 2 }, n => ({ n, padding })))
+  out: j.source('numbers', generator({ count: ${events / 2}, partitions: 2 }, event))
     .keyBy(({ n }) => 'k' + (n % ${keys}))
     .actor(Count)
     .to('out', files('out', json()))
@@ -38,11 +44,13 @@ void t.test('memory stays within its limit, and nothing is lost', needs('nats-se
   const folder = mkdtempSync(join(tmpdir(), 'cairn-away-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
   writeFileSync(join(folder, 'away.mjs'), jobText)
+  writeFileSync(join(folder, 'hold'), '')
   const at: ClusterPlace = { folder, job: 'away.mjs', nats: `nats://127.0.0.1:${nats.port}` }
   const ports = [await freePort(), await freePort()]
   const workers = ports.map((port, i) => new WorkerProcess(t, at, `w${i + 1}`, '--metrics', `127.0.0.1:${port}`))
-  await Promise.all(workers.map(worker => worker.runs()))
+  await WorkerProcess.runTogether(workers)
   await nats.kill()
+  rmSync(join(folder, 'hold'))
 
   for (const port of ports) {
     const page = await scrapeUntil(`http://127.0.0.1:${port}`, full)

@@ -82,8 +82,18 @@ export class WorkerProcess {
     }
   }
 
-  runs(generation = 1): Promise<unknown> {
+  runs(generation = 1): Promise<Record<string, unknown>> {
     return this.says(({ state, generation: number }) => state === 'running' && Number(number) >= generation)
+  }
+
+  /** Until all of them run one generation; one that came late begins another. */
+  static async runTogether(workers: readonly WorkerProcess[]): Promise<void> {
+    for (let newest = 1; ;) {
+      const lines = await Promise.all(workers.map(worker => worker.runs(newest)))
+      const generations = lines.map(({ generation }) => Number(generation))
+      newest = Math.max(...generations)
+      if (generations.every(each => each === newest)) return
+    }
   }
 
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
