@@ -96,6 +96,12 @@ export interface Manifest {
   }[]
 }
 
+/** It is one of that name, or there was one before it. */
+export function hasSavepoint(manifest: Manifest | undefined, name: string): boolean {
+  if (manifest === undefined) return false
+  return manifest.savepointNames.includes(name) || manifest.savepoints.some(each => each.name === name)
+}
+
 /** Every partition had been read to its end. */
 export function inputEnded({ sources }: Manifest): boolean {
   return sources.every(({ partitions }) => partitions.every(({ finished }) => finished))

@@ -20,10 +20,12 @@
 import { reached } from '../kernel/marks.ts'
 import { assign, nameOf, workersOf, type Assignment } from './assignment.ts'
 import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
-import type { Order, Report } from './cluster-messages.ts'
+import type { Directive, Report } from './cluster-messages.ts'
 import { doubtMs, type ClusterTiming } from './cluster-timing.ts'
 
 export interface ClusterLeaderSettings {
+  /** In which it leads. */
+  readonly lineage: number
   readonly worker: string
   readonly plan: string
   readonly term: number
@@ -50,7 +52,7 @@ export type ClusterCommand =
   /** What became of a checkpoint action. */
   | { readonly kind: 'checkpoint'; readonly command: CheckpointCommand }
   /** The decision of an epoch stands. */
-  | ({ readonly kind: 'decided' } & NonNullable<Order['decided']>)
+  | ({ readonly kind: 'decided' } & NonNullable<Directive['decided']>)
   /** End the job behind a last checkpoint. */
   | { readonly kind: 'drain' }
   /** From now on so many tasks of each stage in a worker, whoever leads; the job's own number: as if nobody had asked. */
@@ -62,7 +64,7 @@ export type ClusterCommand =
 export type ClusterAction =
   | { readonly kind: 'begin'; readonly assignment: Assignment }
   | { readonly kind: 'complete'; readonly action: Extract<CheckpointAction, { kind: 'complete' }> }
-  | { readonly kind: 'announce'; readonly directive: Order }
+  | { readonly kind: 'announce'; readonly directive: Directive }
 
 interface Member {
   readonly report: Report
@@ -84,9 +86,9 @@ interface Running {
   readonly workers: readonly string[]
   readonly checkpoints: CheckpointLeader
   readonly since: number
-  trigger: Order['trigger']
+  trigger: Directive['trigger']
   abandoned: number
-  decided: Order['decided']
+  decided: Directive['decided']
   timeouts: number
   /** Names of those that were asked for. */
   readonly savepoints: Set<string>
@@ -117,7 +119,7 @@ export class ClusterLeader {
   private beginning: Assignment | undefined
   /** The newest generation begun here. */
   private newest = 0
-  private phase: Order['phase'] = 'waiting'
+  private phase: Directive['phase'] = 'waiting'
   private sequence = 0
   private gatherUntil: number | undefined
   private notBefore = 0
@@ -494,6 +496,7 @@ export class ClusterLeader {
     actions.push({
       kind: 'announce',
       directive: {
+        lineage: this.settings.lineage,
         leader: this.settings.worker,
         term: this.settings.term,
         sequence: ++this.sequence,

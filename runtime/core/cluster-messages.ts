@@ -35,12 +35,9 @@ export interface Report {
 }
 
 /** From the leader to all workers. */
-export interface Directive extends Order {
+export interface Directive {
+  /** In which it leads. */
   readonly lineage: number
-}
-
-/** What it tells those of its own lineage. */
-export interface Order {
   readonly leader: string
   /** Number of the decision by which it leads: a greater one wins. */
   readonly term: number

@@ -7,12 +7,12 @@
  * 3. Within a generation: decided n before abandoned n+1 before trigger n+2, whatever was missed in between.
  */
 import { reached } from '../kernel/marks.ts'
-import type { Order } from './cluster-messages.ts'
+import type { Directive } from './cluster-messages.ts'
 
 export type FollowerAction =
   /** The generation stands in the decision log, or will: read it there before anything else. */
   | { readonly kind: 'enter'; readonly generation: number; readonly addresses: Readonly<Record<string, string>> }
-  | ({ readonly kind: 'decided' } & NonNullable<Order['decided']>)
+  | ({ readonly kind: 'decided' } & NonNullable<Directive['decided']>)
   | { readonly kind: 'abandon'; readonly epoch: number }
   | { readonly kind: 'trigger'; readonly epoch: number; readonly last: boolean }
   | { readonly kind: 'over'; readonly how: 'finished' | 'drained' }
@@ -22,9 +22,9 @@ export class Follower {
   /** Of the newest leader heard. */
   term = 0
   private sequence = 0
-  private latest: Order | undefined
+  private latest: Directive | undefined
 
-  heard(directive: Order): FollowerAction[] {
+  heard(directive: Directive): FollowerAction[] {
     if (directive.term < this.term || (directive.term === this.term && directive.sequence <= this.sequence)) {
       reached('follower: a directive that is repeated or late')
       return []
@@ -48,7 +48,7 @@ export class Follower {
     return this.latest === undefined || this.latest.generation !== generation ? [] : this.within(this.latest)
   }
 
-  private within({ generation, decided, abandoned, trigger }: Order): FollowerAction[] {
+  private within({ generation, decided, abandoned, trigger }: Directive): FollowerAction[] {
     if (generation !== this.generation) return []
     const actions: FollowerAction[] = []
     if (decided !== null) actions.push({ kind: 'decided', ...decided })

@@ -338,8 +338,8 @@ export class ClusterWorker {
       worker: this.id,
       ...(this.gone === undefined ? {} : { gone: this.gone }),
       timing,
-      announce: order => {
-        const bytes = encodeMessage({ lineage: this.lineage, ...order })
+      announce: directive => {
+        const bytes = encodeMessage(directive)
         bus.publish(`${plan.job}.${subjects.directives}`, bytes)
         this.directive(bytes)
       },

@@ -1,4 +1,5 @@
 /** A cluster of one: the leader and the only worker of a job in one process, joined by calls. */
+import { hasSavepoint } from '../../checkpoint/manifest.ts'
 import type { CheckpointLeader } from '../core/checkpoint-leader.ts'
 import type { QuarantineAnswer, QuarantineCommand } from '../core/quarantine.ts'
 import type { Worker } from '../core/worker.ts'
@@ -83,9 +84,7 @@ export class EmbeddedShell {
   /** A checkpoint that stays until it is dropped. */
   async savepoint(name: string): Promise<{ readonly name: string; readonly epoch: number }> {
     const { writer } = this.settings
-    const { savepointNames = [], savepoints = [] } = writer.head?.manifest ?? {}
-    const taken = savepointNames.includes(name) || savepoints.some(each => each.name === name)
-    if (taken || this.requestedSavepoints.has(name))
+    if (hasSavepoint(writer.head?.manifest, name) || this.requestedSavepoints.has(name))
       throw new CodedError('OPTION_INVALID', `there is a savepoint "${name}" already; choose another name`)
     this.requestedSavepoints.add(name)
     const decided = this.whenDecided(savepoints =>

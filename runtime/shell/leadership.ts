@@ -4,12 +4,13 @@
  */
 import type { Plan } from '../../actors/plan.ts'
 import { appendUntilKnown, type Decision, type DecisionLog } from '../../checkpoint/decision-log.ts'
+import { hasSavepoint } from '../../checkpoint/manifest.ts'
 import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
 import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { Assignment } from '../core/assignment.ts'
 import type { CheckpointAction } from '../core/checkpoint-leader.ts'
 import { ClusterLeader, type ClusterAction, type ClusterCommand } from '../core/cluster-leader.ts'
-import type { Order, Report } from '../core/cluster-messages.ts'
+import type { Directive, Report } from '../core/cluster-messages.ts'
 import type { ClusterTiming } from '../core/cluster-timing.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import { CodedError } from '../kernel/errors.ts'
@@ -28,7 +29,7 @@ export interface LeadershipSettings {
   /** Who led before, if it said that it ends. */
   readonly gone?: string
   readonly timing: ClusterTiming
-  readonly announce: (order: Order) => void
+  readonly announce: (directive: Directive) => void
   /** It is over, unless it was ended by `resign`. */
   readonly resigned: () => void
 }
@@ -81,9 +82,7 @@ export class Leadership {
   }
 
   savepoint(name: string): void {
-    const { savepoints = [], savepointNames = [] } = this.head?.manifest ?? {}
-    const taken = savepointNames.includes(name) || savepoints.some(each => each.name === name)
-    if (!taken) this.command({ kind: 'savepoint', name })
+    if (!hasSavepoint(this.head?.manifest, name)) this.command({ kind: 'savepoint', name })
   }
 
   /** Number of the decision by which it leads; undefined until that stands. */
@@ -122,7 +121,7 @@ export class Leadership {
     const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
     if (this.over) return
     // What the code cannot take is refused before anything is decided.
-    lineageOf(ports, head?.manifest)
+    const lineage = lineageOf(ports, head?.manifest)
     prepare(graph, head?.manifest, ports.dropState ?? [])
     const term = log.generation + 1
     await this.append(log, { kind: 'leads', worker, generation: term })
@@ -130,6 +129,7 @@ export class Leadership {
     this.log = log
     this.head = head
     this.leader = new ClusterLeader({
+      lineage,
       worker,
       plan: planHash,
       term,

@@ -2,12 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 import { chaosRun } from './chaos-run.ts'
 import { service } from './installed.ts'
 import { plantAll } from './planted.ts'
 import { describe, passed } from './report.ts'
 import { numberFrom } from './number-option.ts'
+import { runProgram } from './run-program.ts'
 
 interface Flags {
   readonly minutes: number
@@ -73,16 +74,4 @@ async function main(flags: Flags): Promise<number> {
   return passed(report) ? 0 : 1
 }
 
-// What is started ends with this process.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
-
-try {
-  program.parse()
-  process.exitCode = await main(program.opts<Flags>())
-} catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
-  else {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exitCode = 1
-  }
-}
+await runProgram<Flags>(program, main)

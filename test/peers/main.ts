@@ -2,10 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 import { service } from '../../simulations/chaos/installed.ts'
 import { KafkaProcess } from '../../simulations/chaos/kafka-process.ts'
 import { numberFrom } from '../../simulations/chaos/number-option.ts'
+import { runProgram } from '../../simulations/chaos/run-program.ts'
 import { peerRun } from './peer-run.ts'
 
 interface Flags {
@@ -47,20 +48,9 @@ async function main({ events, seed }: Flags): Promise<number> {
   return unexplained === 0 ? 0 : 1
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
-
 const program = new Command('peers:kafka-streams')
   .description('The same small programs in Cairn and in Kafka Streams, on one topic; their outputs are compared.')
   .option('--events <n>', 'of the input', numberFrom(1, true), 20_000)
   .option('--seed <n>', 'of the input', numberFrom(0, true), 1)
   .exitOverride()
-try {
-  program.parse()
-  process.exitCode = await main(program.opts<Flags>())
-} catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
-  else {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exitCode = 1
-  }
-}
+await runProgram<Flags>(program, main)

@@ -30,6 +30,7 @@ class Heard {
 
   constructor(settings: Partial<ClusterLeaderSettings> = {}) {
     this.leader = new ClusterLeader({
+      lineage: 1,
       worker: 'a#1',
       plan: 'p',
       term: 1,

@@ -1,11 +1,12 @@
 /** What a worker does with directives, and how a lease is kept: whatever is late or repeated changes nothing. */
 import t from 'tap'
-import type { Order } from '../../../runtime/core/cluster-messages.ts'
+import type { Directive } from '../../../runtime/core/cluster-messages.ts'
 import { Elector } from '../../../runtime/core/elector.ts'
 import { Follower } from '../../../runtime/core/follower.ts'
 
 let sequence = 0
-const directive = (more: Partial<Order>): Order => ({
+const directive = (more: Partial<Directive>): Directive => ({
+  lineage: 1,
   leader: 'w1#1',
   term: 5,
   sequence: ++sequence,
