@@ -57,23 +57,28 @@ export class FileLifetimes implements CheckpointVisitor {
   private tooSoon(): Violation[] {
     const found: Violation[] = []
     const { storageHistory, decisions } = this.evidence
+    const madeAt = decisions.map(({ sequence }) => this.createdAt.get(objectNames.decision(sequence)) ?? -1)
+    const naming = new Map<string, Decided[]>()
+    for (const each of this.decided)
+      for (const name of each.names) {
+        const those = naming.get(name)
+        if (those === undefined) naming.set(name, [each])
+        else those.push(each)
+      }
     storageHistory.forEach(({ name, outcome, who, atMs }, i) => {
       if (outcome !== 'removed') return
       if (name.startsWith(`${objectNames.decisions}/`)) {
         const sequence = objectNames.sequenceOf(name.slice(objectNames.decisions.length + 1)) ?? -1
-        const made = decisions.filter(
-          each => (this.createdAt.get(objectNames.decision(each.sequence)) ?? -1) < i
-        ).length
+        const made = madeAt.filter(at => at < i).length
         if (sequence > made - keptDecisions) found.push(`${who} deleted decision ${sequence} of ${made} at ${atMs} ms`)
         return
       }
       if ((this.createdAt.get(name) ?? -1) > i) return
-      const before = this.decided.filter(({ at }) => at < i)
-      const newest = before.slice(-retainedCheckpoints)
-      const needing = this.decided.find(
-        each =>
-          each.names.has(name) &&
-          (newest.includes(each) || each.at > i || [...each.names].some(n => this.savepoints.has(n)))
+      const those = naming.get(name)
+      if (those === undefined) return
+      const newest = this.decided.filter(({ at }) => at < i).slice(-retainedCheckpoints)
+      const needing = those.find(
+        each => newest.includes(each) || each.at > i || [...each.names].some(n => this.savepoints.has(n))
       )
       if (needing !== undefined)
         found.push(
