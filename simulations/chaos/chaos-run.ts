@@ -15,6 +15,7 @@ import { usualTiming } from '../../deploy/cluster/timing.ts'
 import { partitions, writeCommands, type Commands } from './commands.ts'
 import { root } from './installed.ts'
 import { expected } from './model.ts'
+import type { NetworkName } from './network.ts'
 import { countsFor, drawPlan, type Counts, type Fault, type FaultKind } from './plan.ts'
 import { strike, type Battlefield } from './strike.ts'
 import { judge } from './verdict.ts'
@@ -30,6 +31,8 @@ export interface ChaosOptions {
   /** Events in all. */
   readonly events: number
   readonly natsProgram: string
+  /** Default: proxies. */
+  readonly network?: NetworkName
   /** The command line: arguments of node before those of the command. Default: that of this build. */
   readonly cairn?: readonly string[]
   readonly counts?: Partial<Counts>
@@ -103,8 +106,8 @@ export async function chaosRun(options: ChaosOptions): Promise<ChaosReport> {
   writeFileSync(join(folder, 'plan.json'), `${plan.map(fault => JSON.stringify(fault)).join('\n')}\n`)
 
   const cairn = options.cairn ?? ownCommandLine
-  const { natsProgram } = options
-  const world = await World.start({ folder, cairn, natsProgram, job: 'job.ts', lostAfter, say })
+  const { natsProgram, network = 'proxies' } = options
+  const world = await World.start({ folder, cairn, natsProgram, job: 'job.ts', lostAfter, network, say })
   const run = new Run(options, world, cairn)
   try {
     return await run.go(commands, plan)
@@ -220,7 +223,7 @@ class Run {
     }
     await sleep(Math.max(0, begin + late + options.durationMs - performance.now()))
     await Promise.all(underWay)
-    world.heal()
+    world.network.heal()
     for (const worker of world.workers) if (worker.state === 'down') world.begin(worker)
     return this.missed
   }

@@ -14,8 +14,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { FrameReader } from '../../runtime/core/frames.ts'
-
-export type Cut = 'cut' | 'freeze' | 'swallow-up' | 'swallow-down'
+import type { Cut } from './network.ts'
 
 export interface ProxySettings {
   /** Where the server listens, on loopback. */

@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { chaosRun } from './chaos-run.ts'
 import { service } from './installed.ts'
+import { insideNamespace, namespacesAllowed } from './namespace-network.ts'
+import { networkNames, type NetworkName } from './network.ts'
 import { plantAll } from './planted.ts'
 import { describe, passed } from './report.ts'
 import { numberFrom } from './number-option.ts'
@@ -15,6 +17,7 @@ interface Flags {
   readonly seed: number
   readonly workers: number
   readonly events?: number
+  readonly network?: NetworkName
   readonly keep?: boolean
   readonly planted?: boolean | string
 }
@@ -35,6 +38,12 @@ const program = new Command('chaos')
   .option('--seed <n>', 'of the input and of the plan of faults', numberFrom(0, true), 1)
   .option('--workers <n>', 'workers in a calm moment', numberFrom(4, true), 4)
   .option('--events <n>', `events in all (default: ${eventsPerMinute} a minute)`, numberFrom(1, true))
+  .addOption(
+    new Option(
+      '--network <kind>',
+      'what is cut: packets between namespaces, or connections through proxies (default: namespaces where the machine allows them)'
+    ).choices(networkNames)
+  )
   .option('--keep', 'keep the folder of the run though all is right')
   .option(
     '--planted [name]',
@@ -53,6 +62,11 @@ Needs nats-server (npm run services -- install). Exit codes: 0 all is right, 1 i
   .exitOverride()
 
 async function main(flags: Flags): Promise<number> {
+  const network = flags.network ?? (flags.planted === undefined && namespacesAllowed() ? 'namespaces' : 'proxies')
+  if (network === 'namespaces') {
+    const code = await insideNamespace()
+    if (code !== undefined) return code
+  }
   const folder = mkdtempSync(join(tmpdir(), 'cairn-chaos-'))
   const say = (text: string): void => void process.stderr.write(`${text}\n`)
   const { seed, minutes, workers, keep } = flags
@@ -60,14 +74,14 @@ async function main(flags: Flags): Promise<number> {
   const natsProgram = service('nats-server')
   if (flags.planted !== undefined) {
     const only = typeof flags.planted === 'string' ? flags.planted : ''
-    const unnoticed = await plantAll(only, { folder, seed, workers, natsProgram, say })
+    const unnoticed = await plantAll(only, { folder, seed, workers, natsProgram, network, say })
     if (keep === true) process.stdout.write(`what the runs left: ${folder}\n`)
     else rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     return unnoticed === 0 ? 0 : 1
   }
-  say(`seed ${seed}, ${minutes} minutes, ${workers} workers, ${events} events; in ${folder}`)
+  say(`seed ${seed}, ${minutes} minutes, ${workers} workers, ${events} events, ${network}; in ${folder}`)
   const durationMs = minutes * 60_000
-  const report = await chaosRun({ folder, seed, durationMs, workers, events, natsProgram, say, progress: say })
+  const report = await chaosRun({ folder, seed, durationMs, workers, events, natsProgram, network, say, progress: say })
   process.stdout.write(`${describe(report)}\n`)
   if (passed(report) && keep !== true) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   else process.stdout.write(`logs, output and checkpoints: ${folder}\n`)

@@ -1,4 +1,4 @@
-/** A real nats-server with JetStream on loopback, as a child process. Ends only what it started. */
+/** A real nats-server with JetStream, as a child process. Ends only what it started. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -11,6 +11,8 @@ export interface NatsProcessOptions {
   readonly program: string
   /** For its configuration and its data; made when missing. */
   readonly folder: string
+  /** Default 127.0.0.1. */
+  readonly host?: string
   /** Added to the configuration file: users, permissions, TLS. */
   readonly configuration?: string
   /** Default true. */
@@ -40,7 +42,7 @@ export class NatsProcess {
   }
 
   get address(): string {
-    return `127.0.0.1:${this.port}`
+    return `${this.options.host ?? '127.0.0.1'}:${this.port}`
   }
 
   async begin(): Promise<void> {

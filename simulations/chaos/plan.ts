@@ -4,7 +4,7 @@
  * when its time comes (it is down already) hands it on to the next one.
  */
 import { Prng } from '../../runtime/kernel/prng.ts'
-import type { Cut } from './cutting-proxy.ts'
+import type { Cut } from './network.ts'
 
 /** `worker`, `from`, `to`: indices; whoever is up there then, or the next one that is. */
 export type Fault = { readonly at: number; readonly burst: number } & (

@@ -6,7 +6,7 @@ import { chaosRun, type ChaosOptions, type ChaosReport } from './chaos-run.ts'
 import { mistakes, type Mistake } from './mistakes.ts'
 import { passed } from './report.ts'
 
-export type PlantedOptions = Pick<ChaosOptions, 'seed' | 'workers' | 'natsProgram' | 'say'> & {
+export type PlantedOptions = Pick<ChaosOptions, 'seed' | 'workers' | 'natsProgram' | 'network' | 'say'> & {
   readonly folder: string
 }
 

@@ -63,7 +63,7 @@ export async function strike(fault: Fault, field: Battlefield): Promise<boolean>
       const to = pick(field, fault.to, from)
       if (from === undefined || to === undefined) return false
       strikes(fault, `${fault.how} between ${from.name} and ${to.name} for ${fault.forMs} ms`)
-      const heal = world.cut(from, to, fault.how)
+      const heal = world.network.cut(from.name, to.name, fault.how)
       await sleep(fault.forMs)
       heal()
       return true
@@ -72,9 +72,9 @@ export async function strike(fault: Fault, field: Battlefield): Promise<boolean>
       const victim = pick(field, fault.worker)
       if (victim === undefined) return false
       strikes(fault, `${fault.how} between ${victim.name} and NATS for ${fault.forMs} ms`)
-      victim.natsProxy.cut(victim.name, fault.how)
+      const heal = world.network.cutNats(victim.name, fault.how)
       await sleep(fault.forMs)
-      victim.natsProxy.heal(victim.name)
+      heal()
       return true
     }
     case 'restart-nats':

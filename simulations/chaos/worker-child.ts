@@ -8,6 +8,8 @@ export interface WorkerChildSettings {
   readonly name: string
   /** Arguments of node: the command line, and what is said to it. */
   readonly args: readonly string[]
+  /** The command that runs node, with its arguments; default: node itself. */
+  readonly within?: readonly string[]
   readonly folder: string
   /** File for what it says. */
   readonly log: string
@@ -37,10 +39,11 @@ export class WorkerChild {
   private raw = ''
   private waiters: (() => void)[] = []
 
-  constructor({ name, args, folder, log, env }: WorkerChildSettings) {
+  constructor({ name, args, within = [], folder, log, env }: WorkerChildSettings) {
     this.name = name
     this.log = log
-    this.child = spawn(process.execPath, args, {
+    const [command = process.execPath, ...rest] = [...within, process.execPath, ...args]
+    this.child = spawn(command, rest, {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],
       // Many workers share this machine; files are synced in these threads.

@@ -1,17 +1,13 @@
 /**
- * The processes of a chaos run: nats-server, workers, and the proxies between them. Every worker reaches NATS through a proxy of its own,
- * and is reached by the others through one.
- *
- *   worker ──→ its NATS proxy ──→ nats-server ←── whoever watches (no proxy)
- *   worker ──→ proxy of the other ──→ the other          of a pair, the one whose name comes first connects
- *
- * A worker that ends by itself with an error is started again, as a supervisor would, and that is told.
+ * The processes of a chaos run: nats-server and workers, in a network that can be cut. A worker that ends by itself with an error is
+ * started again, as a supervisor would, and that is told.
  */
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { CuttingProxy, type Cut } from './cutting-proxy.ts'
+import { NamespaceNetwork } from './namespace-network.ts'
 import { NatsProcess } from './nats-process.ts'
-import { freePort } from './ports.ts'
+import type { ChaosNetwork, NetworkName, Place } from './network.ts'
+import { ProxyNetwork } from './proxy-network.ts'
 import { WorkerChild, type Said } from './worker-child.ts'
 
 export interface WorldOptions {
@@ -22,6 +18,8 @@ export interface WorldOptions {
   /** Below `folder`. */
   readonly job: string
   readonly lostAfter: string
+  /** Default: proxies. Namespaces: this process is in one of its own (`insideNamespace`). */
+  readonly network?: NetworkName
   /** Further flags of each worker. */
   readonly flags?: Readonly<Record<string, string>>
   readonly say: (text: string) => void
@@ -32,9 +30,7 @@ export type WorkerState = 'up' | 'down' | 'paused' | 'leaving' | 'over'
 
 export interface Managed {
   readonly name: string
-  readonly proxy: CuttingProxy
-  readonly natsProxy: CuttingProxy
-  readonly port: number
+  readonly place: Place
   child: WorkerChild | undefined
   state: WorkerState
   lives: number
@@ -50,6 +46,7 @@ const startAgainMs = 500
 
 export class World {
   readonly nats: NatsProcess
+  readonly network: ChaosNetwork
   readonly workers: Managed[] = []
   /** Ends that nobody asked for. */
   readonly unasked: Unasked[] = []
@@ -58,15 +55,22 @@ export class World {
   private readonly options: WorldOptions
   private closed = false
 
-  private constructor(options: WorldOptions, nats: NatsProcess) {
+  private constructor(options: WorldOptions, nats: NatsProcess, network: ChaosNetwork) {
     this.options = options
     this.nats = nats
+    this.network = network
   }
 
   static async start(options: WorldOptions): Promise<World> {
     mkdirSync(join(options.folder, 'logs'), { recursive: true })
-    const folder = join(options.folder, 'nats')
-    return new World(options, await NatsProcess.launch({ program: options.natsProgram, folder }))
+    const server = { program: options.natsProgram, folder: join(options.folder, 'nats') }
+    if (options.network !== 'namespaces') {
+      const nats = await NatsProcess.launch(server)
+      return new World(options, nats, new ProxyNetwork(nats.port))
+    }
+    NamespaceNetwork.prepare()
+    const nats = await NatsProcess.launch({ ...server, host: NamespaceNetwork.hub })
+    return new World(options, nats, new NamespaceNetwork(nats.port))
   }
 
   get natsAddress(): string {
@@ -92,10 +96,8 @@ export class World {
   /** A worker that has not been there before, running. */
   async add(): Promise<Managed> {
     const name = `w${this.workers.length + 1}`
-    const port = await freePort()
-    const proxy = await CuttingProxy.start({ target: () => port, caller: undefined })
-    const natsProxy = await CuttingProxy.start({ target: () => this.nats.port, caller: name })
-    const managed: Managed = { name, proxy, natsProxy, port, child: undefined, state: 'down', lives: 0 }
+    const place = await this.network.place(name)
+    const managed: Managed = { name, place, child: undefined, state: 'down', lives: 0 }
     this.workers.push(managed)
     this.begin(managed)
     return managed
@@ -103,22 +105,23 @@ export class World {
 
   begin(managed: Managed): void {
     if (this.closed) return
-    const { name, port, proxy, natsProxy } = managed
+    const { name, place } = managed
     const { cairn, job, folder, lostAfter } = this.options
     managed.lives++
     const flags = {
-      '--nats': `nats://127.0.0.1:${natsProxy.port}`,
+      '--nats': `nats://${place.nats}`,
       '--storage': this.storage,
       '--name': name,
       '--local': this.localOf(name),
-      '--listen': `127.0.0.1:${port}`,
-      '--advertise': `127.0.0.1:${proxy.port}`,
+      '--listen': place.listen,
+      '--advertise': place.advertise,
       '--lost-after': lostAfter,
       ...this.options.flags
     }
     const child = new WorkerChild({
       name,
       args: [...cairn, 'worker', 'start', job, ...Object.entries(flags).flat()],
+      within: place.within,
       folder,
       log: join(folder, 'logs', `${name}-${String(managed.lives).padStart(3, '0')}.log`)
     })
@@ -159,28 +162,10 @@ export class World {
     rmSync(this.localOf(name), { recursive: true, force: true })
   }
 
-  /** Between two workers, whoever of them connects. */
-  cut(a: Managed, b: Managed, how: Cut): () => void {
-    const [caller, target] = a.name < b.name ? [a, b] : [b, a]
-    target.proxy.cut(caller.name, how)
-    return () => target.proxy.heal(caller.name)
-  }
-
-  /** Every connection passes again. */
-  heal(): void {
-    for (const { proxy, natsProxy } of this.workers) {
-      proxy.healAll()
-      natsProxy.healAll()
-    }
-  }
-
   async close(): Promise<void> {
     this.closed = true
-    for (const managed of this.workers) {
-      await this.kill(managed)
-      await managed.proxy.close()
-      await managed.natsProxy.close()
-    }
+    for (const managed of this.workers) await this.kill(managed)
+    await this.network.close()
     await this.nats.kill()
   }
 
