@@ -5,6 +5,8 @@ import type { LedgerEntry, Producer, Publisher, PublishOutcome, SlotName } from 
 export class MemoryPublisher implements Publisher {
   /** Everything published, in order. */
   readonly records: OutputRecord[] = []
+  /** Each that was ever initialised, once. */
+  readonly slots: SlotName[] = []
   private readonly ledger = new Map<string, LedgerEntry>()
   private readonly owners = new Map<string, number>()
 
@@ -16,6 +18,7 @@ export class MemoryPublisher implements Publisher {
     const name = `${slot.lineage}/${slot.stage}/${slot.slot}`
     const owner = (this.owners.get(name) ?? 0) + 1
     this.owners.set(name, owner)
+    if (owner === 1) this.slots.push(slot)
     return Promise.resolve({
       readLedger: () => Promise.resolve(this.ledger.get(name)),
       publish: (records, entry): Promise<PublishOutcome> => {

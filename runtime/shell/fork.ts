@@ -29,7 +29,8 @@ import { SlotMachine } from '../core/slot-machine.ts'
 import type { StageGraph } from '../core/stage-graph.ts'
 import { slotKey } from '../core/topology.ts'
 import { CodedError } from '../kernel/errors.ts'
-import type { Producer, Publisher } from '../ports/publisher.ts'
+import type { OutputRecord } from '../ports/log.ts'
+import type { LedgerEntry, Producer, Publisher, PublishOutcome } from '../ports/publisher.ts'
 import type { Head } from './checkpoint-writer.ts'
 import { decidedChunks, sinkGone } from './decided-chunks.ts'
 import { fileSettings, positions, prepare, type Ports } from './generation.ts'
@@ -148,17 +149,37 @@ async function sealSlots({ graph, ports, newest }: ForkSettings, head: Head, gen
     const name = { job: graph.plan.job, lineage: newest.lineage, sink: slot.sink, stage: slot.stage, slot: slot.slot }
     const machine = new SlotMachine(name, { floor: floors.get(key), head: manifest.epoch, generation, owner })
     machine.decided(manifest.epoch, decided?.chunks ?? [])
-    await sealSlot(machine, publisher, newest.storage)
+    await sealSlot(machine, publisher, newest.storage, generation)
   }
 }
 
-/** The same steps as at any recovery: fence, read the ledger, publish what is decided and not in it. */
-async function sealSlot(machine: SlotMachine, publisher: Publisher, storage: CheckpointStorage): Promise<void> {
+/**
+ * The same steps as at any recovery: fence, read the ledger, publish what is decided and not in it. Where positions of sources are told along,
+ * the ledger then says whose the slot is: a worker of the old lineage that has not heard of its end, and initialises the slot once more, reads
+ * that, and tells nobody any more how far it was.
+ */
+async function sealSlot(
+  machine: SlotMachine,
+  publisher: Publisher,
+  storage: CheckpointStorage,
+  generation: number
+): Promise<void> {
   let producer: Producer | undefined
+  let standing: LedgerEntry | undefined
   let left = publishAttempts
+  const publish = async (records: readonly OutputRecord[], entry: LedgerEntry): Promise<PublishOutcome> => {
+    const outcome = await (producer as Producer).publish(records, entry)
+    if (outcome.kind === 'published') standing = entry
+    // Who fenced this producer reads in the log that it does not lead, or was first: once more.
+    return outcome.kind === 'fenced' ? { kind: 'unknown', error: new Error('fenced') } : outcome
+  }
   try {
-    for (let action = machine.next(); action !== undefined;) {
-      if (action.kind === 'initialise') {
+    for (let action = machine.next(); ;) {
+      if (action === undefined) {
+        if (producer?.note === undefined || standing === undefined || standing.generation >= generation) return
+        const outcome = await publish([], { ...standing, generation })
+        if (outcome.kind !== 'published') action = machine.unreachable()
+      } else if (action.kind === 'initialise') {
         if (left-- === 0)
           throw new CodedError('SINK_UNREACHABLE', `sink "${machine.name.sink}": no publication succeeds`)
         await producer?.close()
@@ -166,14 +187,14 @@ async function sealSlot(machine: SlotMachine, publisher: Publisher, storage: Che
         action = machine.initialised()
       } else if (producer === undefined) throw new CodedError('INTERNAL', 'a slot without a producer')
       else if (action.kind === 'note') throw new CodedError('INTERNAL', 'a sealed slot tells of no source')
-      else if (action.kind === 'read-ledger') action = machine.ledgerRead(await producer.readLedger())
+      else if (action.kind === 'read-ledger') action = machine.ledgerRead((standing = await producer.readLedger()))
       else {
         const { chunk, entry } = action
         const records =
           chunk === undefined
             ? []
             : decodeChunk(await storage.readRange(chunk.file, chunk.offset, chunk.length), chunk.file)
-        action = machine.published(await producer.publish(records, entry), entry)
+        action = machine.published(await publish(records, entry), entry)
       }
     }
   } finally {

@@ -32,6 +32,13 @@ export interface Publication {
   readonly atMs: number
 }
 
+/** The end of its lineage: the entry that stood in the slot again, without records, by a newer generation. */
+export function isSeal(before: Publication | undefined, { entry, records }: Publication): boolean {
+  if (before === undefined || records.length > 0) return false
+  const { epoch, chunk, generation } = before.entry
+  return entry.epoch === epoch && entry.chunk === chunk && entry.generation > generation
+}
+
 /** A producer of a slot was initialised: older ones are silent from now on. */
 export interface Fencing {
   readonly slot: SlotName

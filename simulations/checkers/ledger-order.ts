@@ -3,7 +3,7 @@
  * was decided. What a manifest takes for published was published before it was written.
  */
 import type { CheckpointStep, CheckpointVisitor } from './checkpoint-walk.ts'
-import { few, slotText, type Fencing, type RunEvidence, type Publication, type Violation } from './evidence.ts'
+import { few, isSeal, slotText, type Fencing, type RunEvidence, type Publication, type Violation } from './evidence.ts'
 
 export class LedgerOrder implements CheckpointVisitor {
   private readonly evidence: RunEvidence
@@ -42,12 +42,15 @@ export class LedgerOrder implements CheckpointVisitor {
   }
 
   private slot(name: string, publications: readonly Publication[]): void {
-    let before: Publication['entry'] | undefined
-    for (const { entry, atMs } of publications) {
+    let last: Publication | undefined
+    for (const publication of publications) {
+      const { entry, atMs } = publication
+      const before = last?.entry
       const where = `${name}: ledger entry of epoch ${entry.epoch}, chunk ${entry.chunk}`
       if (before === undefined && entry.epoch !== 0) this.violations.push(`${where} is the first; there is no entry 0`)
       if (
         before !== undefined &&
+        !isSeal(last, publication) &&
         (entry.epoch < before.epoch || (entry.epoch === before.epoch && entry.chunk <= before.chunk))
       )
         this.violations.push(`${where} comes after epoch ${before.epoch}, chunk ${before.chunk}`)
@@ -56,7 +59,7 @@ export class LedgerOrder implements CheckpointVisitor {
         this.violations.push(`${where} was committed, and epoch ${entry.epoch} was never decided`)
       else if (decidedAt > atMs)
         this.violations.push(`${where} was committed at ${atMs} ms, before its epoch was decided at ${decidedAt} ms`)
-      before = entry
+      last = publication
     }
   }
 }

@@ -5,7 +5,7 @@
 import { encodeHeaders } from '../../runtime/kernel/record-header.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import type { CheckpointStep, CheckpointVisitor, OutboxPart } from './checkpoint-walk.ts'
-import { few, slotText, type RunEvidence, type Publication, type Violation } from './evidence.ts'
+import { few, isSeal, slotText, type RunEvidence, type Publication, type Violation } from './evidence.ts'
 
 export class OutputOnce implements CheckpointVisitor {
   private readonly evidence: RunEvidence
@@ -30,7 +30,8 @@ export class OutputOnce implements CheckpointVisitor {
       const name = slotText(publication.slot)
       const list = published.get(name) ?? []
       published.set(name, list)
-      if (publication.records.length > 0 || publication.entry.epoch > 0) list.push(publication)
+      const { entry, records } = publication
+      if ((records.length > 0 || entry.epoch > 0) && !isSeal(list.at(-1), publication)) list.push(publication)
     }
     const names = new Set([...published.keys(), ...this.parts.keys()])
     return few([...names].flatMap(name => this.slot(name, this.parts.get(name) ?? [], published.get(name) ?? [])))

@@ -9,6 +9,7 @@ import { FilesPublisher } from '../../../runtime/adapters/files-publisher.ts'
 import { buildStageGraph } from '../../../runtime/core/stage-graph.ts'
 import { Prng } from '../../../runtime/kernel/prng.ts'
 import type { Fetched, LogReader } from '../../../runtime/ports/log.ts'
+import type { Publisher } from '../../../runtime/ports/publisher.ts'
 import { forkLineage, isHead } from '../../../runtime/shell/fork.ts'
 import type { Ports } from '../../../runtime/shell/generation.ts'
 import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
@@ -76,10 +77,13 @@ class Numbers implements LogReader {
 export class Machine {
   files = new ForgetfulFiles()
   private readonly code: ForkCode
+  private readonly publisher: Publisher | undefined
   private nonces = 0
 
-  constructor(code = realCode) {
+  /** @param publisher default: files */
+  constructor(code = realCode, publisher?: Publisher) {
     this.code = code
+    this.publisher = publisher
   }
 
   readonly nonce = (): string => `n${this.nonces++}`
@@ -99,7 +103,7 @@ export class Machine {
       lineage,
       store: () => Promise.resolve(new MemoryStore()),
       reader: () => new Numbers(limit),
-      publishers: new Map([['out', new FilesPublisher(this.files, '/out')]]),
+      publishers: new Map([['out', this.publisher ?? new FilesPublisher(this.files, '/out')]]),
       appenders: new Map(),
       nonce: this.nonce,
       ...(probe === undefined ? {} : { probe })
@@ -184,8 +188,8 @@ export async function livedHastily(code = realCode): Promise<Machine> {
 }
 
 /** Savepoint `a` at 30, then on to 60, of which what came last is decided and not published. */
-export async function lived(code = realCode): Promise<Machine> {
-  const machine = new Machine(code)
+export async function lived(code = realCode, publisher?: Publisher): Promise<Machine> {
+  const machine = new Machine(code, publisher)
   await machine.run(30, 'a')
   await machine.run(60, 'b', true)
   return machine

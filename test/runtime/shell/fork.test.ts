@@ -2,7 +2,10 @@
 import t from 'tap'
 import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../../../checkpoint/lineages.ts'
 import { readHead } from '../../../checkpoint/recovery.ts'
+import { SlotMachine } from '../../../runtime/core/slot-machine.ts'
+import type { Publisher } from '../../../runtime/ports/publisher.ts'
 import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
+import { MemoryPublisher } from '../../../simulations/memory-publisher.ts'
 import { planted, type Change } from '../../support/planted.ts'
 import { counted, forkFaults, forkWithFaults, lived, livedHastily, Machine, plan } from './fork-machine.ts'
 import type { ForkCode } from './fork-machine.ts'
@@ -39,6 +42,35 @@ void t.test('what was to be published when the savepoint was taken is left to th
   t.same(await machine.lines(1), counted(0, 60))
   t.same(await machine.lines(lineage), counted(30, 75))
 })
+
+void t.test(
+  'where positions are told along, a slot of the lineage that has ended says so to whoever comes back',
+  async t => {
+    const publisher = new MemoryPublisher()
+    const telling: Publisher = {
+      describe: () => publisher.describe(),
+      initialise: async slot => ({
+        ...(await publisher.initialise(slot)),
+        note: () => Promise.resolve({ kind: 'published' as const })
+      }),
+      close: () => publisher.close()
+    }
+    const machine = await lived(undefined, telling)
+    const [{ log }] = await followLineages(machine.lineages, machine.nonce)
+    const { generation } = log
+    await machine.fork('a')
+    t.equal(publisher.records.length, 60)
+    const slots = publisher.slots.filter(({ lineage }) => lineage === 1)
+    t.ok(slots.length > 1)
+    for (const slot of slots) {
+      const zombie = new SlotMachine(slot, { floor: undefined, head: 99, generation, owner: 'zombie' })
+      zombie.next()
+      zombie.initialised()
+      const entry = await (await publisher.initialise(slot)).readLedger()
+      t.throws(() => zombie.ledgerRead(entry), { code: 'FENCED' })
+    }
+  }
+)
 
 void t.test('nobody leads a lineage that has ended', async t => {
   const machine = await lived()
