@@ -34,6 +34,7 @@ const defaultCheckpointTimeoutMs = 600_000
 
 export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarnation> {
   const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
+  log.refuseEnded()
   const graph = buildStageGraph(plan)
   const manifest = head?.manifest
   const lineage = lineageOf(ports, manifest)

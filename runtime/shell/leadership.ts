@@ -120,6 +120,8 @@ export class Leadership {
     const { plan, planHash, ports, worker, gone, timing, graph } = this.settings
     const { log, head } = await readHead(ports.storage, plan.job, ports.nonce)
     if (this.over) return
+    // Before what it left is looked at: the job may have gone back to where this code can go on.
+    log.refuseEnded()
     // What the code cannot take is refused before anything is decided.
     const lineage = lineageOf(ports, head?.manifest)
     prepare(graph, head?.manifest, ports.dropState ?? [])

@@ -1,5 +1,6 @@
 /** A job on a disk that forgets, forked by the real code or by what was made of it. */
 import { Actor, files, generator, job, json, type Context } from '../../../actors/index.ts'
+import type { Plan } from '../../../actors/plan.ts'
 import { DirectoryLineages } from '../../../checkpoint/adapters/directory-lineages.ts'
 import { MemoryStore } from '../../../checkpoint/adapters/memory-store.ts'
 import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../../../checkpoint/lineages.ts'
@@ -32,17 +33,30 @@ class Count extends Actor {
   }
 }
 
-const built = job('counted', j => ({
-  out: j
-    .source(
-      'numbers',
-      generator<{ readonly n: number }>({ count: 1 }, n => ({ n }))
-    )
-    .keyBy(event => String(event.n % 3))
-    .actor(Count)
-    .to('out', files('/out', json<string>()))
-}))
-export const plan = { ...built.plan, parallelism: 1, intervalMs: 1 }
+/** Of which nothing fits what the other one stored. */
+class OtherCount extends Actor {
+  total = 0
+  receive(_event: { readonly n: number }, ctx: Context<string>): void {
+    ctx.emit(`${ctx.key} ${++this.total}`)
+  }
+}
+
+const planOf = (actor: typeof Count | typeof OtherCount): Plan => {
+  const { plan } = job('counted', j => ({
+    out: j
+      .source(
+        'numbers',
+        generator<{ readonly n: number }>({ count: 1 }, n => ({ n }))
+      )
+      .keyBy(event => String(event.n % 3))
+      .actor(actor as typeof Count, { name: 'Count' })
+      .to('out', files('/out', json<string>()))
+  }))
+  return { ...plan, parallelism: 1, intervalMs: 1 }
+}
+export const plan = planOf(Count)
+/** The same job by code that cannot take the state of `plan`. */
+export const stranger = planOf(OtherCount)
 
 /** As many numbers as `limit` says; the input never ends. */
 class Numbers implements LogReader {

@@ -7,7 +7,7 @@ import type { Publisher } from '../../../runtime/ports/publisher.ts'
 import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
 import { MemoryPublisher } from '../../../simulations/memory-publisher.ts'
 import { planted, type Change } from '../../support/planted.ts'
-import { counted, forkFaults, forkWithFaults, lived, livedHastily, Machine, plan } from './fork-machine.ts'
+import { counted, forkFaults, forkWithFaults, lived, livedHastily, Machine, plan, stranger } from './fork-machine.ts'
 import type { ForkCode } from './fork-machine.ts'
 
 t.setTimeout(600_000)
@@ -77,7 +77,8 @@ void t.test('nobody leads a lineage that has ended', async t => {
   const [old] = await followLineages(machine.lineages, machine.nonce)
   await machine.fork('a')
   const again = machine.lineages.storage(1)
-  await t.rejects(beginIncarnation(plan, machine.ports({ ...old, storage: again }, 60)), { code: 'LINEAGE_ENDED' })
+  for (const code of [plan, stranger])
+    await t.rejects(beginIncarnation(code, machine.ports({ ...old, storage: again }, 60)), { code: 'LINEAGE_ENDED' })
   await t.rejects(old.log.append({ kind: 'leads', worker: 'zombie', generation: 9 }).then(orThrow), { code: 'FENCED' })
   await t.rejects(old.log.append({ kind: 'leads', worker: 'zombie', generation: 9 }).then(orThrow), { code: 'FENCED' })
   await t.rejects(beginIncarnation(plan, { ...machine.ports(await machine.newest(), 60), lineage: 1 }), {
