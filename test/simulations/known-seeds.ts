@@ -10,6 +10,14 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1731582',
+    symptom: 'a worker of the lineage that had ended told positions of its checkpoint once the job was in the next one'
+  },
+  {
+    seed: '1732236',
+    symptom: 'workers that could not take the state of the lineage that had ended never heard that it had'
+  },
+  {
     seed: '1401034',
     scenario: {
       seed: '1401034',
