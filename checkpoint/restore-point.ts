@@ -3,7 +3,7 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import type { Completed } from './decision-log.ts'
 import type { OpenLineage } from './lineages.ts'
 import { decodeManifest, type Manifest } from './manifest.ts'
-import { readCheckpoint, type StoredCheckpoint } from './recovery.ts'
+import { readHead, type StoredCheckpoint } from './recovery.ts'
 import type { CheckpointStorage } from './storage.ts'
 
 export interface RestorePoint extends StoredCheckpoint {
@@ -18,15 +18,23 @@ export interface NamedSavepoint {
   readonly manifest: { readonly name: string; readonly hash: string }
 }
 
+const appendsNothing = (): string => 'reader'
+
 /** Newest first. Of a lineage that is over, those whose files somebody deleted are still named. */
 export async function savepointsOf(chain: readonly OpenLineage[], job: string): Promise<NamedSavepoint[]> {
   const found: NamedSavepoint[] = []
-  for (const { lineage, storage, log } of chain.toReversed()) {
-    const { head } = log
+  for (const { lineage, storage } of chain.toReversed()) {
+    // Read anew: whoever leads may have gone on since the chain was followed, and deleted what was the newest then.
+    const { head } = await readHead(storage, job, appendsNothing)
     if (head === undefined) continue
-    const { manifest } = await readCheckpoint(storage, job, head)
+    const { manifest, name, hash } = head
     const here = [
-      ...manifest.savepointNames.map(name => ({ name, lineage, epoch: manifest.epoch, manifest: head.manifest })),
+      ...manifest.savepointNames.map(each => ({
+        name: each,
+        lineage,
+        epoch: manifest.epoch,
+        manifest: { name, hash }
+      })),
       ...manifest.savepoints.map(({ name, epoch, manifest }) => ({ name, lineage, epoch, manifest }))
     ]
     found.push(...here.sort((a, b) => b.epoch - a.epoch || (a.name < b.name ? -1 : 1)))

@@ -102,11 +102,11 @@ export class TransactionCoordinator {
     found.touchedAt = this.target.now()
     if (expects && !isCurrent)
       return { error: 'NONE', producerId: found.producerId, producerEpoch: found.producerEpoch }
-    if (found.producerEpoch >= largestEpoch) this.rotate(found)
-    else {
-      found.lastEpoch = expects ? found.producerEpoch : -1
-      found.producerEpoch++
-    }
+    const before = found.producerEpoch
+    if (before >= largestEpoch) this.rotate(found)
+    else found.producerEpoch++
+    // Who names its identity may ask again; somebody new takes it over, and nobody may go on with the old one.
+    found.lastEpoch = expects ? before : -1
     found.state = 'Empty'
     return { error: 'NONE', producerId: found.producerId, producerEpoch: found.producerEpoch }
   }

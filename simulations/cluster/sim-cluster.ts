@@ -60,7 +60,8 @@ export interface SimClusterOptions {
 /** A producer of a slot was initialised. */
 export interface FencingNote {
   readonly slot: SlotName
-  readonly generation: number
+  /** That of its process when the answer came, until what is published with it says better: an older one may be on its way out. */
+  generation: number
   /** Committed transactions at that moment. */
   readonly after: number
   readonly asked: number
@@ -330,8 +331,15 @@ export class SimCluster {
         const answered = ++this.initialisations
         const after = this.broker.coordinator.commits.length
         const generation = this.workers.get(process.host.name)?.generationNumber ?? this.sealing(process)
-        this.fencings.push({ slot, generation, after, asked, answered, atMs: this.time.now() })
-        return producer
+        const note = { slot, generation, after, asked, answered, atMs: this.time.now() }
+        this.fencings.push(note)
+        return {
+          ...producer,
+          publish: (records, entry, positions) => {
+            note.generation = entry.generation
+            return producer.publish(records, entry, positions)
+          }
+        }
       }
     }
   }

@@ -62,11 +62,14 @@ export function makeFaultPlan(seed: string | number, options: FaultPlanOptions):
     faults.push(...ofKind(kind, own, options))
   }
   const lost = new Set<string>()
+  const upgraded = new Set(faults.flatMap(fault => (fault.kind === 'upgrade' ? [fault.host] : [])))
   const sorted = faults
     .sort((a, b) => a.atMs - b.atMs || faultKinds.indexOf(a.kind) - faultKinds.indexOf(b.kind))
     .filter(fault => {
       if (fault.kind !== 'lose-machine') return true
       const last = lost.size >= options.hosts.length - 1
+      // State that only one build can read, and the only machine that has it: nobody is there to upgrade another.
+      if (upgraded.has(fault.host) && [...upgraded].every(host => host === fault.host || lost.has(host))) return false
       lost.add(fault.host)
       return !last
     })

@@ -10,6 +10,14 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1732341',
+    symptom: 'who looked for a checkpoint to go back to took one that was deleted meanwhile for damage'
+  },
+  {
+    seed: '1732844',
+    symptom: 'the made-up broker gave an old owner the identity of its successor, whose epoch had run over'
+  },
+  {
     seed: '1731582',
     symptom: 'a worker of the lineage that had ended told positions of its checkpoint once the job was in the next one'
   },

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { followLineages, newestLineage, type Lineages, type OpenLineage } from '../../../checkpoint/lineages.ts'
 import { readHead } from '../../../checkpoint/recovery.ts'
+import { findRestorePoint } from '../../../checkpoint/restore-point.ts'
 import { SlotMachine } from '../../../runtime/core/slot-machine.ts'
 import type { Publisher } from '../../../runtime/ports/publisher.ts'
 import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
@@ -100,6 +101,17 @@ void t.test('a checkpoint that is given up before the fork takes over is refused
   t.equal((await machine.newest()).lineage, 1)
   await machine.run(150, 'e')
   t.same(await machine.lines(1), counted(0, 150))
+})
+
+void t.test('a checkpoint is found though the newest one of the log as it was read is deleted by then', async t => {
+  const machine = await lived()
+  const [open] = await followLineages(machine.lineages, machine.nonce)
+  let gone: unknown
+  for (const decision of open.log.completed(Infinity))
+    if ((await open.storage.read(decision.manifest.name)) === undefined) gone = decision
+  t.ok(gone)
+  const log = Object.create(open.log, { head: { value: gone } }) as typeof open.log
+  t.match(await findRestorePoint([{ ...open, log }], 'counted', 'a'), { lineage: 1, manifest: { job: 'counted' } })
 })
 
 void t.test('a fork whose checkpoint is given up while it copies was overtaken: nothing is damaged', async t => {

@@ -108,6 +108,24 @@ void t.test('an epoch that runs over takes a new producer id', async t => {
   t.equal(owner.producerEpoch, 1)
 })
 
+void t.test(
+  'who takes an identity over whose epoch runs over leaves nothing to its old owner; who asks again gets it again',
+  async t => {
+    const { ask } = lab({ firstProducerEpoch: 32_766 })
+    const first = { ...anybody, ...(await ask('InitProducerId', { ...anybody, timeoutMs })) }
+    t.equal(first.producerEpoch, 32_766)
+    const second = await ask('InitProducerId', { ...anybody, timeoutMs })
+    t.match(second, { error: 'NONE', producerEpoch: 0 })
+    t.equal((await ask('InitProducerId', { ...first, timeoutMs })).error, 'PRODUCER_FENCED')
+
+    const other = { ...anybody, transactionalId: 'y' }
+    const own = { ...other, ...(await ask('InitProducerId', { ...other, timeoutMs })) }
+    const bumped = await ask('InitProducerId', { ...own, timeoutMs })
+    t.match(bumped, { error: 'NONE', producerEpoch: 0 })
+    t.same(await ask('InitProducerId', { ...own, timeoutMs }), bumped, 'the answer was lost')
+  }
+)
+
 void t.test('group offsets count from their marker on, and expire', async t => {
   const { ask, pass, cluster } = lab({ offsetsRetentionMs: 60_000 })
   const owner = { ...anybody, ...(await ask('InitProducerId', { ...anybody, timeoutMs })) }
