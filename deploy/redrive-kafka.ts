@@ -11,6 +11,8 @@ import { copyOf, type KafkaPlace, type RedriveQuery, type Tally } from './redriv
 /** Larger: readers of the topic wait longer in front of a transaction. Smaller: more of them. */
 const chunkRecords = 500
 const chunkBytes = 1024 * 1024
+/** What a record is taken for that is not read yet. Smaller: more large ones are in memory, and in a transaction, at once. */
+const unreadBytes = 16 * 1024
 /** Records that stages refused lie apart: what is fetched beside one is seldom of use. */
 const fetchBytes = 64 * 1024
 
@@ -61,7 +63,7 @@ export class KafkaTargets {
     if (tally.redriven.length + this.pending.length >= this.query.limit) return
     this.own.add(key)
     this.pending.push({ wanted, target, partition: at.partition })
-    this.pendingBytes += (held?.value?.length ?? 0) + (held?.key?.length ?? 0)
+    this.pendingBytes += held === undefined ? unreadBytes : (held.value?.length ?? 0) + (held.key?.length ?? 0)
     if (this.pending.length >= chunkRecords || this.pendingBytes >= chunkBytes) await this.finish(tally)
   }
 

@@ -36,7 +36,7 @@ function list(): Command {
     .action(async (name: string, { output, stage, limit }: Flags, command: Command) => {
       const { job, means } = await found(name, command)
       const request = { kind: 'dead-letters', limit, ...(stage === undefined ? {} : { stage }) } as const
-      const { letters, total } = await askJob<'dead-letters'>(job, request, means)
+      const { letters, total } = await watched(job, () => askJob<'dead-letters'>(job, request, means))
       printRows(
         letters.map(({ event: _event, record: _record, ...rest }) => rest),
         output,
@@ -55,7 +55,8 @@ function show(): Command {
     .addHelpText('after', '\nExample:\n  cairn dead-letters show shop visits/0/1204')
     .action(async (name: string, id: string, { output }: Flags, command: Command) => {
       const { job, means } = await found(name, command)
-      const { letters } = await askJob<'dead-letters'>(job, { kind: 'dead-letters', id, limit: 1000 }, means)
+      const request = { kind: 'dead-letters', id, limit: 1000 } as const
+      const { letters } = await watched(job, () => askJob<'dead-letters'>(job, request, means))
       if (letters.length === 0) throw noLetter(job.name, id)
       if (letters.length === 1) printOne(letters[0] ?? {}, output)
       else printRows(letters, output, '')
@@ -98,12 +99,11 @@ Examples:
       const { job, means } = await found(name, command)
       const { id: event, stage, error, since, until, limit, dryRun = false } = flags
       const chosen = Object.entries({ event, stage, error, since, until }).filter(([, value]) => value !== undefined)
-      const watch = new Watch(`job "${job.name}" is asked`)
-      const { redriven, ...rest } = await askJob<'redrive'>(
-        job,
-        { kind: 'redrive', dryRun, limit, ...Object.fromEntries(chosen) },
-        { ...means, told: watch.told, probe: killProbe(process.env['CAIRN_TEST_KILL_AT']) }
-      ).finally(() => watch.close())
+      const probe = killProbe(process.env['CAIRN_TEST_KILL_AT'])
+      const request = { kind: 'redrive', dryRun, limit, ...Object.fromEntries(chosen) } as const
+      const { redriven, ...rest } = await watched(job, told =>
+        askJob<'redrive'>(job, request, { ...means, told, probe })
+      )
       if (output !== 'table') return printOne({ redriven, ...rest }, output)
       for (const each of redriven) process.stdout.write(`${each}\n`)
       const { already, noRecord, elsewhere, gone } = rest
@@ -119,31 +119,23 @@ async function found(name: string, command: Command): Promise<{ job: JobReferenc
   return { job: await findJob(name, settings.storage), means: { kafka: { settings } } }
 }
 
-/** Says on standard error how far a command is, where it takes longer than a moment. */
-class Watch {
-  private text: string
-  private readonly timer: NodeJS.Timeout
-  private readonly since = performance.now()
-
-  constructor(text: string) {
-    this.text = text
-    this.timer = setInterval(() => {
-      const seconds = Math.round((performance.now() - this.since) / 1000)
-      process.stderr.write(`${this.text} (${seconds} s)\n`)
-    }, watchMs)
-  }
-
-  readonly told = (text: string): void => {
-    this.text = text
-  }
-
-  close(): void {
-    clearInterval(this.timer)
-  }
-}
-
 /** Longer: somebody wonders whether it does anything. */
 const watchMs = 2000
+
+/** Says on standard error how far it is, where it takes longer than a moment. */
+async function watched<T>({ name }: JobReference, ask: (told: (text: string) => void) => Promise<T>): Promise<T> {
+  let text = `dead letters of job "${name}" are read`
+  const since = performance.now()
+  const timer = setInterval(
+    () => process.stderr.write(`${text} (${Math.round((performance.now() - since) / 1000)} s)\n`),
+    watchMs
+  )
+  try {
+    return await ask(told => (text = told))
+  } finally {
+    clearInterval(timer)
+  }
+}
 
 function timeArgument(text: string): number {
   const time = /^-?[0-9]+$/.test(text) ? Number(text) : Date.parse(text)

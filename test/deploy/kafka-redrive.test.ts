@@ -217,22 +217,14 @@ void t.test('dead letters in Kafka', { ...needs('kafka-client'), ...needsKafka()
         { stage: 'events', id: 'events/1/0', error: 'no value' }
       ]
     )
-    const shownLetter = lab.folder.cairn('dead-letters', 'show', 'job.mjs', 'events/0/2', '--output', 'json')
-    t.match(JSON.parse(shownLetter.stdout), { event: { $bytes: '/wj+' }, record: { key: { $bytes: 'a/4=' } } })
-
-    t.match(lab.folder.cairn('dead-letters', 'redrive', 'job.mjs', '--id', 'events/0/0'), {
-      code: 1,
-      stderr: /NOT_FOUND: job ".*" has no dead letter of event "events\/0\/0"[^]*dead-letters list/
-    })
     const dry = lab.redrive('--dry-run', '--stage', 'Tally')
     t.same([...(dry['redriven'] as string[])].sort(), ['events/0/1', 'events/1/1'])
     t.same((await lab.read()).copies, [], 'nothing was sent')
     t.match(lab.redrive('--id', 'events/0/2'), { redriven: ['events/0/2'], already: 0 })
-    t.equal((lab.redrive('--limit', '2')['redriven'] as string[]).length, 2)
     lab.write(false)
     // By its name: the process that runs it does it.
     await lab.runUntil(lab.names.to, 6, () =>
-      t.match(lab.redrive(lab.job), { already: 3, noRecord: 0, elsewhere: 0, gone: 0 })
+      t.match(lab.redrive(lab.job), { already: 1, noRecord: 0, elsewhere: 0, gone: 0 })
     )
     const { first, copies } = await lab.read()
     const bad = first.filter(({ partition, offset }) => partition === 1 || offset === 1 || offset === 2)
@@ -262,7 +254,10 @@ void t.test('dead letters in Kafka', { ...needs('kafka-client'), ...needsKafka()
 
   await t.test('what is wrong is said', async t => {
     const lab = await Lab.make(t, kafka)
-    t.match(lab.folder.cairn('dead-letters', 'redrive', 'job.mjs', '--lmit', '1'), { code: 2, stderr: /--lmit/ })
+    t.match(lab.folder.cairn('dead-letters', 'redrive', 'job.mjs', '--id', 'events/0/0'), {
+      code: 1,
+      stderr: /NOT_FOUND: job ".*" has no dead letter of event "events\/0\/0"[^]*dead-letters list/
+    })
     lab.folder.file('job.mjs', jobFile(lab.job, { ...lab.names, letters: 'no-such-letters' }, true))
     t.match(lab.folder.cairn('dead-letters', 'redrive', 'job.mjs'), {
       code: 1,
