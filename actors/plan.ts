@@ -125,7 +125,10 @@ export interface JobOptions {
    * its handler, and the stage's own `onError` holds. Default 'fail'.
    */
   readonly onError?: 'fail' | 'dead-letter'
-  /** Where dead letters go. Default: the embedded topic `<job>-dead-letters`. */
+  /**
+   * Where dead letters go. Default: the embedded topic `<job>-dead-letters`. In Kafka those of a source are its record, key, value and headers as they
+   * were, with the reason in headers `cairn-letter…`.
+   */
   readonly deadLetters?: SinkSpec
 }
 

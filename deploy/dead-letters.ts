@@ -5,11 +5,17 @@ import { json } from '../actors/codecs.ts'
 import type { SinkSpec } from '../actors/connectors.ts'
 import type { Plan } from '../actors/plan.ts'
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
+import { readLetter } from '../runtime/core/dead-letter.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
+import { readableBytes } from '../runtime/kernel/readable-bytes.ts'
+import type { LogReader } from '../runtime/ports/log.ts'
+import type { KafkaSide } from './kafka.ts'
 import { plainValue } from './plain-value.ts'
 
 /** As the sink holds it; a job may encode its letters as it likes, so nothing is certain. */
 export type Letter = Readonly<Record<string, unknown>>
+
+const fetchBytes = 1024 * 1024
 
 export interface Letters {
   /** Oldest first. */
@@ -33,34 +39,56 @@ export interface LetterQuery extends LetterFilter {
   readonly limit: number
 }
 
-/** Runs `work` with the job's log; undefined = it has none. */
-type WithLog = <T>(work: (log: EmbeddedLog) => Promise<T>) => Promise<T | undefined>
+/** Where letters may be. */
+export interface LetterPlaces {
+  /** Undefined: the job has none. */
+  readonly log: EmbeddedLog | undefined
+  readonly kafka: KafkaSide
+}
 
 /** @param plan says where they go; where it is not known, the default topic */
 export async function readDeadLetters(
   job: string,
   plan: Plan | undefined,
-  withLog: WithLog,
+  places: LetterPlaces,
   query: LetterQuery
 ): Promise<Letters> {
-  const spec = plan?.deadLetters
   const kept: Letter[] = []
   let total = 0
-  const add = (value: unknown): void => {
-    const letter = letterOf(value)
-    if (!matches(letter, query)) return
+  for await (const letter of deadLetters(job, plan, places, query)) {
     total++
     if (kept.push(letter) > query.limit) kept.shift()
   }
-  if (spec?.connector === 'files') await lettersInFolder(resolve(spec.folder), spec.codec, add)
-  else if (spec === undefined || spec.connector === 'log')
-    await withLog(log => lettersInTopic(log, spec?.topic ?? `${job}-dead-letters`, spec?.codec ?? json(), add))
-  else
+  return { letters: kept, total }
+}
+
+/** Those that match, and were there when it began: oldest first in each partition of a topic. Of a topic of several jobs the job's own. */
+export async function* deadLetters(
+  job: string,
+  plan: Plan | undefined,
+  { log, kafka }: LetterPlaces,
+  filter: LetterFilter
+): AsyncGenerator<Letter> {
+  const spec = plan?.deadLetters
+  const all =
+    spec?.connector === 'files'
+      ? lettersInFolder(resolve(spec.folder), spec.codec)
+      : spec?.connector === 'kafka'
+        ? lettersInTopic(kafka.records('the topic of dead letters', spec), spec.codec)
+        : spec === undefined || spec.connector === 'log'
+          ? lettersInLog(log, spec?.topic ?? `${job}-dead-letters`, spec?.codec ?? json())
+          : undefined
+  if (all === undefined)
     throw new CodedError(
       'NOT_FOUND',
-      `the dead letters of job "${job}" go to the connector "${spec.connector}", which cannot be read from here`
+      `the dead letters of job "${job}" go to the connector "${spec?.connector}", which cannot be read from here`
     )
-  return { letters: kept, total }
+  for await (const { job: of = job, ...letter } of all) if (of === job && matches(letter, filter)) yield letter
+}
+
+/** No job has dead letters somewhere else than in its log, as far as is known without its file. */
+export function lettersAreInLog(plan: Plan | undefined): boolean {
+  return plan === undefined || plan.deadLetters.connector === 'log'
 }
 
 function matches(letter: Letter, { id, stage, error, since = -Infinity, until = Infinity }: LetterFilter): boolean {
@@ -72,40 +100,55 @@ function matches(letter: Letter, { id, stage, error, since = -Infinity, until = 
   return time >= since && time < until
 }
 
-async function lettersInTopic(
-  log: EmbeddedLog,
+async function* lettersInLog(
+  log: EmbeddedLog | undefined,
   topic: string,
-  codec: SinkSpec['codec'],
-  add: (value: unknown) => void
-): Promise<void> {
-  const partitions = log.topic(topic)?.partitions ?? 0
-  const reader = log.reader(topic)
-  for (let partition = 0; partition < partitions; partition++)
-    for (let position = 0; ;) {
-      const fetched = await reader.fetch(partition, position, 1024 * 1024, 0)
-      if (fetched.kind !== 'records') break
-      for (let i = 0; i < fetched.batch.count; i++) {
-        const value = fetched.batch.value(i)
-        if (value !== undefined) add(codec.decode(value))
-      }
-      position = fetched.next
-    }
-  await reader.close()
+  codec: SinkSpec['codec']
+): AsyncGenerator<Letter> {
+  if (log?.topic(topic) !== undefined) yield* lettersInTopic(log.reader(topic), codec)
 }
 
-async function lettersInFolder(folder: string, codec: SinkSpec['codec'], add: (value: unknown) => void): Promise<void> {
+async function* lettersInTopic(reader: LogReader, codec: SinkSpec['codec']): AsyncGenerator<Letter> {
+  try {
+    const { length } = await reader.partitions()
+    // What comes later may come of what is done about these.
+    const ends = await Promise.all(Array.from({ length }, (_, partition) => reader.start(partition, 'latest')))
+    for (const [partition, end] of ends.entries())
+      for (let position = await reader.start(partition, 'earliest'); position < end;) {
+        const fetched = await reader.fetch(partition, position, fetchBytes, 0)
+        if (fetched.kind !== 'records') break
+        const { batch } = fetched
+        for (let i = 0; i < batch.count && batch.offset(i) < end; i++) {
+          const [key, value, headers] = [batch.key(i), batch.value(i), batch.headers?.(i) ?? []]
+          if (value !== undefined || headers.length > 0) yield letterOf({ key, value, headers }, codec)
+        }
+        position = fetched.next
+      }
+  } finally {
+    await reader.close()
+  }
+}
+
+async function* lettersInFolder(folder: string, codec: SinkSpec['codec']): AsyncGenerator<Letter> {
   for (const name of await publishedFiles(folder)) {
     const bytes = await readFile(join(folder, name))
     for (let from = 0; from < bytes.length;) {
       const end = bytes.indexOf(0x0a, from)
       const line = bytes.subarray(from, end < 0 ? bytes.length : end)
       from += line.length + 1
-      add(codec.decode(line))
+      yield letterOf({ key: undefined, value: line }, codec)
     }
   }
 }
 
-function letterOf(value: unknown): Letter {
+/** What no codec of the job can read may be another program's. */
+function letterOf(record: Parameters<typeof readLetter>[0], codec: SinkSpec['codec']): Letter {
+  let value: unknown
+  try {
+    value = readLetter(record, codec)
+  } catch {
+    return { letter: readableBytes(record.value) }
+  }
   const plain = plainValue(value)
   return typeof plain === 'object' && plain !== null && !Array.isArray(plain) ? (plain as Letter) : { letter: plain }
 }

@@ -7,8 +7,9 @@ import { CodedError, unreachable } from '../runtime/kernel/errors.ts'
 import type { Key } from '../runtime/kernel/keys.ts'
 import { ControlClient } from './control-client.ts'
 import type { ControlRequest, ControlResults, StateAnswer } from './control-protocol.ts'
-import { readDeadLetters } from './dead-letters.ts'
+import { lettersAreInLog, readDeadLetters, type LetterPlaces } from './dead-letters.ts'
 import type { JobReference } from './job-reference.ts'
+import { KafkaSide, type KafkaOptions } from './kafka.ts'
 import { plainValue, valueOfPlain } from './plain-value.ts'
 import { parkedShown, quarantineLines } from './quarantine.ts'
 import { needsPlan, redrive } from './redrive.ts'
@@ -38,8 +39,21 @@ type StoredKind = (typeof storedKinds)[number]
 /** The job's log while `work` runs; undefined = it has none. `make`: then one is made where that is possible. */
 type WithLog = <T>(make: boolean, work: (log: EmbeddedLog) => Promise<T>) => Promise<T | undefined>
 
+/** What is of use where this process answers by itself. */
+export interface OwnMeans {
+  /** How Kafka is reached; a running job has settings of its own. */
+  readonly kafka?: KafkaOptions
+  /** Told how far a redrive is. */
+  readonly told?: (text: string) => void
+  readonly probe?: ((point: string) => void) | undefined
+}
+
 /** Asks the process that runs the job, or reads what it has stored. Throws NOT_RUNNING where only a running job could answer. */
-export async function askJob<K extends Kind>(job: JobReference, request: Request<K>): Promise<ControlResults[K]> {
+export async function askJob<K extends Kind>(
+  job: JobReference,
+  request: Request<K>,
+  means: OwnMeans = {}
+): Promise<ControlResults[K]> {
   const { folder } = job
   const client = folder === undefined ? undefined : await ControlClient.open(folder)
   if (client !== undefined)
@@ -53,8 +67,11 @@ export async function askJob<K extends Kind>(job: JobReference, request: Request
       client.close()
     }
   if (isStored(request))
-    return (await answerStored(job, request, async (make, work) =>
-      folder === undefined ? undefined : withStoredLog(folder, make, work)
+    return (await answerStored(
+      job,
+      request,
+      async (make, work) => (folder === undefined ? undefined : withStoredLog(folder, make, work)),
+      means
     )) as ControlResults[K]
   throw notRunning(job)
 }
@@ -73,7 +90,8 @@ export function answersOf(
   running: RunningJob,
   plan: Plan,
   folder: string,
-  lineages: Lineages
+  lineages: Lineages,
+  kafka: KafkaOptions
 ): (request: ControlRequest) => Promise<unknown> {
   const reference: JobReference = { name: plan.job, folder, lineages, plan }
   const stages = plan.nodes.flatMap(node =>
@@ -117,7 +135,7 @@ export function answersOf(
         setImmediate(() => void (request.kind === 'stop' ? running.stop() : running.drain()).catch(() => undefined))
         return null
       default:
-        return answerStored(reference, request, withLog)
+        return answerStored(reference, request, withLog, { kafka })
     }
   }
 }
@@ -129,7 +147,8 @@ function isStored(request: ControlRequest): request is Request<StoredKind> {
 async function answerStored(
   { name, lineages, plan }: JobReference,
   request: Request<StoredKind>,
-  withLog: WithLog
+  withLog: WithLog,
+  means: OwnMeans
 ): Promise<ControlResults[StoredKind]> {
   const job = new StoredJob(name, lineages)
   switch (request.kind) {
@@ -146,12 +165,13 @@ async function answerStored(
     case 'savepoint-list':
       return job.savepoints()
     case 'dead-letters':
-      return readDeadLetters(name, plan, work => withLog(false, work), request)
+      return withLetters(name, plan, withLog, means, places => readDeadLetters(name, plan, places, request))
     case 'redrive': {
       if (plan === undefined) throw needsPlan(name)
       const { kind: _kind, event: id, ...query } = request
-      const answer = await withLog(false, log => redrive(name, plan, log, { ...query, id }))
-      return answer ?? { redriven: [], already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
+      return withLetters(name, plan, withLog, means, places =>
+        redrive(name, plan, { ...places, told: means.told, probe: means.probe }, { ...query, id })
+      )
     }
     case 'quarantine-list': {
       const { parked, epoch } = await job.quarantine(request.stage)
@@ -175,6 +195,27 @@ async function answerStored(
     }
     default:
       return unreachable(request)
+  }
+}
+
+/** The log is opened, and locked, only where letters or the records that they name may be in it. */
+async function withLetters<T>(
+  job: string,
+  plan: Plan | undefined,
+  withLog: WithLog,
+  { kafka: options = {} }: OwnMeans,
+  work: (places: LetterPlaces) => Promise<T>
+): Promise<T> {
+  const kafka = new KafkaSide(plan ?? { job, slots: 1, nodes: [] }, options)
+  try {
+    const isInLog = (node: Plan['nodes'][number]): boolean => node.kind === 'source' && node.source.connector === 'log'
+    const answer =
+      lettersAreInLog(plan) || plan?.nodes.some(isInLog) === true
+        ? await withLog(false, async log => [await work({ log, kafka })] as const)
+        : undefined
+    return answer === undefined ? await work({ log: undefined, kafka }) : answer[0]
+  } finally {
+    await kafka.close()
   }
 }
 

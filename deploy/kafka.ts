@@ -8,6 +8,7 @@ import { KafkaGroup } from '../runtime/adapters/kafka/kafka-group.ts'
 import type { ToldSources } from '../runtime/adapters/kafka/kafka-publisher.ts'
 import type { KafkaReaderOptions } from '../runtime/adapters/kafka/kafka-reader.ts'
 import { KafkaReaders } from '../runtime/adapters/kafka/kafka-readers.ts'
+import { KafkaRedriver, type KafkaRedriverOptions } from '../runtime/adapters/kafka/kafka-redriver.ts'
 import { KafkaTarget } from '../runtime/adapters/kafka/kafka-target.ts'
 import { ledgerTopicOf, openKafkaPublisher } from '../runtime/adapters/kafka/open-publisher.ts'
 import type { Place } from '../runtime/adapters/kafka/load-kafka.ts'
@@ -62,6 +63,22 @@ export class KafkaSide {
     if (codec.registry === undefined) return reader
     const { troubled = () => undefined } = this.options
     return new ResolvingReader(reader, codec.registry, this.registry(`source "${name}"`), nodeClock, troubled)
+  }
+
+  /** Records as they stand there. */
+  records(what: string, { topic, brokers }: Pick<KafkaSource, 'topic' | 'brokers'>): LogReader {
+    return this.readersOf(this.cluster(what, brokers)).reader({ topic })
+  }
+
+  /** To a topic of the source's cluster. */
+  redriver(
+    source: string,
+    brokers: string | undefined,
+    topic: string,
+    probe: KafkaRedriverOptions['probe']
+  ): KafkaRedriver {
+    const cluster = this.cluster(`source "${source}"`, brokers)
+    return this.keep(new KafkaRedriver({ cluster, job: this.plan.job, topic, clock: nodeClock, probe }))
   }
 
   private registry(what: string): SchemaRegistry {

@@ -1,24 +1,17 @@
 /**
- * Sends dead letters to the job again: the record of the source that a letter names is appended to the source's own topic once more, as
- * it is there (key, value, headers, timestamp), with one header that names where it came from.
- *
- * That header is the mark of progress: what is found behind it in the topic was redriven already. So nothing is redriven twice, after a
- * crash in the middle too.
+ * Sends dead letters to the job again: the record of the source that a letter names is appended to the source's own topic once more, as it is
+ * (key, value, headers, timestamp), with one header that names where it came from. `redrive-log.ts` and `redrive-kafka.ts` say why none is sent
+ * twice.
  */
 import type { Plan } from '../actors/plan.ts'
-import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
+import { TopicPartitions } from '../runtime/adapters/kafka/topic-partitions.ts'
+import { recordOf } from '../runtime/core/dead-letter.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
-import type { OutputRecord } from '../runtime/ports/log.ts'
-import { readDeadLetters, type Letter, type LetterFilter } from './dead-letters.ts'
+import { deadLetters, type Letter, type LetterPlaces } from './dead-letters.ts'
+import { KafkaTargets } from './redrive-kafka.ts'
+import { LogTargets } from './redrive-log.ts'
+import type { KafkaPlace, LogPlace, RedriveQuery, Tally } from './redriven-record.ts'
 
-export const redrivenHeader = 'cairn-redriven'
-
-export interface RedriveQuery extends LetterFilter {
-  /** The oldest so many records. */
-  readonly limit: number
-  /** Say what would be done. */
-  readonly dryRun: boolean
-}
 export interface Redriven {
   /** Ids of records that were sent again, source/partition/position; with `dryRun` those that would be. */
   readonly redriven: readonly string[]
@@ -26,108 +19,97 @@ export interface Redriven {
   readonly already: number
   /** Letters of timers and alarms: no record of a source set them off. */
   readonly noRecord: number
-  /** Letters whose source is no topic of the job's log. */
+  /** Letters whose source is no topic, or does not read theirs any more. */
   readonly elsewhere: number
   /** Letters whose record is not in the topic any more. */
   readonly gone: number
 }
 
-/** A record of a source, in the topic that it was read from. */
-interface Place {
-  readonly id: string
-  readonly topic: string
-  readonly partition: number
-  readonly offset: number
+export interface RedrivePlaces extends LetterPlaces {
+  /** Told how far it is. */
+  readonly told?: ((text: string) => void) | undefined
+  readonly probe?: ((point: string) => void) | undefined
 }
-/** By topic and partition. */
-type Places = Map<string, Place[]>
 
-const fetchBytes = 1024 * 1024
-/** One at a time: two would both find that a record was not redriven yet. */
-const queues = new WeakMap<EmbeddedLog, Promise<unknown>>()
+/** Lines of what is done are for people: more of them say no more. */
+const toldEvery = 1000
+/** One at a time: two would both find that a record was not redriven yet, or fence each other. */
+const queues = new Map<string, Promise<unknown>>()
 
-export function redrive(job: string, plan: Plan, log: EmbeddedLog, query: RedriveQuery): Promise<Redriven> {
-  const before = queues.get(log) ?? Promise.resolve()
-  const own = before.catch(() => undefined).then(() => carryOut(job, plan, log, query))
-  queues.set(log, own)
+export function redrive(job: string, plan: Plan, places: RedrivePlaces, query: RedriveQuery): Promise<Redriven> {
+  const before = queues.get(job) ?? Promise.resolve()
+  const own = before.catch(() => undefined).then(() => carryOut(job, plan, places, query))
+  queues.set(job, own)
   return own
 }
 
-async function carryOut(job: string, plan: Plan, log: EmbeddedLog, query: RedriveQuery): Promise<Redriven> {
-  const { letters } = await readDeadLetters(job, plan, work => work(log), { ...query, limit: Infinity })
-  const places: Places = new Map()
-  const counts = { already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
-  const seen = new Map<string, number>()
-  for (const letter of letters) {
-    const place = placeOf(letter, plan)
-    if (typeof place === 'string') counts[place]++
-    else {
-      // A record may have several letters, of several stages: it is sent once.
-      seen.set(place.id, (seen.get(place.id) ?? 0) + 1)
-      if (seen.get(place.id) !== 1) continue
-      const key = `${place.topic}/${place.partition}`
-      places.set(key, [...(places.get(key) ?? []), place])
+async function carryOut(job: string, plan: Plan, places: RedrivePlaces, query: RedriveQuery): Promise<Redriven> {
+  const { log, kafka, told, probe } = places
+  const tally: Tally = { redriven: [], already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
+  const targets = { log: new LogTargets(log, query), kafka: new KafkaTargets(kafka, query, probe) }
+  let read = 0
+  try {
+    for await (const letter of deadLetters(job, plan, places, query)) {
+      const place = placeOf(letter, plan)
+      if (typeof place === 'string') {
+        if (query.id !== undefined) throw cannot(query.id, place)
+        tally[place]++
+      } else if (isInLog(place)) targets.log.take(place)
+      else await targets.kafka.take(place, tally)
+      if (++read % toldEvery === 0) told?.(`${read} dead letters read, ${tally.redriven.length} records redriven`)
     }
+    if (query.id !== undefined && read === 0) throw noLetter(job, query.id)
+    await targets.kafka.finish(tally)
+    await targets.log.finish(tally)
+    return tally
+  } finally {
+    await targets.kafka.close()
   }
-  const redriven: string[] = []
-  for (const wanted of places.values()) {
-    const { found, before } = await look(log, wanted)
-    const records: OutputRecord[] = []
-    for (const { id, offset, partition } of wanted) {
-      const record = found.get(offset)
-      if (before.has(id)) counts.already += seen.get(id) ?? 0
-      else if (record === undefined) counts.gone += seen.get(id) ?? 0
-      else if (redriven.length < query.limit) {
-        redriven.push(id)
-        const headers = (record.headers ?? []).filter(({ name }) => name !== redrivenHeader)
-        headers.push({ name: redrivenHeader, value: new TextEncoder().encode(id) })
-        records.push({ ...record, partition, headers })
-      }
-    }
-    const [{ topic, partition }] = wanted as [Place]
-    if (!query.dryRun && records.length > 0) await log.append(topic, partition, records)
-  }
-  return { redriven, ...counts }
 }
 
-function placeOf({ id }: Letter, plan: Plan): Place | 'noRecord' | 'elsewhere' {
-  const [, name, partition, offset] = /^([^/]+)\/([0-9]+)\/([0-9]+)(?:\/|$)/.exec(String(id)) ?? []
+const isInLog = (place: LogPlace | KafkaPlace): place is LogPlace => place.source.connector === 'log'
+
+function placeOf(letter: Letter, plan: Plan): LogPlace | KafkaPlace | 'noRecord' | 'elsewhere' {
+  const [, name = '', partition, offset] = /^([^/]+)\/([0-9]+)\/([0-9]+)(?:\/|$)/.exec(String(letter['id'])) ?? []
   const node = plan.nodes.find(each => each.kind === 'source' && each.name === name)
   if (node?.kind !== 'source') return 'noRecord'
-  if (node.source.connector !== 'log') return 'elsewhere'
-  const record = `${name}/${partition}/${offset}`
-  return { id: record, topic: node.source.topic, partition: Number(partition), offset: Number(offset) }
+  const { source } = node
+  if (source.connector !== 'log' && source.connector !== 'kafka') return 'elsewhere'
+  const [record, time] = [recordOf(letter), letter['time']]
+  if (record !== undefined && !new TopicPartitions(source.topic).reads(record.topic)) return 'elsewhere'
+  const place = {
+    id: `${name}/${partition}/${offset}`,
+    name,
+    partition: Number(partition),
+    offset: Number(offset),
+    held: record === undefined ? undefined : { ...record, timestamp: typeof time === 'number' ? time : NaN }
+  }
+  return source.connector === 'log' ? { ...place, source } : { ...place, source }
 }
 
-/** The wanted records of one partition, and the ids of what was redriven into it. */
-async function look(
-  log: EmbeddedLog,
-  wanted: readonly Place[]
-): Promise<{ readonly found: ReadonlyMap<number, OutputRecord>; readonly before: ReadonlySet<string> }> {
-  const [{ topic, partition }] = wanted as [Place]
-  const offsets = new Set(wanted.map(({ offset }) => offset))
-  const found = new Map<number, OutputRecord>()
-  const before = new Set<string>()
-  if (partition >= (log.topic(topic)?.partitions ?? 0)) return { found, before }
-  const reader = log.reader(topic)
-  // A record that was redriven lies behind itself.
-  for (let position = Math.min(...offsets); ;) {
-    const fetched = await reader.fetch(partition, position, fetchBytes, 0)
-    if (fetched.kind !== 'records') break
-    const { batch } = fetched
-    for (let i = 0; i < batch.count; i++) {
-      const headers = batch.headers?.(i) ?? []
-      for (const { name, value } of headers)
-        if (name === redrivenHeader && value !== undefined && value !== null)
-          before.add(new TextDecoder().decode(value))
-      if (!offsets.has(batch.offset(i))) continue
-      const [key, value] = [batch.key(i), batch.value(i)]
-      found.set(batch.offset(i), { partition, timestamp: batch.timestamp(i), key, value, headers: [...headers] })
-    }
-    position = fetched.next
-  }
-  await reader.close()
-  return { found, before }
+const reasons = {
+  noRecord: [
+    () => 'no record of a source of the job set it off',
+    'A timer or an alarm has no record to send again: choose other letters.'
+  ],
+  elsewhere: [
+    name => `source "${name}" reads no topic that could take the record`,
+    'Correct its input, and let the job read that; the letter stays where it is.'
+  ]
+} satisfies Record<'noRecord' | 'elsewhere', readonly [(source: string) => string, string]>
+
+function cannot(id: string, why: keyof typeof reasons): CodedError {
+  const name = id.split('/')[0]
+  const [reason, remedy] = reasons[why]
+  return new CodedError('OPTION_INVALID', `--id ${id}: this dead letter cannot be redriven: ${reason(name ?? '')}`, {
+    remedy
+  })
+}
+
+export function noLetter(job: string, id: string): CodedError {
+  return new CodedError('NOT_FOUND', `job "${job}" has no dead letter of event "${id}"`, {
+    remedy: `\`cairn dead-letters list ${job}\` shows what there is.`
+  })
 }
 
 /** Names of sources are in the job file only. */

@@ -139,7 +139,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       operate: command => shell.operate(command),
       state: (stage, key) => Promise.resolve(worker.stateOf(stage, key))
     }
-    const answers = answersOf(running, plan, folder, lineages)
+    const answers = answersOf(running, plan, folder, lineages, options.kafka ?? {})
     let began = (): void => undefined
     const start = new Promise<void>(resolve => (began = resolve))
     // The socket is there before the job runs: what is asked so early waits.

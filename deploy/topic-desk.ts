@@ -6,6 +6,7 @@ import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { murmur2 } from '../runtime/kernel/murmur2.ts'
+import { readableBytes } from '../runtime/kernel/readable-bytes.ts'
 import type { OutputRecord, RecordBatch } from '../runtime/ports/log.ts'
 import { lockFolder, makeJobFolder } from './job-lock.ts'
 
@@ -175,22 +176,11 @@ function take(batch: RecordBatch, partition: number, next: number, into: ReadRec
       partition,
       offset: batch.offset(i),
       timestamp: batch.timestamp(i),
-      key: readable(batch.key(i)),
-      value: readable(batch.value(i))
+      key: readableBytes(batch.key(i)),
+      value: readableBytes(batch.value(i))
     })
   }
   return next
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function readable(bytes: Uint8Array | undefined): unknown {
-  if (bytes === undefined) return null
-  try {
-    return decoder.decode(bytes)
-  } catch {
-    return { $bytes: Buffer.from(bytes).toString('base64') }
-  }
 }
 
 export function noTopic(topic: string, log: EmbeddedLog | undefined): CodedError {

@@ -1,13 +1,15 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { letterLimit } from '../control-protocol.ts'
-import { askJob } from '../job-answers.ts'
-import { findJob, jobArgument, withStorage } from '../job-reference.ts'
+import { askJob, type OwnMeans } from '../job-answers.ts'
+import { findJob, jobArgument, type JobReference } from '../job-reference.ts'
 import { printOne, printRows, wholeNumber, withOutput, type OutputFormat } from '../output.ts'
-import { redrivenHeader } from '../redrive.ts'
-import { CodedError } from '../../runtime/kernel/errors.ts'
+import { noLetter } from '../redrive.ts'
+import { redrivenHeader } from '../redriven-record.ts'
+import { settingsOf, withSettings } from '../settings/command-settings.ts'
+import { kafkaProblems, letterSettings } from '../settings/tables.ts'
+import { killProbe } from '../kill-probe.ts'
 
 interface Flags {
-  readonly storage: string
   readonly output: OutputFormat
   readonly stage?: string
   readonly limit: number
@@ -22,7 +24,7 @@ export function deadLettersCommand(): Command {
 }
 
 function list(): Command {
-  return withOutput(withStorage(new Command('list')))
+  return withOutput(withSettings(new Command('list'), letterSettings))
     .description('The newest dead letters, oldest of them first.')
     .argument('<job>', jobArgument)
     .option('--stage <name>', 'of this stage or source only')
@@ -31,15 +33,12 @@ function list(): Command {
       'after',
       '\nExamples:\n  cairn dead-letters list shop\n  cairn dead-letters list shop.ts --stage Visitor --output jsonl'
     )
-    .action(async (name: string, { storage, output, stage, limit }: Flags) => {
-      const job = await findJob(name, storage)
-      const { letters, total } = await askJob<'dead-letters'>(job, {
-        kind: 'dead-letters',
-        limit,
-        ...(stage === undefined ? {} : { stage })
-      })
+    .action(async (name: string, { output, stage, limit }: Flags, command: Command) => {
+      const { job, means } = await found(name, command)
+      const request = { kind: 'dead-letters', limit, ...(stage === undefined ? {} : { stage }) } as const
+      const { letters, total } = await watched(job, () => askJob<'dead-letters'>(job, request, means))
       printRows(
-        letters.map(({ event: _event, ...rest }) => rest),
+        letters.map(({ event: _event, record: _record, ...rest }) => rest),
         output,
         `job "${job.name}" has no dead letters`
       )
@@ -49,18 +48,16 @@ function list(): Command {
 }
 
 function show(): Command {
-  return withOutput(withStorage(new Command('show')))
+  return withOutput(withSettings(new Command('show'), letterSettings))
     .description('One dead letter with its event.')
     .argument('<job>', jobArgument)
     .argument('<id>', "the event's id, as `list` shows it: source/partition/position")
     .addHelpText('after', '\nExample:\n  cairn dead-letters show shop visits/0/1204')
-    .action(async (name: string, id: string, { storage, output }: Flags) => {
-      const job = await findJob(name, storage)
-      const { letters } = await askJob<'dead-letters'>(job, { kind: 'dead-letters', id, limit: 1000 })
-      if (letters.length === 0)
-        throw new CodedError('NOT_FOUND', `job "${job.name}" has no dead letter of event "${id}"`, {
-          remedy: `\`cairn dead-letters list ${job.name}\` shows what there is.`
-        })
+    .action(async (name: string, id: string, { output }: Flags, command: Command) => {
+      const { job, means } = await found(name, command)
+      const request = { kind: 'dead-letters', id, limit: 1000 } as const
+      const { letters } = await watched(job, () => askJob<'dead-letters'>(job, request, means))
+      if (letters.length === 0) throw noLetter(job.name, id)
       if (letters.length === 1) printOne(letters[0] ?? {}, output)
       else printRows(letters, output, '')
     })
@@ -75,7 +72,7 @@ interface RedriveFlags extends Flags {
 }
 
 function redriveCommand(): Command {
-  return withOutput(withStorage(new Command('redrive')))
+  return withOutput(withSettings(new Command('redrive'), letterSettings))
     .description('Send the records that dead letters name to the job again.')
     .argument('<job>', `${jobArgument}; a file, where it does not run`)
     .option('--stage <name>', 'letters of this stage or source only')
@@ -88,24 +85,25 @@ function redriveCommand(): Command {
     .addHelpText(
       'after',
       `
-The record of the source, as it stands in its topic (key, value, headers, timestamp), is appended to that topic again, with a header
-${redrivenHeader} that names where it came from. What has such a copy already is not redriven again, also after a crash in the
-middle. The job reads the copy as it reads any record: every stage handles it, those that had handled it before, too, and its event time is
-what it was, so it may be late. Sources that are topics of the job's log can be redriven, and letters in that log or in folders.
+The record of the source, as it was (key, value, headers, timestamp), is appended to its topic again, with a header ${redrivenHeader}
+that names where it came from. None is redriven twice, also after a crash in the middle. The job reads the copy as it reads any record: every
+stage handles it, those that had handled it before, too, and its event time is what it was, so it may be late. Letters are read, and records sent,
+in topics of the job's log and of Kafka; letters in folders, too. A job that runs here uses its own settings of Kafka.
 
 Examples:
   cairn dead-letters redrive shop.ts --dry-run
-  cairn dead-letters redrive shop --stage Visitor --error 'unknown currency'`
+  cairn dead-letters redrive shop --stage Visitor --error 'unknown currency'
+  cairn dead-letters redrive orders.ts --kafka localhost:9092 --limit 10`
     )
-    .action(async (name: string, flags: RedriveFlags) => {
-      const { storage, output, id, dryRun = false, ...query } = flags
-      const job = await findJob(name, storage)
-      const { redriven, ...rest } = await askJob<'redrive'>(job, {
-        kind: 'redrive',
-        dryRun,
-        ...query,
-        ...(id === undefined ? {} : { event: id })
-      })
+    .action(async (name: string, { output, ...flags }: RedriveFlags, command: Command) => {
+      const { job, means } = await found(name, command)
+      const { id: event, stage, error, since, until, limit, dryRun = false } = flags
+      const chosen = Object.entries({ event, stage, error, since, until }).filter(([, value]) => value !== undefined)
+      const probe = killProbe(process.env['CAIRN_TEST_KILL_AT'])
+      const request = { kind: 'redrive', dryRun, limit, ...Object.fromEntries(chosen) } as const
+      const { redriven, ...rest } = await watched(job, told =>
+        askJob<'redrive'>(job, request, { ...means, told, probe })
+      )
       if (output !== 'table') return printOne({ redriven, ...rest }, output)
       for (const each of redriven) process.stdout.write(`${each}\n`)
       const { already, noRecord, elsewhere, gone } = rest
@@ -114,6 +112,29 @@ Examples:
         `${done.replace('  ', ' ')}; letters left: ${already} redriven before, ${noRecord} of timers, ${elsewhere} of other sources, ${gone} whose record is gone\n`
       )
     })
+}
+
+async function found(name: string, command: Command): Promise<{ job: JobReference; means: OwnMeans }> {
+  const settings = settingsOf(command, letterSettings, kafkaProblems)
+  return { job: await findJob(name, settings.storage), means: { kafka: { settings } } }
+}
+
+/** Longer: somebody wonders whether it does anything. */
+const watchMs = 2000
+
+/** Says on standard error how far it is, where it takes longer than a moment. */
+async function watched<T>({ name }: JobReference, ask: (told: (text: string) => void) => Promise<T>): Promise<T> {
+  let text = `dead letters of job "${name}" are read`
+  const since = performance.now()
+  const timer = setInterval(
+    () => process.stderr.write(`${text} (${Math.round((performance.now() - since) / 1000)} s)\n`),
+    watchMs
+  )
+  try {
+    return await ask(told => (text = told))
+  } finally {
+    clearInterval(timer)
+  }
 }
 
 function timeArgument(text: string): number {

@@ -3,8 +3,8 @@ import { Command } from 'commander'
 import type { Job } from '../../actors/stream.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 import { isCodedError, type CodedError } from '../../runtime/kernel/errors.ts'
-import type { Probe } from '../../runtime/shell/task-files.ts'
 import { onInterrupts } from '../interrupts.ts'
+import { killProbe } from '../kill-probe.ts'
 import { loadJob } from '../load-job.ts'
 import type { HealthServer } from '../metrics/health-server.ts'
 import { JobMeters } from '../metrics/job-meters.ts'
@@ -200,22 +200,4 @@ const keysText = (keys: number): string => `${keys} key${keys === 1 ? '' : 's'}`
 export function finishedText(job: string, epoch: number | undefined): string {
   const checkpoint = epoch === undefined ? '' : ` (checkpoint ${epoch})`
   return `job "${job}" has finished${checkpoint}; start over with --fresh`
-}
-
-/**
- * Failpoints of the kill tests: `point:count` ends the process as SIGKILL would, the count-th time the point is reached. Several,
- * comma-separated, are counted one after the other; the last one ends the process.
- */
-function killProbe(spec: string | undefined): Probe | undefined {
-  if (spec === undefined) return undefined
-  const steps = spec.split(',').map(step => {
-    const [point, count] = step.split(':')
-    return { point, left: Number(count) }
-  })
-  return reached => {
-    const [step] = steps
-    if (step?.point !== reached || --step.left > 0) return
-    steps.shift()
-    if (steps.length === 0) process.kill(process.pid, 'SIGKILL')
-  }
 }

@@ -47,7 +47,7 @@ export const connectionSettings = {
 } satisfies Settings
 
 /** How topics of Kafka are reached that name no brokers themselves; TLS and credentials are those of all. */
-const kafka = {
+const kafkaReach = {
   kafka: list('Kafka brokers, like kafka-1:9092', '<brokers...>'),
   kafkaTls: toggle('demand TLS, and trust the authorities that the machine trusts'),
   kafkaCa: content('demand TLS, and trust this authority'),
@@ -55,7 +55,11 @@ const kafka = {
   kafkaKey: secret(content('and its key')),
   kafkaMechanism: withFallback(oneOf('how a Kafka user logs in', '<mechanism>', saslMechanisms), 'SCRAM-SHA-512'),
   kafkaUser: text('Kafka user', '<name>'),
-  kafkaPassword: secret(text('and the password; better by environment', '<text>')),
+  kafkaPassword: secret(text('and the password; better by environment', '<text>'))
+} satisfies Settings
+
+const kafka = {
+  ...kafkaReach,
   kafkaGroup: {
     ...text('consumer group that shows how far the sources are; see docs/kafka.md', '<name>'),
     shown: 'cairn-<job>'
@@ -133,6 +137,9 @@ export const runAloneSettings = {
   fork: flagOnly(toggle('with --restore: go back although the job has gone on since; see below')),
   ...telemetry
 } satisfies Settings
+
+/** Of `dead-letters`. */
+export const letterSettings = { ...storage, ...kafkaReach } satisfies Settings
 
 export type KafkaValues = Values<typeof kafka>
 export type ConnectionValues = Values<typeof connectionSettings>

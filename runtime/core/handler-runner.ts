@@ -18,6 +18,7 @@ import { keyText, type Key } from '../kernel/keys.ts'
 import { reached } from '../kernel/marks.ts'
 import { isSampled } from '../kernel/trace-context.ts'
 import type { Tracing } from '../ports/telemetry.ts'
+import type { DeadLetter } from './dead-letter.ts'
 import type { Entry } from './entry.ts'
 import { deepFreeze, HandlerChecks } from './handler-checks.ts'
 import type { HandlerName, ParkedKey, Waiting } from './quarantine.ts'
@@ -44,16 +45,6 @@ export interface HandlerSettings {
   ) => void
   readonly deadLetter: (letter: DeadLetter, outputs: TaskOutputs) => void
   readonly tracing: Tracing | undefined
-}
-
-export interface DeadLetter {
-  readonly stage: string
-  readonly key: string | undefined
-  readonly id: string
-  readonly error: string
-  readonly attempts: number
-  readonly time: number
-  readonly event: unknown
 }
 
 /** What puts an entry back as it was before a handler that failed. */

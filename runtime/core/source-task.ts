@@ -13,7 +13,7 @@ import { reached } from '../kernel/marks.ts'
 import { isSampled, traceOf } from '../kernel/trace-context.ts'
 import type { Fetched, RecordBatch } from '../ports/log.ts'
 import type { Traced, Tracing } from '../ports/telemetry.ts'
-import type { DeadLetter } from './handler-runner.ts'
+import { whatWasRead, type DeadLetter } from './dead-letter.ts'
 import type { SourceStage } from './stage-graph.ts'
 import type { Push, StagedOutput, TaskOutputs } from './task-outputs.ts'
 import { MinWatermark, PartitionWatermark } from './watermarks.ts'
@@ -423,8 +423,7 @@ export class SourceTask {
   private putAside(partition: Partition, batch: RecordBatch, i: number, offset: number, error: unknown): void {
     this.deadLetters++
     this.settings.outputs.trace = traceOf(batch.headers?.(i))
-    const bytes = batch.value(i)
-    const event = bytes === undefined ? batch.valueObject?.(i) : new TextDecoder().decode(bytes)
+    const { event, record } = whatWasRead(this.settings.stage.node.source, partition, batch, i)
     this.settings.deadLetter(
       {
         stage: this.settings.stage.name,
@@ -433,7 +432,8 @@ export class SourceTask {
         error: error instanceof Error ? error.message : String(error),
         attempts: 1,
         time: batch.timestamp(i),
-        event
+        event,
+        ...(record === undefined ? {} : { record })
       },
       this.settings.outputs
     )

@@ -138,6 +138,21 @@ export class TaskOutputs {
     else this.staged.push({ kind: 'sink', sink, slot: this.slot, record })
   }
 
+  /** Bytes as they are: without the codec, the key and the headers of the sink. */
+  writeRecord(
+    sink: SinkNode,
+    { key, value, headers }: Required<Pick<OutputRecord, 'key' | 'value' | 'headers'>>,
+    time: number
+  ): void {
+    const limits = this.limitsOf(sink)
+    this.refuse(sink, limits, key, time)
+    const limit = limits.maxRecordBytes - (key?.length ?? 0) - headersSizeBytes(headers)
+    const size = value?.length ?? 0
+    if (size > limit) throw tooLarge(sink, size, limit)
+    const partition = partitionOf(key, this.slot, limits.partitions)
+    this.deliver(sink, this.slot, { partition, timestamp: timestampOf(time), key, value, headers })
+  }
+
   private writeText(sink: SinkNode, value: unknown, encoded: string, time: number): void {
     const limits = this.limitsOf(sink)
     const key = keyOf(sink, value)

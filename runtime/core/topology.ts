@@ -12,7 +12,7 @@ import type { Assignment } from './assignment.ts'
 import { Channel, LoopBacklog, type ChannelLimits, type Outlet } from './channel.ts'
 import { IncomingChannel, OutgoingChannel } from './exchange.ts'
 import { channelKey, type ChannelName } from './frames.ts'
-import type { DeadLetter } from './handler-runner.ts'
+import { letterWriter, type DeadLetter } from './dead-letter.ts'
 import { KeyedTask, type KeyedTaskSettings } from './keyed-task.ts'
 import type { StoreReader } from './map-state.ts'
 import { SlotMachine } from './slot-machine.ts'
@@ -109,7 +109,7 @@ export function buildTopology(settings: TopologySettings, hooks: TaskHooks): Top
     sink: plan.deadLetters,
     delivery: bestDelivery[plan.deadLetters.connector]
   }
-  const deadLetter = (letter: DeadLetter, outputs: TaskOutputs): void => outputs.write(deadLetters, letter, letter.time)
+  const deadLetter = letterWriter(plan.job, deadLetters)
   const tasks: Task[] = []
   for (const stage of graph.stages)
     for (const [task, owner] of assignment.tasks.entries())

@@ -38,7 +38,7 @@ export interface SlotTransactionsOptions {
   readonly topic: string
   readonly ledgerTopic: string
   readonly ledgerPartition: number
-  /** Also the key of the slot's entries. */
+  /** Also the key of entries that have none of their own. */
   readonly transactionalId: string
   /** `max.message.bytes` of the topic. */
   readonly maxBatchBytes: number
@@ -50,6 +50,8 @@ export interface SlotTransactionsOptions {
   readonly groupOffsets?: GroupOffsets
   /** Larger: a slot that cannot be initialised or read is noticed later. */
   readonly initialiseMs: number
+  /** Told of each record of the ledger partition that is read, whosever it is. */
+  readonly ledgerRecord?: (record: KafkaRecord) => void
 }
 
 export interface TopicRecord extends KafkaRecord {
@@ -210,9 +212,12 @@ export class SlotTransactions {
     const found = reply.topics[0]?.partitions[0]
     const batches = decodeBatches(found?.records ?? new Uint8Array(0))
     const { records, next } = readCommitted(batches, found?.abortedTransactions ?? [], position)
-    for (const { key, value } of records)
+    for (const record of records) {
+      const { key, value } = record
       // Without a value: forgotten, by a job that starts over.
       if (key !== undefined && equalBytes(key, this.ledgerKey)) this.ledgerValue = value?.slice()
+      this.options.ledgerRecord?.(record)
+    }
     return { next, now }
   }
 
@@ -296,7 +301,11 @@ export class SlotTransactions {
         batches.push({ topic, partition, bytes })
       }
     }
-    const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }], { producerId, producerEpoch, baseSequence: 0 })
+    const bytes = encodeBatch([{ ...entry, key: entry.key ?? this.ledgerKey }], {
+      producerId,
+      producerEpoch,
+      baseSequence: 0
+    })
     rounds[0]?.push({ topic: ledgerTopic, partition: ledgerPartition, bytes })
     return rounds
   }

@@ -14,6 +14,7 @@ import type { Key } from '../../runtime/kernel/keys.ts'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import type { ParkedLine, QuarantineAnswer, QuarantineCommand } from '../../runtime/core/quarantine.ts'
+import { readLetter } from '../../runtime/core/dead-letter.ts'
 import { deadLettersName } from '../../runtime/core/topology.ts'
 import { beginIncarnation, type Incarnation } from '../../runtime/shell/incarnation.ts'
 import { MemoryFiles } from '../memory-files.ts'
@@ -224,12 +225,15 @@ class World {
     const publisher = this.publishers.get(sink)
     if (publisher === undefined) throw new CodedError('OPTION_INVALID', `no sink "${sink}"`)
     const node = this.job.plan.nodes.find(each => each.kind === 'sink' && each.name === sink)
-    const { codec } = node?.kind === 'sink' ? node.sink : this.job.plan.deadLetters
+    const isLetter = node?.kind !== 'sink'
+    const { codec } = isLetter ? this.job.plan.deadLetters : node.sink
     const from = this.taken.get(sink) ?? 0
     this.taken.set(sink, publisher.records.length)
     return publisher.records
       .slice(from)
-      .map(record => (record.value === undefined ? undefined : codec.decode(record.value)))
+      .map(record =>
+        isLetter ? readLetter(record, codec) : record.value === undefined ? undefined : codec.decode(record.value)
+      )
   }
 
   handles(): Record<string, unknown> {

@@ -1,4 +1,6 @@
 /** Checks what the job file says must hold: of the state in each decided checkpoint, of what came out, of what services were called. */
+import { readLetter } from '../../runtime/core/dead-letter.ts'
+import { deadLettersName } from '../../runtime/core/topology.ts'
 import type { Violation } from '../checkers/evidence.ts'
 import { few } from '../checkers/evidence.ts'
 import { fieldsText, type SinkOutput } from './run-outcome.ts'
@@ -37,7 +39,11 @@ export class Invariants {
       if (invariant.kind === 'output') {
         const output = outputs.find(({ name }) => name === invariant.sink)
         if (output === undefined) continue
-        const rows = output.records.map(({ value }) => (value === undefined ? undefined : output.codec.decode(value)))
+        const { name, codec, records } = output
+        const rows = records.map(record => {
+          if (name === deadLettersName) return readLetter(record, codec)
+          return record.value === undefined ? undefined : codec.decode(record.value)
+        })
         const check = (): Verdict => invariant.check(rows as never)
         this.judge(invariant, check, `sink "${invariant.sink}"`, () => `${rows.length} rows`)
       }

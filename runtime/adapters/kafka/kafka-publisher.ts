@@ -65,7 +65,7 @@ interface Target {
  * The newest entry of each slot is all that counts, and it counts for ever; a leader that lacks the newest would lose it. Entries come
  * uncompressed, and the reader here knows no compression.
  */
-const ledgerConfigs = {
+export const ledgerConfigs = {
   'cleanup.policy': 'compact',
   'compression.type': 'producer',
   'unclean.leader.election.enable': 'false'
@@ -75,7 +75,7 @@ const ledgerConfigs = {
 const gzip: Compression = { codec: 1, compress: bytes => gzipSync(bytes, { level: constants.Z_BEST_SPEED }) }
 
 /** A batch's own, and a record's beside its key and value. */
-const overheadBytes = batchOverheadBytes + 39
+export const overheadBytes = batchOverheadBytes + 39
 
 export class KafkaPublisher implements Publisher {
   private readonly client: KafkaClient

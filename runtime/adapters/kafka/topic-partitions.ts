@@ -22,7 +22,7 @@ function numberIn(topic: string, partition: number): number {
 }
 
 /** Kafka's own topics, and ledgers: no pattern means them. */
-const isNobodys = (topic: string): boolean => /^(__|cairn-.*-ledger$)/.test(topic)
+const isNobodys = (topic: string): boolean => /^(__|cairn-.*-(ledger|redriven)$)/.test(topic)
 
 export class TopicPartitions {
   readonly topic: string | RegExp

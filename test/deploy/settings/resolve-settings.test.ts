@@ -9,6 +9,7 @@ import { flagOf, variableOf, type Settings, type Values } from '../../../deploy/
 import {
   allSettings,
   connectionSettings,
+  letterSettings,
   runAloneSettings,
   runSettings,
   workerProblems,
@@ -164,7 +165,8 @@ function rowOf(name: string): string {
     'worker start': workerSettings,
     'worker drain, cluster': connectionSettings,
     run: runAloneSettings,
-    dev: runSettings
+    dev: runSettings,
+    'dead-letters': letterSettings
   }
   const commands = Object.entries(tables).filter(([, table]) => name in table)
   return [

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { KafkaCluster } from '../../../../runtime/adapters/kafka/kafka-options.ts'
+import { KafkaRedriver, redrivenTopicOf } from '../../../../runtime/adapters/kafka/kafka-redriver.ts'
 import { KafkaReaders } from '../../../../runtime/adapters/kafka/kafka-readers.ts'
 import { openKafkaPublisher } from '../../../../runtime/adapters/kafka/open-publisher.ts'
 import { nodeClock } from '../../../../runtime/adapters/node-clock.ts'
@@ -159,6 +160,26 @@ void t.test('who may in', { ...needsOwnKafka(), ...withOpenssl, timeout: 120_000
       code: 'KAFKA_REFUSED',
       message: /shop\.1\.out\.Count\.0.*TRANSACTIONAL_ID_AUTHORIZATION_FAILED/
     })
+
+    const redriver = (topic: string): KafkaRedriver => {
+      const cluster = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'bob', password: 'bob-secret' } })
+      const redriver = new KafkaRedriver({ cluster, job: 'shop', topic, clock: nodeClock, answerMs: 5_000 })
+      t.teardown(() => redriver.close())
+      return redriver
+    }
+    await t.rejects(redriver('no-such').begin(false), { code: 'TOPIC_MISSING', message: /no-such/ })
+    const refused = (why: RegExp): { code: string; message: RegExp } => ({ code: 'KAFKA_REFUSED', message: why })
+    await t.rejects(
+      redriver('out').begin(false),
+      refused(/nothing can be redriven to topic "out".*CreateTopics.*AUTHORIZATION_FAILED/)
+    )
+    await topics.create(redrivenTopicOf('shop'), 1)
+    await t.rejects(redriver('out').begin(false), refused(/TRANSACTIONAL_ID_AUTHORIZATION_FAILED/))
+    const own = ['--topic', redrivenTopicOf('shop'), '--transactional-id', 'shop.']
+    await permit('--operation', 'All', '--resource-pattern-type', 'prefixed', ...own)
+    const reads = redriver('out')
+    await reads.begin(false)
+    await t.rejects(reads.redrive([{ ...outputRecord('1'), offset: 0 }]), refused(/TOPIC_AUTHORIZATION_FAILED/))
   })
 
   const values = (await topics.read('out')).map(({ value }) => Number(Buffer.from(value ?? []).toString()))

@@ -46,6 +46,7 @@ void t.test(
     for (let i = 0; i < 3; i++) t.equal(all.reads('orders'), true)
     t.equal(all.reads('__consumer_offsets'), false)
     t.equal(all.reads('cairn-shop-ledger'), false)
+    t.equal(all.reads('cairn-shop-redriven'), false)
     t.equal(new TopicPartitions(/a|orders/).reads('orders-eu'), false)
     t.equal(new TopicPartitions(/ORDERS/i).reads('orders'), true)
     t.end()
