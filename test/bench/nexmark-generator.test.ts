@@ -16,7 +16,7 @@ import {
 const made = (count: number, options?: GeneratorOptions): NexmarkEvent[] => [...generate(count, options)]
 const share = <T>(list: readonly T[], f: (member: T) => boolean): number => list.filter(f).length / list.length
 const between = (
-  t: Pick<typeof import('tap').default, 'ok'>,
+  t: { ok(value: boolean, message: string): boolean },
   value: number,
   least: number,
   most: number,

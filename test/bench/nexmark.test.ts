@@ -1,32 +1,53 @@
 /** Each query of Nexmark answers what a naive implementation answers, and a query that does not is noticed. */
 import { Actor, job, type Context } from 'cairn'
 import t from 'tap'
-import { loadQuery, queries, queryOf } from '../../bench/nexmark/catalogue.ts'
+import { loadQuery, queries, queryOf, type Row } from '../../bench/nexmark/catalogue.ts'
 import { events as eventsOf, isAuction, isBid, isPerson, results, type Bid } from '../../bench/nexmark/events.ts'
 import { generate, NexmarkBytes, type GeneratorOptions } from '../../bench/nexmark/generator.ts'
+import { loopOf } from '../../bench/nexmark/loops.ts'
 import { naiveResult } from '../../bench/nexmark/naive.ts'
 import { collectResults } from '../../bench/nexmark/run.ts'
 import { differences } from '../../bench/nexmark/verify.ts'
 
-/** Some windows, many windows and days, many events of one instant; what is out of order is never late. */
-const inputs: readonly GeneratorOptions[] = [
-  { seed: 'a', rate: 40, outOfOrderGroupSize: 100 },
-  { seed: 'b', rate: 1 / 20 },
-  { seed: 'c', rate: 20_000, outOfOrderGroupSize: 50 }
-]
 const count = 4_000
+
+function made(options: GeneratorOptions) {
+  const events = [...generate(count, options)]
+  return { name: JSON.stringify(options), events, bytes: NexmarkBytes.of(events) }
+}
+
+/** Some windows, many windows and days, many events of one instant; what is out of order is never late. */
+const inputs = [
+  made({ seed: 'a', rate: 40, outOfOrderGroupSize: 100 }),
+  made({ seed: 'b', rate: 1 / 20 }),
+  made({ seed: 'c', rate: 20_000, outOfOrderGroupSize: 50 })
+]
+const inOrder = [made({ seed: 'd', rate: 40 }), made({ seed: 'e', rate: 1 / 20 }), made({ seed: 'f', rate: 20_000 })]
 
 for (const number of Object.keys(queries).map(Number))
   void t.test(`query ${number}, ${queryOf(number).title}`, async t => {
     const job = await loadQuery(number)
     let rows = 0
-    for (const options of inputs) {
-      const events = [...generate(count, options)]
-      const got = await collectResults(job, NexmarkBytes.of(events))
+    for (const { name, events, bytes } of inputs) {
+      const got = await collectResults(job, bytes)
       rows += got.length
-      t.same(differences(queryOf(number), got, naiveResult(number, events)), [], JSON.stringify(options))
+      t.same(differences(queryOf(number), got, naiveResult(number, events)), [], name)
     }
     t.ok(rows > 0)
+  })
+
+for (const kind of ['loop', 'scan'] as const)
+  void t.test(`each ${kind} answers what a naive implementation answers, over events in order`, t => {
+    for (const number of Object.keys(queries).map(Number)) {
+      const loop = loopOf(number, kind)
+      if (loop === undefined) continue
+      for (const { name, events, bytes } of inOrder) {
+        const got: Row[] = []
+        loop(bytes, row => got.push(row))
+        t.same(differences(queryOf(number), got, naiveResult(number, events)), [], `${number}, ${name}`)
+      }
+    }
+    t.end()
   })
 
 /** What a mistaken query differs in. */
