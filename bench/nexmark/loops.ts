@@ -61,7 +61,8 @@ function q5(each: EachBid<ScannedBid>): Loop {
         lastPane = dateTime - (dateTime % pane)
         if (Number.isNaN(nextEnd)) nextEnd = lastPane + pane
         for (; nextEnd <= dateTime - slackMs; nextEnd += pane) fire(nextEnd)
-        panes.set(lastPane, (counts = new Map()))
+        counts = new Map()
+        panes.set(lastPane, counts)
       }
       counts.set(auction, (counts.get(auction) ?? 0) + 1)
     })
@@ -135,7 +136,7 @@ function q17(each: EachBid<ScannedBid>): Loop {
     each(events, ({ auction, price, dateTime }) => {
       const day = dayOf(dateTime)
       let auctions = days.get(day)
-      if (auctions === undefined) days.set(day, (auctions = new Map()))
+      if (auctions === undefined) days.set(day, (auctions = new Map<number, Statistics>()))
       let of = auctions.get(auction)
       if (of === undefined) auctions.set(auction, (of = { ranks: [0, 0, 0], least: price, most: price, sum: 0 }))
       of.ranks[price < 10_000 ? 0 : price < 1_000_000 ? 1 : 2]++
@@ -234,9 +235,7 @@ function joined<T>(events: NexmarkBytes, none: T, f: (bid: Bid, auction: Auction
 
 const loops: Readonly<Record<number, Loop>> = {
   0: (events, emit) =>
-    eachBid(events, ({ auction, bidder, price, dateTime, extra }) =>
-      emit({ auction, bidder, price, dateTime, extra })
-    ),
+    eachBid(events, ({ auction, bidder, price, dateTime, extra }) => emit({ auction, bidder, price, dateTime, extra })),
 
   1: (events, emit) =>
     eachBid(events, ({ auction, bidder, price, dateTime, extra }) =>
@@ -390,7 +389,7 @@ const loops: Readonly<Record<number, Loop>> = {
     eachBid(events, bid => {
       const day = dayOf(bid.dateTime)
       let channels = days.get(day)
-      if (channels === undefined) days.set(day, (channels = new Map()))
+      if (channels === undefined) days.set(day, (channels = new Map<string, { newest: number; counts: Counts }>()))
       let of = channels.get(bid.channel)
       if (of === undefined) channels.set(bid.channel, (of = { newest: 0, counts: new Counts() }))
       if (bid.dateTime > of.newest) of.newest = bid.dateTime
