@@ -9,7 +9,8 @@ import { queries, queryOf } from './catalogue.ts'
 import { writeEvents } from './generator.ts'
 import { loopOf } from './loops.ts'
 import type { Measured, MeasureSpec, System } from './measure.ts'
-import { html, summarise, systems, table, type Rounds, type Setting } from './report.ts'
+import type { Profiled } from './profile.ts'
+import { html, profileTable, summarise, systems, table, type Rounds, type Setting } from './report.ts'
 
 interface Options {
   readonly queries: readonly number[]
@@ -19,9 +20,9 @@ interface Options {
   readonly rounds: number
   readonly html?: string
   readonly json?: boolean
+  readonly profile?: boolean
 }
 
-const measureFile = fileURLToPath(new URL('./measure.js', import.meta.url))
 const progress = (text: string): void => void process.stderr.write(`nexmark: ${text}\n`)
 
 function whole(text: string): number {
@@ -45,13 +46,14 @@ function peers(text: string): string[] {
   return named
 }
 
-function measure(spec: MeasureSpec): Measured {
-  const child = spawnSync(process.execPath, [measureFile, JSON.stringify(spec)], {
+function inProcess<T>(file: 'measure.js' | 'profile.js', spec: MeasureSpec): T {
+  const script = fileURLToPath(new URL(`./${file}`, import.meta.url))
+  const child = spawnSync(process.execPath, [script, JSON.stringify(spec)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit']
   })
-  if (child.status !== 0) throw new Error(`measuring query ${spec.query} of ${spec.system} ended with ${child.status}`)
-  return JSON.parse(child.stdout) as Measured
+  if (child.status !== 0) throw new Error(`query ${spec.query} of ${spec.system} ended with ${child.status}`)
+  return JSON.parse(child.stdout) as T
 }
 
 /** The order turns round with every round: whoever goes first in one goes last in the next. */
@@ -64,7 +66,7 @@ function run({ queries, peers, events, rounds }: Options, path: string): Rounds[
         system => system === 'cairn' || (peers.includes('loops') && loopOf(query, system) !== undefined)
       )
       for (const system of round % 2 === 0 ? present : present.reverse())
-        (measured[system] ??= []).push(measure({ system, query, path, events }))
+        (measured[system] ??= []).push(inProcess<Measured>('measure.js', { system, query, path, events }))
     }
   return results
 }
@@ -74,10 +76,11 @@ const options = new Command('bench:nexmark')
   .option('--queries <list>', 'which, by their numbers', numbers, Object.keys(queries).map(Number))
   .option('--peers <list>', 'what to compare with: loops; empty: nothing', peers, ['loops'])
   .option('--events <n>', 'how many', whole, 1_000_000)
-  .option('--rate <n>', 'of them in a second of event time', whole, 100_000)
+  .option('--rate <n>', 'of them in a second of event time', whole, 10_000)
   .option('--rounds <n>', 'how often each is measured', whole, 3)
   .option('--html <file>', 'write a page with table and chart')
   .option('--json', 'print the figures as JSON')
+  .option('--profile', 'measure nothing; tell where the time of Cairn goes, a query at a time')
   .parse()
   .opts<Options>()
 
@@ -90,6 +93,14 @@ const loadBefore = loadOf()
 const path = join(folder, 'events')
 progress(`writing ${events} events`)
 writeEvents(path, events, { rate })
+if (options.profile === true) {
+  const profiles = options.queries.map(query => {
+    progress(`profiling query ${query}, ${queryOf(query).title}`)
+    return { query, ...inProcess<Profiled>('profile.js', { system: 'cairn', query, path, events }) }
+  })
+  process.stdout.write(profileTable(profiles))
+  process.exit(0)
+}
 const results = run(options, path)
 const summaries = results.map(summarise)
 const setting: Setting = {

@@ -1,6 +1,8 @@
 /** What a run of the benchmark says: figures of each query, as a table for a terminal and as a page of its own. */
 import { queryOf } from './catalogue.ts'
 import type { Measured, System } from './measure.ts'
+import type { Profiled } from './profile.ts'
+import { stageNames } from './stages.ts'
 
 export interface Setting {
   readonly machine: string
@@ -147,19 +149,37 @@ export function describeSetting({ machine, node, events, rate, rounds, load }: S
 }
 
 export function table(summaries: readonly Summary[], setting: Setting): string {
-  const lines = [headings, ...summaries.map(cells)]
-  const widths = headings.map((_, column) => Math.max(...lines.map(line => (line[column] as string).length)))
-  const text = lines.map(line =>
+  const text = columns([headings, ...summaries.map(cells)], [0, headings.length - 1])
+  return [describeSetting(setting), '', ...text, '', closing(summaries), ''].join('\n')
+}
+
+/** ns of CPU per event, a column for each query. */
+export function profileTable(profiles: readonly (Profiled & { readonly query: number })[]): string {
+  const row = (name: string, of: (profile: Profiled) => number): string[] => [
+    name,
+    ...profiles.map(profile => of(profile).toFixed(0))
+  ]
+  const lines = [
+    ['ns per event', ...profiles.map(({ query }) => `q${query}`)],
+    ...stageNames.map(stage => row(stage, ({ stages }) => stages[stage] ?? 0)),
+    row('all', ({ nsPerEvent }) => nsPerEvent)
+  ]
+  return `${columns(lines, [0]).join('\n')}\n`
+}
+
+/** @param left columns whose cells begin at one line; the others end at one */
+function columns(lines: readonly (readonly string[])[], left: readonly number[]): string[] {
+  const [first = []] = lines
+  const widths = first.map((_, column) => Math.max(...lines.map(line => (line[column] as string).length)))
+  return lines.map(line =>
     line
-      .map((cell, column) =>
-        column === 0 || column === line.length - 1
-          ? cell.padEnd(widths[column] as number)
-          : cell.padStart(widths[column] as number)
-      )
+      .map((cell, column) => {
+        const width = widths[column] as number
+        return left.includes(column) ? cell.padEnd(width) : cell.padStart(width)
+      })
       .join('  ')
       .trimEnd()
   )
-  return [describeSetting(setting), '', ...text, '', closing(summaries), ''].join('\n')
 }
 
 const escaped = (text: string): string => text.replace(/[&<>"]/g, sign => `&#${sign.charCodeAt(0)};`)

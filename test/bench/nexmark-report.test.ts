@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { queryOf } from '../../bench/nexmark/catalogue.ts'
 import { Discard, RowBuffer } from '../../bench/nexmark/discard.ts'
+import { writeEvents } from '../../bench/nexmark/generator.ts'
 import type { Measured } from '../../bench/nexmark/measure.ts'
-import { summarise, table } from '../../bench/nexmark/report.ts'
+import type { Profiled } from '../../bench/nexmark/profile.ts'
+import { profileTable, summarise, table } from '../../bench/nexmark/report.ts'
 
 const measured = (perCpuSecond: number, hash = 'a', rows = 7): Measured => ({
   perCpuSecond,
@@ -83,5 +85,24 @@ void t.test('a short run: every system gives the same results, and a page is wri
   const text = readFileSync(page, 'utf8')
   t.match(text, /<td>17 auction statistics<\/td>/)
   t.notMatch(text, /(src|href)=/)
+  t.end()
+})
+
+void t.test('a profile puts all CPU down to stages', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-nexmark-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'events')
+  writeEvents(path, 20_000)
+  const script = fileURLToPath(new URL('../../bench/nexmark/profile.js', import.meta.url))
+  const spec = JSON.stringify({ system: 'cairn', query: 5, path, events: 20_000 })
+  const { stdout } = spawnSync(process.execPath, [script, spec], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const { nsPerEvent, stages } = JSON.parse(stdout) as Profiled
+  const total = Object.values(stages).reduce((a, b) => a + b)
+  t.ok(Math.abs(total / nsPerEvent - 1) < 1e-6)
+  for (const stage of ['decode', 'source', 'windows', 'timers']) t.ok((stages[stage] as number) > 0, stage)
+  t.match(profileTable([{ query: 5, nsPerEvent, stages }]), /^decode +\d+$/m)
   t.end()
 })
