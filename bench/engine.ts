@@ -11,6 +11,7 @@ import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { deadLettersName } from '../runtime/core/topology.ts'
 import type { Worker } from '../runtime/core/worker.ts'
+import type { Files } from '../runtime/ports/files.ts'
 import type { LogReader, OutputRecord } from '../runtime/ports/log.ts'
 import type { LedgerEntry, Publisher, SlotName } from '../runtime/ports/publisher.ts'
 import { beginIncarnation } from '../runtime/shell/incarnation.ts'
@@ -83,15 +84,21 @@ export class MeasuredStorage implements CheckpointStorage {
   }
 }
 
-/** @param take sees what is published, before it is dropped */
+export interface EngineOptions {
+  /** Sees what is published, before it is dropped. */
+  readonly take?: (records: readonly OutputRecord[]) => void
+  /** Where checkpoints are; default: the real ones. */
+  readonly files?: Files
+}
+
 export async function startEngine(
   job: Job<unknown>,
   reader: LogReader,
-  take?: (records: readonly OutputRecord[]) => void
+  { take, files = nodeFiles }: EngineOptions = {}
 ): Promise<Engine> {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-'))
   const publisher = new CountingPublisher(take)
-  const storage = new MeasuredStorage(new DirectoryStorage(nodeFiles, join(folder, 'checkpoints')))
+  const storage = new MeasuredStorage(new DirectoryStorage(files, join(folder, 'checkpoints')))
   let nonces = 0
   const { plan } = job
   const sinks = plan.nodes.flatMap(node => (node.kind === 'sink' ? [node.name] : []))

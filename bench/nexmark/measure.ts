@@ -1,4 +1,5 @@
 /** One measurement in a process of its own: `node dist/bench/nexmark/measure.js '<spec as JSON>'` prints its result as JSON. */
+import type { OutputRecord } from '../../runtime/ports/log.ts'
 import { loadQuery, queryOf } from './catalogue.ts'
 import { Discard, RowBuffer, usage } from './discard.ts'
 import { NexmarkBytes } from './generator.ts'
@@ -27,12 +28,13 @@ export interface Measured {
 
 async function measure({ system, query, path, events: count }: MeasureSpec): Promise<Measured> {
   const discard = new Discard(queryOf(query))
+  const take = (records: readonly OutputRecord[]): void => discard.take(discard.valuesOf(records))
   const job = system === 'cairn' ? await loadQuery(query) : undefined
   const events = NexmarkBytes.read(path, count)
   const restMiB = process.memoryUsage.rss() / 1024 ** 2
   const before = usage()
   let checkpoints = 0
-  if (job !== undefined) checkpoints = await runQuery(job, events, records => discard.take(discard.valuesOf(records)))
+  if (job !== undefined) checkpoints = await runQuery(job, events, { take })
   else {
     const rows = new RowBuffer(discard)
     const loop = loopOf(query, system === 'scan' ? 'scan' : 'loop')

@@ -3,6 +3,7 @@
  * known file on its stack belongs to. A process of its own: `node dist/bench/nexmark/profile.js '<spec as JSON>'` prints it as JSON.
  */
 import { Session } from 'node:inspector/promises'
+import type { OutputRecord } from '../../runtime/ports/log.ts'
 import { loadQuery, queryOf } from './catalogue.ts'
 import { Discard, usage } from './discard.ts'
 import { NexmarkBytes } from './generator.ts'
@@ -23,6 +24,7 @@ async function profile({
   events: count
 }: Pick<MeasureSpec, 'query' | 'path' | 'events'>): Promise<Profiled> {
   const discard = new Discard(queryOf(query))
+  const take = (records: readonly OutputRecord[]): void => discard.take(discard.valuesOf(records))
   const job = await loadQuery(query)
   const events = NexmarkBytes.read(path, count)
   const session = new Session()
@@ -31,7 +33,7 @@ async function profile({
   await session.post('Profiler.setSamplingInterval', { interval: 500 })
   await session.post('Profiler.start')
   const before = usage()
-  await runQuery(job, events, records => discard.take(discard.valuesOf(records)))
+  await runQuery(job, events, { take })
   const nsPerEvent = ((usage().cpuMs - before.cpuMs - discard.cpuMs) * 1e6) / count
   const { nodes, samples = [], timeDeltas = [] } = (await session.post('Profiler.stop')).profile
   const byId = new Map(nodes.map(node => [node.id, node]))

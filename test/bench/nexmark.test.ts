@@ -9,7 +9,7 @@ import { naiveResult } from '../../bench/nexmark/naive.ts'
 import { collectResults } from '../../bench/nexmark/run.ts'
 import { differences } from '../../bench/nexmark/verify.ts'
 
-const count = 4_000
+const count = 3_000
 
 function made(options: GeneratorOptions) {
   const events = [...generate(count, options)]
@@ -22,7 +22,7 @@ const inputs = [
   made({ seed: 'b', rate: 1 / 20 }),
   made({ seed: 'c', rate: 20_000, outOfOrderGroupSize: 50 })
 ]
-const inOrder = [made({ seed: 'd', rate: 40 }), made({ seed: 'e', rate: 1 / 20 }), made({ seed: 'f', rate: 20_000 })]
+const inOrder = [made({ seed: 'd', rate: 40 }), made({ seed: 'e', rate: 20_000 })]
 
 for (const number of Object.keys(queries).map(Number))
   void t.test(`query ${number}, ${queryOf(number).title}`, async t => {
