@@ -18,7 +18,7 @@ export interface Query {
 const rows = (title: string): Query => ({ title, result: 'rows', key: [] })
 const updates = (title: string, ...key: string[]): Query => ({ title, result: 'updates', key })
 
-/** Left out: 6, which Flink's SQL cannot run; 10, which writes files by time; 13, 21 and 23, which measure nothing that these do not. */
+/** Left out: 6, which Flink's SQL cannot run; 10, which writes files by time; 13, 21 and 23, for now. */
 export const queries: Readonly<Record<number, Query>> = {
   0: rows('pass through'),
   1: rows('currency conversion'),
