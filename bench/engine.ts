@@ -11,7 +11,8 @@ import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
 import { deadLettersName } from '../runtime/core/topology.ts'
 import type { Worker } from '../runtime/core/worker.ts'
-import type { LogReader } from '../runtime/ports/log.ts'
+import type { Files } from '../runtime/ports/files.ts'
+import type { LogReader, OutputRecord } from '../runtime/ports/log.ts'
 import type { LedgerEntry, Publisher, SlotName } from '../runtime/ports/publisher.ts'
 import { beginIncarnation } from '../runtime/shell/incarnation.ts'
 import type { EmbeddedShell } from '../runtime/shell/embedded-shell.ts'
@@ -19,6 +20,11 @@ import type { EmbeddedShell } from '../runtime/shell/embedded-shell.ts'
 class CountingPublisher implements Publisher {
   published = 0
   private readonly ledger = new Map<string, LedgerEntry>()
+  private readonly take: ((records: readonly OutputRecord[]) => void) | undefined
+
+  constructor(take?: (records: readonly OutputRecord[]) => void) {
+    this.take = take
+  }
 
   describe(): Promise<{ readonly partitions: number; readonly maxRecordBytes: number }> {
     return Promise.resolve({ partitions: 1, maxRecordBytes: 1024 * 1024 })
@@ -27,8 +33,9 @@ class CountingPublisher implements Publisher {
     const name = `${stage}/${slot}`
     return Promise.resolve({
       readLedger: () => Promise.resolve(this.ledger.get(name)),
-      publish: (records: readonly unknown[], entry: LedgerEntry) => {
+      publish: (records: readonly OutputRecord[], entry: LedgerEntry) => {
         this.published += records.length
+        this.take?.(records)
         this.ledger.set(name, entry)
         return Promise.resolve({ kind: 'published' } as const)
       },
@@ -77,10 +84,21 @@ export class MeasuredStorage implements CheckpointStorage {
   }
 }
 
-export async function startEngine(job: Job<unknown>, reader: LogReader): Promise<Engine> {
+export interface EngineOptions {
+  /** Sees what is published, before it is dropped. */
+  readonly take?: (records: readonly OutputRecord[]) => void
+  /** Where checkpoints are; default: the real ones. */
+  readonly files?: Files
+}
+
+export async function startEngine(
+  job: Job<unknown>,
+  reader: LogReader,
+  { take, files = nodeFiles }: EngineOptions = {}
+): Promise<Engine> {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-'))
-  const publisher = new CountingPublisher()
-  const storage = new MeasuredStorage(new DirectoryStorage(nodeFiles, join(folder, 'checkpoints')))
+  const publisher = new CountingPublisher(take)
+  const storage = new MeasuredStorage(new DirectoryStorage(files, join(folder, 'checkpoints')))
   let nonces = 0
   const { plan } = job
   const sinks = plan.nodes.flatMap(node => (node.kind === 'sink' ? [node.name] : []))

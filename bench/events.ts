@@ -9,7 +9,7 @@ export interface Payment {
 
 export type Skew = 'uniform' | 'zipf'
 
-export class EventBytes {
+export class EventBytes implements Events {
   readonly count: number
   private readonly bytes: Buffer
   private readonly offsets: Uint32Array
@@ -46,15 +46,21 @@ function zipf(keys: number, random: Prng): () => number {
 
 const batchRecords = 4096
 
+/** Events made beforehand. */
+export interface Events {
+  readonly count: number
+  value(i: number): Uint8Array
+}
+
 /** One bounded partition; `limit` may grow while it is read: then it waits instead of ending. */
 export class EventReader implements LogReader {
-  private readonly events: EventBytes
+  private readonly events: Events
   /** Records given out so far may not exceed it. */
   limit: number
   private readonly bounded: boolean
   private wake: (() => void) | undefined
 
-  constructor(events: EventBytes, limit = events.count) {
+  constructor(events: Events, limit = events.count) {
     this.events = events
     this.limit = limit
     this.bounded = limit === events.count

@@ -1,0 +1,96 @@
+/** Where results end in a measurement: counted, hashed, dropped. What that costs is measured, to be left out. */
+import { crc32 } from 'node:zlib'
+import type { OutputRecord } from '../../runtime/ports/log.ts'
+import { totalOf } from './verify.ts'
+import type { Query, Row } from './catalogue.ts'
+
+export interface Usage {
+  readonly wallMs: number
+  readonly cpuMs: number
+}
+
+/** Of this process since it began. */
+export function usage(): Usage {
+  const { user, system } = process.cpuUsage()
+  return { wallMs: performance.now(), cpuMs: (user + system) / 1000 }
+}
+
+export class Discard {
+  rows = 0
+  bytes = 0
+  /** Of what it did itself. */
+  wallMs = 0
+  cpuMs = 0
+  private readonly query: Query
+  private first = 0
+  private second = 0
+  private total = 0
+
+  constructor(query: Query) {
+    this.query = query
+  }
+
+  /** The same for the same rows in any order; of a query on the wall clock: of what its counts sum up to. */
+  get hash(): string {
+    if (this.query.result === 'total') return `total ${this.total}`
+    return [this.first, this.second].map(part => part.toString(16).padStart(8, '0')).join('')
+  }
+
+  take(values: Iterable<Uint8Array>): void {
+    const before = usage()
+    for (const value of values) {
+      this.rows++
+      this.bytes += value.length
+      if (this.query.result === 'total') {
+        this.total += totalOf([JSON.parse(Buffer.from(value).toString()) as Row])
+        continue
+      }
+      const checksum = crc32(value)
+      this.first = (this.first + checksum) >>> 0
+      this.second = (this.second + Math.imul(checksum ^ (checksum >>> 15), 0x2c1b3c6d ^ value.length)) >>> 0
+    }
+    const after = usage()
+    this.wallMs += after.wallMs - before.wallMs
+    this.cpuMs += after.cpuMs - before.cpuMs
+  }
+
+  *valuesOf(records: readonly OutputRecord[]): Iterable<Uint8Array> {
+    for (const { value } of records) if (value !== undefined) yield value
+  }
+}
+
+const roomBytes = 1024 * 1024
+/** Of one row, at most. */
+const rowBytes = 16 * 1024
+
+/** What a loop writes its rows to: JSON in a buffer that is handed on when it is full. */
+export class RowBuffer {
+  private readonly bytes = Buffer.allocUnsafe(roomBytes + rowBytes)
+  private ends: number[] = []
+  private length = 0
+  private readonly discard: Discard
+
+  constructor(discard: Discard) {
+    this.discard = discard
+  }
+
+  write(row: Row): void {
+    this.length += this.bytes.write(JSON.stringify(row), this.length)
+    this.ends.push(this.length)
+    if (this.length >= roomBytes) this.flush()
+  }
+
+  flush(): void {
+    this.discard.take(this.values())
+    this.ends = []
+    this.length = 0
+  }
+
+  private *values(): Iterable<Uint8Array> {
+    let from = 0
+    for (const end of this.ends) {
+      yield this.bytes.subarray(from, end)
+      from = end
+    }
+  }
+}

@@ -1,0 +1,118 @@
+/** `npm run bench:nexmark`: every system over the same bytes, in turns, each measurement in a process of its own. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command, InvalidArgumentError } from 'commander'
+import { queries, queryOf } from './catalogue.ts'
+import { writeEvents } from './generator.ts'
+import { loopOf } from './loops.ts'
+import type { Measured, MeasureSpec, System } from './measure.ts'
+import type { Profiled } from './profile.ts'
+import { html, profileTable, summarise, systems, table, type Rounds, type Setting } from './report.ts'
+
+interface Options {
+  readonly queries: readonly number[]
+  readonly peers: readonly string[]
+  readonly events: number
+  readonly rate: number
+  readonly rounds: number
+  readonly html?: string
+  readonly json?: boolean
+  readonly profile?: boolean
+}
+
+const progress = (text: string): void => void process.stderr.write(`nexmark: ${text}\n`)
+
+function whole(text: string): number {
+  const n = Number(text)
+  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('It must be a whole number from 1.')
+  return n
+}
+
+function numbers(text: string): number[] {
+  return text.split(',').map(part => {
+    const n = Number(part)
+    if (part === '' || queries[n] === undefined)
+      throw new InvalidArgumentError(`There are queries ${Object.keys(queries).join(', ')}.`)
+    return n
+  })
+}
+
+function peers(text: string): string[] {
+  const named = text.split(',').filter(name => name !== '')
+  for (const name of named) if (name !== 'loops') throw new InvalidArgumentError(`There are no peers but "loops".`)
+  return named
+}
+
+function inProcess<T>(file: 'measure.js' | 'profile.js', spec: MeasureSpec): T {
+  const script = fileURLToPath(new URL(`./${file}`, import.meta.url))
+  const child = spawnSync(process.execPath, [script, JSON.stringify(spec)], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  if (child.status !== 0) throw new Error(`query ${spec.query} of ${spec.system} ended with ${child.status}`)
+  return JSON.parse(child.stdout) as T
+}
+
+/** The order turns round with every round: whoever goes first in one goes last in the next. */
+function run({ queries, peers, events, rounds }: Options, path: string): Rounds[] {
+  const results = queries.map(query => ({ query, systems: {} as Partial<Record<System, Measured[]>> }))
+  for (let round = 0; round < rounds; round++)
+    for (const { query, systems: measured } of results) {
+      progress(`round ${round + 1} of ${rounds}, query ${query}, ${queryOf(query).title}`)
+      const present = systems.filter(
+        system => system === 'cairn' || (peers.includes('loops') && loopOf(query, system) !== undefined)
+      )
+      for (const system of round % 2 === 0 ? present : present.reverse())
+        (measured[system] ??= []).push(inProcess<Measured>('measure.js', { system, query, path, events }))
+    }
+  return results
+}
+
+const options = new Command('bench:nexmark')
+  .description('Measures the queries of Nexmark on this machine, beside loops written by hand.')
+  .option('--queries <list>', 'which, by their numbers', numbers, Object.keys(queries).map(Number))
+  .option('--peers <list>', 'what to compare with: loops; empty: nothing', peers, ['loops'])
+  .option('--events <n>', 'how many', whole, 1_000_000)
+  .option('--rate <n>', 'of them in a second of event time', whole, 10_000)
+  .option('--rounds <n>', 'how often each is measured', whole, 3)
+  .option('--html <file>', 'write a page with table and chart')
+  .option('--json', 'print the figures as JSON')
+  .option('--profile', 'measure nothing; tell where the time of Cairn goes, a query at a time')
+  .parse()
+  .opts<Options>()
+
+const folder = mkdtempSync(join(tmpdir(), 'cairn-nexmark-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+const { events, rate, rounds } = options
+const loadOf = (): number => loadavg()[0] as number
+const loadBefore = loadOf()
+const path = join(folder, 'events')
+progress(`writing ${events} events`)
+writeEvents(path, events, { rate })
+if (options.profile === true) {
+  const profiles = options.queries.map(query => {
+    progress(`profiling query ${query}, ${queryOf(query).title}`)
+    return { query, ...inProcess<Profiled>('profile.js', { system: 'cairn', query, path, events }) }
+  })
+  process.stdout.write(profileTable(profiles))
+  process.exit(0)
+}
+const results = run(options, path)
+const summaries = results.map(summarise)
+const setting: Setting = {
+  machine: `${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 1024 ** 3)} GiB`,
+  node: process.version,
+  events,
+  rate,
+  rounds,
+  load: [loadBefore, loadOf()]
+}
+if (options.html !== undefined) writeFileSync(options.html, html(summaries, setting))
+process.stdout.write(
+  options.json === true ? `${JSON.stringify({ setting, summaries, results }, null, 2)}\n` : table(summaries, setting)
+)
+process.exitCode = summaries.some(({ verdict }) => verdict.startsWith('VOID')) ? 1 : 0

@@ -1,0 +1,108 @@
+/** What the benchmark of Nexmark says: equal results, ratios within a round, and no ratio without equal results. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { queryOf } from '../../bench/nexmark/catalogue.ts'
+import { Discard, RowBuffer } from '../../bench/nexmark/discard.ts'
+import { writeEvents } from '../../bench/nexmark/generator.ts'
+import type { Measured } from '../../bench/nexmark/measure.ts'
+import type { Profiled } from '../../bench/nexmark/profile.ts'
+import { profileTable, summarise, table } from '../../bench/nexmark/report.ts'
+
+const measured = (perCpuSecond: number, hash = 'a', rows = 7): Measured => ({
+  perCpuSecond,
+  perSecond: perCpuSecond / 2,
+  peakMiB: 10,
+  rows,
+  hash,
+  checkpoints: 2
+})
+const setting = { machine: 'm', node: 'v', events: 1000, rate: 1000, rounds: 2, load: [1, 1] } as const
+
+void t.test('a ratio is taken within each round', t => {
+  const { ofLoop, ofScan, verdict } = summarise({
+    query: 3,
+    systems: {
+      cairn: [measured(100), measured(300), measured(200)],
+      loop: [measured(200), measured(400), measured(800)]
+    }
+  })
+  t.same(ofLoop, { median: 0.5, least: 0.25, greatest: 0.75 })
+  t.equal(ofScan, undefined)
+  t.equal(verdict, 'equal')
+  t.end()
+})
+
+void t.test('a ratio without equal results is void and says so', t => {
+  for (const other of [measured(200, 'b'), measured(200, 'a', 8)]) {
+    const summary = summarise({ query: 3, systems: { cairn: [measured(100)], loop: [other] } })
+    t.equal(summary.ofLoop, undefined)
+    t.match(table([summary], setting), /VOID: results differ/)
+  }
+  t.end()
+})
+
+void t.test('query 12, on the wall clock, is compared by its total and gets no ratio', t => {
+  const summary = summarise({ query: 12, systems: { cairn: [measured(100, 'a', 7)], loop: [measured(200, 'a', 8)] } })
+  t.equal(summary.ofLoop, undefined)
+  t.match(summary.verdict, /^equal total/)
+  t.match(summarise({ query: 12, systems: { cairn: [measured(1)], loop: [measured(1, 'b')] } }).verdict, /^VOID/)
+  t.end()
+})
+
+void t.test('the hash of results does not depend on their order, but on each of them and how often it comes', t => {
+  const hashOf = (...rows: readonly object[]): string => {
+    const discard = new Discard(queryOf(0))
+    const buffer = new RowBuffer(discard)
+    for (const row of rows) buffer.write({ ...row })
+    buffer.flush()
+    t.equal(discard.rows, rows.length)
+    return discard.hash
+  }
+  t.equal(hashOf({ a: 1 }, { a: 2 }), hashOf({ a: 2 }, { a: 1 }))
+  t.not(hashOf({ a: 1 }, { a: 2 }), hashOf({ a: 1 }, { a: 3 }))
+  t.not(hashOf({ a: 1 }, { a: 1 }), hashOf({ a: 1 }))
+  t.end()
+})
+
+void t.test('a short run: every system gives the same results, and a page is written', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-nexmark-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const page = join(folder, 'page.html')
+  const main = fileURLToPath(new URL('../../bench/nexmark/main.js', import.meta.url))
+  const args = [main, '--queries', '4,12,17', '--events', '3000', '--rounds', '1', '--html', page]
+  const { stdout, status } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore']
+  })
+  t.equal(status, 0)
+  t.match(stdout, /^4 average price for a category .* equal$/m)
+  t.match(stdout, /^12 processing time windows .* equal total/m)
+  t.match(stdout, /^17 auction statistics .* equal$/m)
+  const text = readFileSync(page, 'utf8')
+  t.match(text, /<td>17 auction statistics<\/td>/)
+  t.notMatch(text, /(src|href)=/)
+  t.end()
+})
+
+void t.test('a profile puts all CPU down to stages', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cairn-nexmark-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'events')
+  writeEvents(path, 20_000)
+  const script = fileURLToPath(new URL('../../bench/nexmark/profile.js', import.meta.url))
+  const spec = JSON.stringify({ system: 'cairn', query: 5, path, events: 20_000 })
+  const { stdout } = spawnSync(process.execPath, [script, spec], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  const { nsPerEvent, stages } = JSON.parse(stdout) as Profiled
+  const total = Object.values(stages).reduce((a, b) => a + b)
+  t.ok(Math.abs(total / nsPerEvent - 1) < 1e-6)
+  for (const stage of ['decode', 'source', 'windows', 'timers']) t.ok((stages[stage] as number) > 0, stage)
+  t.match(profileTable([{ query: 5, nsPerEvent, stages }]), /^decode +\d+$/m)
+  t.end()
+})
