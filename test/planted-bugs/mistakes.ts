@@ -242,7 +242,7 @@ export const mistakes: readonly Mistake[] = [
       ],
       [
         kafka,
-        'const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]',
+        'const bytes = encodeBatch([{ ...entry, key: entry.key ?? this.ledgerKey }]',
         'if (entry === undefined) return rounds; const bytes = encodeBatch([{ ...entry, key: this.ledgerKey }]'
       ]
     ]
