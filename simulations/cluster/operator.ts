@@ -24,8 +24,15 @@ export interface OperatorSettings {
 /** `dies`: at that effect on the world, once. */
 export type GoingBack = Pick<FaultOf<'restore'>, 'back' | 'named' | 'dies'>
 
-/** What a person tries again after a while: somebody else was quicker, or something could not be reached. */
-const passing: readonly string[] = ['FENCED', 'STORAGE_FAILED', 'SINK_UNREACHABLE', 'NOT_FOUND', 'LINEAGE_ENDED']
+/** What a person tries again after a while: somebody else was quicker, the job was upgraded meanwhile, or something could not be reached. */
+const passing: readonly string[] = [
+  'FENCED',
+  'STORAGE_FAILED',
+  'SINK_UNREACHABLE',
+  'NOT_FOUND',
+  'LINEAGE_ENDED',
+  'STATE_INCOMPATIBLE'
+]
 const againMs = 400
 /** Once nothing stands in his way any more he has so long; then he gives up. */
 const patienceMs = 10_000
