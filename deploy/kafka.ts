@@ -181,8 +181,14 @@ export class KafkaSide {
     const key = cluster.brokers.join()
     let readers = this.readers.get(key)
     if (readers === undefined) {
-      const { troubled } = this.options
-      const options = { cluster, name: this.clientName, clock: nodeClock }
+      const { troubled, settings } = this.options
+      const client = settings?.kafkaClient
+      const options = {
+        cluster,
+        name: this.clientName,
+        clock: nodeClock,
+        ...(client === undefined ? {} : { client })
+      }
       readers = new KafkaReaders(troubled === undefined ? options : { ...options, troubled })
       this.readers.set(key, readers)
     }

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { logLevels } from '../cluster/log-events.ts'
 import { saslMechanisms } from '../../runtime/adapters/kafka/kafka-options.ts'
+import { readingClients } from '../../runtime/adapters/kafka/kafka-readers.ts'
 import { beginningOf, replayProblems } from '../replay.ts'
 import { usualTiming } from '../cluster/timing.ts'
 import {
@@ -60,6 +61,7 @@ const kafkaReach = {
 
 const kafka = {
   ...kafkaReach,
+  kafkaClient: withFallback(oneOf('what reads topics; see docs/kafka.md', '<client>', readingClients), 'confluent'),
   kafkaGroup: {
     ...text('consumer group that shows how far the sources are; see docs/kafka.md', '<name>'),
     shown: 'cairn-<job>'

@@ -13,10 +13,12 @@ export interface KafkaClientOptions extends ConnectionOptions {
   readonly bootstrap: readonly string[]
   readonly connect: (address: string) => Promise<ByteStream>
   readonly clock: Clock
+  /** Of another client of the same cluster, to share what is known of it. */
+  readonly view?: ClusterView
 }
 
 export class KafkaClient {
-  readonly view = new ClusterView()
+  readonly view: ClusterView
   private readonly options: KafkaClientOptions
   private readonly connections = new Map<string, Connection>()
   private readonly time: () => number
@@ -26,6 +28,7 @@ export class KafkaClient {
 
   constructor(options: KafkaClientOptions) {
     this.options = options
+    this.view = options.view ?? new ClusterView()
     this.time = () => options.clock.elapsed()
   }
 

@@ -1,11 +1,12 @@
 /** A topic, or all that match a pattern, as a log: partitions, read committed, over a consumer that readers of other topics may share. */
 import { assert, CodedError } from '../../kernel/errors.ts'
+import { reached } from '../../kernel/marks.ts'
 import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../ports/log.ts'
 import type { KafkaReaders, Lease } from './kafka-readers.ts'
-import type { ClientMessage, Place } from './load-kafka.ts'
+import { UnreadableRecords, type Feed } from './feed.ts'
+import type { Place } from './load-kafka.ts'
 import { TopicPartitions } from './topic-partitions.ts'
-import type { Feed } from './shared-consumer.ts'
 
 export interface KafkaRecordParts {
   readonly key: string | undefined
@@ -140,6 +141,10 @@ export class KafkaReader implements LogReader {
       await new Promise<void>(resolve => (feed.wake = resolve))
     }
     if (this.closed) return { kind: 'caught-up', next: position }
+    if (feed.failure instanceof UnreadableRecords) {
+      await this.changeClient()
+      return { kind: 'caught-up', next: position }
+    }
     if (feed.failure !== undefined) throw feed.failure
     if (feed.outside !== undefined) {
       const { earliest, end } = feed.outside
@@ -195,28 +200,27 @@ export class KafkaReader implements LogReader {
   }
 
   private handOut(feed: Feed, maxBytes: number): Fetched {
-    const { messages, taken } = feed
-    let end = taken
-    let sizeBytes = 0
-    while (end < messages.length && (end === taken || sizeBytes < maxBytes)) sizeBytes += sizeOf(messages[end++])
-    const batch = this.batch(taken === 0 && end === messages.length ? messages : messages.slice(taken, end), sizeBytes)
-    feed.taken = end
-    feed.bytes -= sizeBytes
-    const last = messages[end - 1] as ClientMessage
-    let next = last.offset + 1
-    if (feed.isEmpty) {
-      feed.messages = []
-      feed.taken = 0
-      next = Math.max(next, feed.eof ?? next)
-    }
+    const { make } = this.options
+    const { batch, next: behind } = feed.take(maxBytes)
+    const next = feed.isEmpty ? Math.max(behind, feed.eof ?? behind) : behind
     feed.at = next
     this.consumer.eased(feed)
-    return { kind: 'records', batch, next, end: Math.max(next, feed.eof ?? this.consumer.knownEnd(feed)) }
+    return {
+      kind: 'records',
+      batch: make === undefined ? batch : new MadeBatch(batch, feed, make),
+      next,
+      end: Math.max(next, feed.eof ?? this.consumer.knownEnd(feed))
+    }
   }
 
-  private batch(messages: readonly ClientMessage[], sizeBytes: number): RecordBatch {
-    const { make } = this.options
-    return make === undefined ? new MessageBatch(messages, sizeBytes) : new MadeBatch(messages, sizeBytes, make)
+  /** What one client cannot read, the other one can: from here on it does. */
+  private async changeClient(): Promise<void> {
+    const { lease } = this
+    reached('kafka: the other client goes on')
+    for (const feed of this.feeds.values()) lease?.consumer.drop(feed)
+    this.feeds.clear()
+    this.lease = this.readers.lease(this.found.topic, 'confluent')
+    await lease?.release()
   }
 
   /** Whoever waits is answered at once. */
@@ -231,56 +235,40 @@ export class KafkaReader implements LogReader {
   }
 }
 
-const sizeOf = (message: ClientMessage | undefined): number =>
-  (message?.key?.length ?? 0) + (message?.value?.length ?? 0)
-
-class MessageBatch implements RecordBatch {
-  readonly count: number
-  readonly sizeBytes: number
-  protected readonly messages: readonly ClientMessage[]
-
-  constructor(messages: readonly ClientMessage[], sizeBytes: number) {
-    this.messages = messages
-    this.count = messages.length
-    this.sizeBytes = sizeBytes
-  }
-  protected at(i: number): ClientMessage {
-    return this.messages[i] as ClientMessage
-  }
-  offset(i: number): number {
-    return this.at(i).offset
-  }
-  timestamp(i: number): number {
-    const { timestamp } = this.at(i)
-    return timestamp < 0 ? NaN : timestamp
-  }
-  key(i: number): Uint8Array | undefined {
-    return this.at(i).key ?? undefined
-  }
-  value(i: number): Uint8Array | undefined {
-    return this.at(i).value ?? undefined
-  }
-  headers(i: number): readonly RecordHeader[] | undefined {
-    return this.at(i).headers?.flatMap(each => Object.entries(each).map(headerOf))
-  }
-}
-
-const text = new TextEncoder()
-const headerOf = ([name, value]: [string, Uint8Array | string | null]): RecordHeader => ({
-  name,
-  value: typeof value === 'string' ? text.encode(value) : (value ?? undefined)
-})
 const decoder = new TextDecoder()
 
-class MadeBatch extends MessageBatch {
+/** What the user's code makes of each record. */
+class MadeBatch implements RecordBatch {
+  readonly count: number
+  readonly sizeBytes: number
+  private readonly batch: RecordBatch
+  private readonly place: Place
   private readonly make: (record: KafkaRecordParts) => unknown
 
-  constructor(messages: readonly ClientMessage[], sizeBytes: number, make: (record: KafkaRecordParts) => unknown) {
-    super(messages, sizeBytes)
+  constructor(batch: RecordBatch, place: Place, make: (record: KafkaRecordParts) => unknown) {
+    this.batch = batch
+    this.place = place
     this.make = make
+    this.count = batch.count
+    this.sizeBytes = batch.sizeBytes
+  }
+  offset(i: number): number {
+    return this.batch.offset(i)
+  }
+  timestamp(i: number): number {
+    return this.batch.timestamp(i)
+  }
+  key(i: number): Uint8Array | undefined {
+    return this.batch.key(i)
+  }
+  value(i: number): Uint8Array | undefined {
+    return this.batch.value(i)
+  }
+  headers(i: number): readonly RecordHeader[] | undefined {
+    return this.batch.headers?.(i)
   }
   valueObject(i: number): unknown {
-    const { topic, partition, offset } = this.at(i)
+    const { topic, partition } = this.place
     const keyBytes = this.key(i)
     return this.make({
       key: keyBytes === undefined ? undefined : decoder.decode(keyBytes),
@@ -290,7 +278,7 @@ class MadeBatch extends MessageBatch {
       timestamp: this.timestamp(i),
       topic,
       partition,
-      offset
+      offset: this.offset(i)
     })
   }
 }

@@ -5,19 +5,26 @@
 import type { LogReader } from '../../ports/log.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { CodedError } from '../../kernel/errors.ts'
+import { DirectConsumer } from './direct-consumer.ts'
+import type { PartitionConsumer } from './feed.ts'
 import { KafkaReader, type KafkaReaderOptions } from './kafka-reader.ts'
 import { SharedConsumer, type SharedConsumerOptions } from './shared-consumer.ts'
 import { clusterConfig, type KafkaCluster } from './kafka-options.ts'
 import { KafkaTarget } from './kafka-target.ts'
 import { loadKafka } from './load-kafka.ts'
 
+/** `confluent`: the named package, over librdkafka; `direct`: the own client, which needs no package and makes no object for a record. */
+export const readingClients = ['confluent', 'direct'] as const
+export type ReadingClient = (typeof readingClients)[number]
+
 export interface Lease {
-  readonly consumer: SharedConsumer
+  readonly consumer: PartitionConsumer
   release(): Promise<void>
 }
 
 interface Shared {
-  readonly consumer: SharedConsumer
+  readonly client: ReadingClient
+  readonly consumer: PartitionConsumer
   /** A pattern may come to read any topic, and shares with none. */
   readonly topics: Set<string | RegExp>
 }
@@ -29,6 +36,8 @@ export interface KafkaReadersOptions extends Pick<
   readonly cluster: KafkaCluster
   /** Shown to operators of Kafka. */
   readonly name: string
+  /** Default: confluent. */
+  readonly client?: ReadingClient
 }
 
 /** Larger: what is wrong is said later. */
@@ -77,21 +86,17 @@ export class KafkaReaders {
     }
   }
 
-  /** Throws PACKAGE_MISSING. */
-  lease(topic: string | RegExp): Lease {
-    const shares = ({ topics }: Shared): boolean =>
-      typeof topic === 'string' && !topics.has(topic) && [...topics].every(each => typeof each === 'string')
+  /** Throws PACKAGE_MISSING, of the client that is a package. */
+  lease(topic: string | RegExp, client = this.options.client ?? 'confluent'): Lease {
+    const shares = (each: Shared): boolean =>
+      each.client === client &&
+      typeof topic === 'string' &&
+      !each.topics.has(topic) &&
+      [...each.topics].every(other => typeof other === 'string')
     let found = [...this.shared].find(shares)
     if (found === undefined) {
-      const { cluster, name, ...options } = this.options
-      const consumer = new SharedConsumer({
-        ...options,
-        kafka: loadKafka(),
-        config: clusterConfig(cluster, name),
-        explain: topic => this.explain(topic),
-        cluster: `Kafka (${cluster.brokers.join(', ')})`
-      })
-      this.shared.add((found = { consumer, topics: new Set() }))
+      const consumer = client === 'direct' ? new DirectConsumer(this.options) : this.named()
+      this.shared.add((found = { client, consumer, topics: new Set() }))
     }
     const { consumer, topics } = found
     topics.add(topic)
@@ -104,5 +109,16 @@ export class KafkaReaders {
         await consumer.close()
       }
     }
+  }
+
+  private named(): SharedConsumer {
+    const { cluster, name, client: _, ...options } = this.options
+    return new SharedConsumer({
+      ...options,
+      kafka: loadKafka(),
+      config: clusterConfig(cluster, name),
+      explain: topic => this.explain(topic),
+      cluster: `Kafka (${cluster.brokers.join(', ')})`
+    })
   }
 }

@@ -15,7 +15,10 @@ import { CodedError } from '../../kernel/errors.ts'
 import { reached } from '../../kernel/marks.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { ClientConfig, ClientError, ClientMessage, ConsumerClient, KafkaPackage, Place } from './load-kafka.ts'
+import type { RecordHeader } from '../../kernel/record-header.ts'
+import type { RecordBatch } from '../../ports/log.ts'
 import { isGone, isRefused } from './client-errors.ts'
+import { Feed, type Bounds, type PartitionConsumer, type Taken } from './feed.ts'
 
 export interface SharedConsumerOptions {
   readonly kafka: KafkaPackage
@@ -33,53 +36,81 @@ export interface SharedConsumerOptions {
   readonly bufferedBytes?: number
 }
 
-export interface Bounds {
-  readonly earliest: number
-  /** The last stable offset. */
-  readonly end: number
-}
-
-/** What one partition has brought and nobody has taken yet. */
-export class Feed implements Place {
-  readonly topic: string
-  readonly partition: number
+/** What the client's loop sorts into it. */
+class MessageFeed extends Feed {
   messages: ClientMessage[] = []
-  /** Of `messages`, taken already. */
-  taken = 0
-  bytes = 0
-  /** Where the next fetch begins, if it goes on. */
-  at = -1
-  /** The broker said that there is nothing at and behind this position. */
-  eof: number | undefined
-  outside: Bounds | undefined
-  failure: CodedError | undefined
   assigned = false
   paused = false
-  /** Counts assignments: an answer about an older one is nobody's. */
-  turn = 0
   heardAt = 0
-  wake: (() => void) | undefined
+  /** Of `messages`, taken already. */
+  private taken = 0
 
-  constructor({ topic, partition }: Place) {
-    this.topic = topic
-    this.partition = partition
-  }
   get isEmpty(): boolean {
     return this.taken === this.messages.length
   }
-  clear(position: number): void {
-    this.messages = []
-    this.taken = this.bytes = 0
-    this.at = position
-    this.eof = this.outside = this.failure = undefined
-    this.turn++
+
+  take(maxBytes: number): Taken {
+    const { messages, taken } = this
+    let end = taken
+    let size = 0
+    while (end < messages.length && (end === taken || size < maxBytes)) size += sizeOf(messages[end++])
+    const own = taken === 0 && end === messages.length ? messages : messages.slice(taken, end)
+    const last = messages[end - 1] as ClientMessage
+    this.taken = end
+    this.bytes -= size
+    if (this.isEmpty) {
+      this.messages = []
+      this.taken = 0
+    }
+    return { batch: new MessageBatch(own, size), next: last.offset + 1 }
   }
-  told(): void {
-    const { wake } = this
-    this.wake = undefined
-    wake?.()
+
+  override clear(position: number): void {
+    super.clear(position)
+    this.messages = []
+    this.taken = 0
   }
 }
+
+const sizeOf = (message: ClientMessage | undefined): number =>
+  (message?.key?.length ?? 0) + (message?.value?.length ?? 0)
+
+class MessageBatch implements RecordBatch {
+  readonly count: number
+  readonly sizeBytes: number
+  private readonly messages: readonly ClientMessage[]
+
+  constructor(messages: readonly ClientMessage[], sizeBytes: number) {
+    this.messages = messages
+    this.count = messages.length
+    this.sizeBytes = sizeBytes
+  }
+  private at(i: number): ClientMessage {
+    return this.messages[i] as ClientMessage
+  }
+  offset(i: number): number {
+    return this.at(i).offset
+  }
+  timestamp(i: number): number {
+    const { timestamp } = this.at(i)
+    return timestamp < 0 ? NaN : timestamp
+  }
+  key(i: number): Uint8Array | undefined {
+    return this.at(i).key ?? undefined
+  }
+  value(i: number): Uint8Array | undefined {
+    return this.at(i).value ?? undefined
+  }
+  headers(i: number): readonly RecordHeader[] | undefined {
+    return this.at(i).headers?.flatMap(each => Object.entries(each).map(headerOf))
+  }
+}
+
+const text = new TextEncoder()
+const headerOf = ([name, value]: [string, Uint8Array | string | null]): RecordHeader => ({
+  name,
+  value: typeof value === 'string' ? text.encode(value) : (value ?? undefined)
+})
 
 /** More would hold the event loop for longer while they are unpacked. */
 const consumeCount = 1000
@@ -95,12 +126,12 @@ const goneMs = 5_000
 
 const keyOf = ({ topic, partition }: Place): string => `${partition} ${topic}`
 
-export class SharedConsumer {
+export class SharedConsumer implements PartitionConsumer {
   private readonly options: SharedConsumerOptions
   private readonly client: ConsumerClient
-  private readonly feeds = new Map<string, Feed>()
-  private readonly toAssign = new Map<Feed, number>()
-  private readonly toUnassign = new Set<Feed>()
+  private readonly feeds = new Map<string, MessageFeed>()
+  private readonly toAssign = new Map<MessageFeed, number>()
+  private readonly toUnassign = new Set<MessageFeed>()
   private connecting: Promise<void> | undefined
   private looping: Promise<void> | undefined
   /** Questions to brokers wait for each other, so that they never fill the thread pool. */
@@ -229,22 +260,23 @@ export class SharedConsumer {
     return unreachable(`${what}: ${message}`, error)
   }
 
-  feed(place: Place): Feed {
+  feed(place: Place): MessageFeed {
     const key = keyOf(place)
     let found = this.feeds.get(key)
-    if (found === undefined) this.feeds.set(key, (found = new Feed(place)))
+    if (found === undefined) this.feeds.set(key, (found = new MessageFeed(place)))
     return found
   }
 
   /** From now on the feed brings what stands at `position` and behind it. */
-  seek(feed: Feed, position: number): void {
+  seek(given: Feed, position: number): void {
+    const feed = given as MessageFeed
     feed.clear(position)
     this.toAssign.delete(feed)
     if (feed.assigned) this.toUnassign.add(feed)
     void this.begin(feed, position, feed.turn)
   }
 
-  private async begin(feed: Feed, position: number, turn: number, until = this.now + goneMs): Promise<void> {
+  private async begin(feed: MessageFeed, position: number, turn: number, until = this.now + goneMs): Promise<void> {
     try {
       const bounds = await this.bounds(feed)
       if (feed.turn !== turn || this.closed) return
@@ -269,7 +301,8 @@ export class SharedConsumer {
   }
 
   /** Nobody reads it any more. */
-  drop(feed: Feed): void {
+  drop(given: Feed): void {
+    const feed = given as MessageFeed
     feed.clear(-1)
     this.toAssign.delete(feed)
     if (feed.assigned) this.toUnassign.add(feed)
@@ -279,7 +312,7 @@ export class SharedConsumer {
 
   /** The feed was taken from. */
   eased(feed: Feed): void {
-    if (feed.paused && feed.bytes * 4 < this.feedLimit) this.arouse()
+    if ((feed as MessageFeed).paused && feed.bytes * 4 < this.feedLimit) this.arouse()
   }
 
   /** Cached by the client: the high watermark, which lies at or behind the last stable offset. */
