@@ -2,7 +2,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t from 'tap'
-import { FetchedRecords, UnknownCompression } from '../../../runtime/kafka-protocol/fetched-records.ts'
+import { FetchedRecords } from '../../../runtime/kafka-protocol/fetched-records.ts'
 import { readCommitted } from '../../../runtime/kafka-protocol/read-committed.ts'
 import { decodeBatches, encodeBatch, type KafkaRecord } from '../../../runtime/kafka-protocol/record-batch.ts'
 import { crc32c } from '../../../runtime/kernel/crc32c.ts'
