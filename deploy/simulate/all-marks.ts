@@ -4,9 +4,15 @@ import { fileURLToPath } from 'node:url'
 
 const build = new URL('../../', import.meta.url)
 
+const noParking = 'no stage of a random job parks keys: test/runtime/core/quarantine'
+
 /** Why the swarm does not take a branch, or hardly ever, and what takes it instead. */
 export const untaken: ReadonlyMap<string, string> = new Map([
   ['cluster leader: a worker that does not start', 'needs a worker that is heard for 15 s and neither runs nor fails'],
+  [
+    'cluster worker: a message that is no command',
+    'the made-up bus changes no bytes, and what is not signed is dropped before: test/runtime/adapters/signed-bus'
+  ],
   [
     'cluster worker: a message that is no directive',
     'the made-up bus changes no bytes, and what is not signed is dropped before: test/runtime/adapters/signed-bus'
@@ -20,6 +26,7 @@ export const untaken: ReadonlyMap<string, string> = new Map([
     'needs a connection that takes longer than the change of a generation: test/runtime/shell/connections'
   ],
   ['exchange: a gap in a channel', 'a stream loses nothing in the middle: test/runtime/core/frames'],
+  ['handlers: a key is parked', noParking],
   ['kafka: a malformed reply', 'made-up brokers answer as they should: test/runtime/kafka-protocol/connection'],
   [
     'kafka: a reply to another question',
@@ -39,13 +46,15 @@ export const untaken: ReadonlyMap<string, string> = new Map([
     'local state: a store that is not kept',
     'needs a damaged store, or one of another job: test/runtime/shell/local-state'
   ],
+  ['quarantine: a key is free again', noParking],
+  ['quarantine: a released event fails again', noParking],
   ['source: a partition joins', 'made-up topics keep their partitions: test/deploy/kafka-away'],
   ['spill: the disk takes nothing', 'needs a full disk while a loop holds too much: test/runtime/core/loop-spill']
 ])
 
 /** Run on real servers and sockets only; their tests take these. */
 const real =
-  /^(runtime\/adapters\/(?!kafka)|runtime\/adapters\/kafka\/(shared-consumer|kafka-appender|forget-ledger)|checkpoint\/adapters\/level)/
+  /^(runtime\/adapters\/(?!kafka)|runtime\/adapters\/kafka\/(shared-consumer|direct-consumer|kafka-reader|kafka-appender|forget-ledger)|checkpoint\/adapters\/level)/
 
 /** Of the rooms that run in production and in the simulator. One that is made of parts has `*` for what is put in. */
 export function allMarks(): string[] {
