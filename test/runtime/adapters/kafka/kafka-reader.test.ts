@@ -1,6 +1,10 @@
 /** The source on a real Kafka: the rules of the port, and what only Kafka does. */
 import t, { type Test } from 'tap'
-import { KafkaReaders, readingClients, type KafkaReadersOptions } from '../../../../runtime/adapters/kafka/kafka-readers.ts'
+import {
+  KafkaReaders,
+  readingClients,
+  type KafkaReadersOptions
+} from '../../../../runtime/adapters/kafka/kafka-readers.ts'
 import { nodeClock } from '../../../../runtime/adapters/node-clock.ts'
 import type { Fetched, LogReader, RecordBatch } from '../../../../runtime/ports/log.ts'
 import { KafkaServer, needsKafka } from '../../../support/kafka-server.ts'
