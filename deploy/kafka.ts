@@ -182,7 +182,7 @@ export class KafkaSide {
     let readers = this.readers.get(key)
     if (readers === undefined) {
       const { troubled, settings } = this.options
-      const client = settings?.kafkaClient
+      const client = settings?.kafkaReader
       const options = {
         cluster,
         name: this.clientName,

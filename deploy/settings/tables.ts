@@ -61,7 +61,7 @@ const kafkaReach = {
 
 const kafka = {
   ...kafkaReach,
-  kafkaClient: withFallback(oneOf('what reads topics; see docs/kafka.md', '<client>', readingClients), 'confluent'),
+  kafkaReader: withFallback(oneOf('what reads topics; see docs/kafka.md', '<client>', readingClients), 'confluent'),
   kafkaGroup: {
     ...text('consumer group that shows how far the sources are; see docs/kafka.md', '<name>'),
     shown: 'cairn-<job>'
