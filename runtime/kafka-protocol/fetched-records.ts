@@ -6,12 +6,8 @@
 import { CodedError } from '../kernel/errors.ts'
 import { crc32c } from '../kernel/crc32c.ts'
 import type { RecordHeader } from '../kernel/record-header.ts'
+import type { AbortedTransaction } from './read-committed.ts'
 import { batchOverheadBytes } from './record-batch.ts'
-
-export interface AbortedTransaction {
-  readonly producerId: number
-  readonly firstOffset: number
-}
 
 /** What a batch's records were before they were compressed, by Kafka's number for how. Undefined: not known here. */
 export type Decompress = (codec: number, bytes: Uint8Array) => Uint8Array | undefined

@@ -21,7 +21,7 @@ import { allTopics, earliest, fetchOnce, latest, offsetOf, readCommitted } from 
 import type { Clock } from '../../ports/clock.ts'
 import { decompress } from './decompress.ts'
 import { ChunkFeed } from './chunk-feed.ts'
-import { UnreadableRecords, type Bounds, type Feed, type PartitionConsumer } from './feed.ts'
+import { feedKey, UnreadableRecords, type Bounds, type Feed, type PartitionConsumer } from './feed.ts'
 import { KafkaClient } from './kafka-client.ts'
 import type { KafkaCluster } from './kafka-options.ts'
 import { reachKafka } from './kafka-sockets.ts'
@@ -50,8 +50,6 @@ const outOfRange = 1
 
 type FetchReply = ReplyOf<'Fetch'>
 type PartitionReply = FetchReply['topics'][number]['partitions'][number]
-
-const keyOf = ({ topic, partition }: Place): string => `${partition} ${topic}`
 
 export class DirectConsumer implements PartitionConsumer {
   private readonly options: DirectConsumerOptions
@@ -115,7 +113,7 @@ export class DirectConsumer implements PartitionConsumer {
   }
 
   feed(place: Place): ChunkFeed {
-    const key = keyOf(place)
+    const key = feedKey(place)
     let found = this.feeds.get(key)
     if (found === undefined) this.feeds.set(key, (found = new ChunkFeed(place)))
     return found
@@ -128,7 +126,7 @@ export class DirectConsumer implements PartitionConsumer {
 
   drop(feed: Feed): void {
     feed.clear(-1)
-    this.feeds.delete(keyOf(feed))
+    this.feeds.delete(feedKey(feed))
   }
 
   eased(): void {
@@ -254,7 +252,7 @@ export class DirectConsumer implements PartitionConsumer {
         return
       }
       // Who was answered stands behind the others: a broker fills its answer in the order of the question.
-      for (const feed of feeds) if (this.feeds.delete(keyOf(feed))) this.feeds.set(keyOf(feed), feed)
+      for (const feed of feeds) if (this.feeds.delete(feedKey(feed))) this.feeds.set(feedKey(feed), feed)
       this.pump()
     }
   }
@@ -265,7 +263,7 @@ export class DirectConsumer implements PartitionConsumer {
     const how = await this.fetches.run(() =>
       fetchOnce(
         broker,
-        asked.map(({ feed, at }) => ({ ...place(feed), at }))
+        asked.map(({ feed: { topic, partition }, at }) => ({ topic, partition, at }))
       )
     )
     if (this.closed) return true
@@ -282,10 +280,10 @@ export class DirectConsumer implements PartitionConsumer {
     }
     const answers = new Map<string, PartitionReply>()
     for (const { topic, partitions } of reply.topics)
-      for (const each of partitions) answers.set(keyOf({ topic, partition: each.partitionIndex }), each)
+      for (const each of partitions) answers.set(feedKey({ topic, partition: each.partitionIndex }), each)
     let isFine = true
     for (const { feed, turn, at } of asked) {
-      const answer = answers.get(keyOf(feed))
+      const answer = answers.get(feedKey(feed))
       if (answer === undefined || feed.turn !== turn) continue
       if (!this.answered(feed, at, answer)) isFine = false
     }
@@ -387,5 +385,4 @@ export class DirectConsumer implements PartitionConsumer {
   }
 }
 
-const place = ({ topic, partition }: Place): Place => ({ topic, partition })
 const placeText = ({ topic, partition }: Place): string => `topic "${topic}", partition ${partition}`

@@ -53,6 +53,9 @@ export abstract class Feed implements Place {
   }
 }
 
+/** By which a consumer finds the feed of a partition. */
+export const feedKey = ({ topic, partition }: Place): string => `${partition} ${topic}`
+
 /** This client cannot read them; another one may. */
 export class UnreadableRecords {
   readonly why: string

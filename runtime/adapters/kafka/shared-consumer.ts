@@ -18,7 +18,7 @@ import type { ClientConfig, ClientError, ClientMessage, ConsumerClient, KafkaPac
 import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { RecordBatch } from '../../ports/log.ts'
 import { isGone, isRefused } from './client-errors.ts'
-import { Feed, type Bounds, type PartitionConsumer, type Taken } from './feed.ts'
+import { Feed, feedKey, type Bounds, type PartitionConsumer, type Taken } from './feed.ts'
 
 export interface SharedConsumerOptions {
   readonly kafka: KafkaPackage
@@ -123,8 +123,6 @@ const silentMs = 10_000
 const retryMs = 1_000
 /** Brokers that start, and those that have not heard of a new topic yet, deny it for a while. Larger: a deleted one is noticed later. */
 const goneMs = 5_000
-
-const keyOf = ({ topic, partition }: Place): string => `${partition} ${topic}`
 
 export class SharedConsumer implements PartitionConsumer {
   private readonly options: SharedConsumerOptions
@@ -261,7 +259,7 @@ export class SharedConsumer implements PartitionConsumer {
   }
 
   feed(place: Place): MessageFeed {
-    const key = keyOf(place)
+    const key = feedKey(place)
     let found = this.feeds.get(key)
     if (found === undefined) this.feeds.set(key, (found = new MessageFeed(place)))
     return found
@@ -306,7 +304,7 @@ export class SharedConsumer implements PartitionConsumer {
     feed.clear(-1)
     this.toAssign.delete(feed)
     if (feed.assigned) this.toUnassign.add(feed)
-    this.feeds.delete(keyOf(feed))
+    this.feeds.delete(feedKey(feed))
     this.arouse()
   }
 
@@ -406,7 +404,7 @@ export class SharedConsumer implements PartitionConsumer {
   }
 
   private sort(message: ClientMessage): void {
-    const feed = this.feeds.get(keyOf(message))
+    const feed = this.feeds.get(feedKey(message))
     // Of an assignment that is over, or is about to be.
     if (feed === undefined || !feed.assigned || this.toUnassign.has(feed)) return
     feed.messages.push(message)
@@ -416,7 +414,7 @@ export class SharedConsumer implements PartitionConsumer {
   }
 
   private ended(topic: string, partition: number, offset: number): void {
-    const feed = this.feeds.get(keyOf({ topic, partition }))
+    const feed = this.feeds.get(feedKey({ topic, partition }))
     if (feed === undefined || !feed.assigned || this.toUnassign.has(feed)) return
     feed.eof = offset
   }
