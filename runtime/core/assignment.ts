@@ -85,6 +85,11 @@ function awayIn(made: Assignment, previous: Assignment | undefined): Record<numb
   return away
 }
 
+/** Slots that will be given back to whoever comes with that name. */
+export function slotsAwayFrom({ away = {} }: Pick<Assignment, 'away'>, name: string): number[] {
+  return Object.entries(away).flatMap(([slot, had]) => (had === name ? [Number(slot)] : []))
+}
+
 /** Of the process that a worker is a life of; it stays the same when the process is started again. */
 export function nameOf(worker: string): string {
   const end = worker.lastIndexOf('#')

@@ -16,6 +16,8 @@
  * 4. Without progress, generations begin at growing distances.
  * 5. A worker to which another one lost its connection is waited for, for a few heartbeats: one that lives is heard by then, one that died
  *    gets nothing, though `lostAfterMs` is not over. It is not waited for when a younger process of its name was heard.
+ * 6. Who comes while a generation runs is taken in once it is not `starting` there any more: it prepares for its share
+ *    (`shell/warm-up`). After a generation that ended unplanned nobody is left out for that.
  */
 import { reached } from '../kernel/marks.ts'
 import { assign, nameOf, workersOf, type Assignment } from './assignment.ts'
@@ -100,7 +102,7 @@ interface Running {
 
 /** Checkpoints that ran out of time before the generation is given up: something is stuck though everybody reports. */
 const stuckAfterTimeouts = 2
-/** Fewer: a lost report hides a dead connection for long; more: a busy event loop is taken for one that turns. */
+/** Fewer: a lost report hides a dead connection; more: a busy event loop is taken for one that turns. */
 const steadyHeartbeats = 3
 /** After a generation began, until its first checkpoint may: there was no output for a while. Sooner: it holds next to nothing. */
 const firstCheckpointMs = 100
@@ -128,7 +130,7 @@ export class ClusterLeader {
   private draining = false
   private announceAt = 0
   private dirty = true
-  /** Why the last generation ended. */
+  /** Why the last generation ended; undefined: as planned, or none has. */
   lastFailure: string | undefined
 
   constructor(settings: ClusterLeaderSettings) {
@@ -238,9 +240,8 @@ export class ClusterLeader {
   }
 
   private savepoint(name: string, now: number, actions: ClusterAction[]): void {
-    const { running } = this
-    if (running === undefined || running.savepoints.has(name)) return
-    running.savepoints.add(name)
+    if (this.running?.savepoints.has(name) !== false) return
+    this.running.savepoints.add(name)
     this.checkpoint({ kind: 'checkpoint', savepoint: name }, now, actions)
   }
 
@@ -270,10 +271,6 @@ export class ClusterLeader {
     }
   }
 
-  private get doubtMs(): number {
-    return doubtMs(this.settings.timing)
-  }
-
   private checkpoint(command: CheckpointCommand, now: number, actions: ClusterAction[]): void {
     const { running } = this
     if (running === undefined) return
@@ -301,7 +298,7 @@ export class ClusterLeader {
     if (how === 'drained' && stopping === 'reassign') {
       reached('cluster leader: a planned change of the assignment')
       this.previous = this.running?.assignment
-      this.running = undefined
+      this.running = this.lastFailure = undefined
       this.notBefore = now
       this.dirty = true
       return
@@ -364,11 +361,18 @@ export class ClusterLeader {
   /** Whether other workers should run the job than those that do. */
   private wantsOther(now: number): boolean {
     const { running } = this
-    const able = this.able(now)
+    const able = this.able(now).filter(each => this.isPrepared(each))
     if (running === undefined || able.length === 0) return false
     const next = this.assignment(able)
     const same = (a: readonly string[], b: readonly string[]): boolean => [...a].sort().join() === [...b].sort().join()
     return !same(workersOf(next), running.workers) || this.perWorker !== this.tasksOf(running.assignment)
+  }
+
+  private isPrepared({ worker, generation, state }: Report): boolean {
+    const runs = this.running?.workers.includes(worker) === true
+    if (runs || (generation >= this.newest && state !== 'starting')) return true
+    reached('cluster leader: a worker that comes and is not prepared')
+    return false
   }
 
   /** Workers that may get tasks. */
@@ -376,7 +380,7 @@ export class ClusterLeader {
     const { plan, timing } = this.settings
     const alive = [...this.members.values()]
       .filter(({ heardAt }) => now - heardAt <= timing.lostAfterMs)
-      .filter(({ doubtedAt }) => doubtedAt === undefined || now - doubtedAt < this.doubtMs)
+      .filter(({ doubtedAt }) => doubtedAt === undefined || now - doubtedAt < doubtMs(timing))
       .map(({ report }) => report)
       .filter(report => report.plan === plan)
     const staying = alive.filter(report => !report.leaving)
@@ -415,7 +419,9 @@ export class ClusterLeader {
     const able = this.able(now)
     if (able.length === 0) return
     if (this.nobodyStays(now)) return reached('cluster leader: nobody stays')
-    this.beginning = this.assignment(able)
+    const planned = this.newest > 0 && this.lastFailure === undefined
+    const prepared = planned ? able.filter(each => this.isPrepared(each)) : able
+    this.beginning = this.assignment(prepared.length > 0 ? prepared : able)
     actions.push({ kind: 'begin', assignment: this.beginning })
   }
 
@@ -423,7 +429,7 @@ export class ClusterLeader {
     let earliest = this.gathered ? this.notBefore : Math.max(this.gatherUntil ?? 0, this.notBefore)
     for (const { heardAt, doubtedAt } of this.members.values())
       if (doubtedAt !== undefined && now - heardAt <= this.settings.timing.lostAfterMs)
-        earliest = Math.max(earliest, doubtedAt + this.doubtMs)
+        earliest = Math.max(earliest, doubtedAt + doubtMs(this.settings.timing))
     return earliest
   }
 

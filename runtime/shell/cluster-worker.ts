@@ -6,7 +6,7 @@ import type { Fullness } from '../core/worker-gauges.ts'
 import type { Plan } from '../../actors/plan.ts'
 import { DecisionLog } from '../../checkpoint/decision-log.ts'
 import { readCheckpoint } from '../../checkpoint/recovery.ts'
-import { workersOf } from '../core/assignment.ts'
+import { slotsAwayFrom, workersOf } from '../core/assignment.ts'
 import {
   decodeDirective,
   decodePulse,
@@ -28,6 +28,7 @@ import { obey } from './cluster-commands.ts'
 import { Connections, PeerLost } from './connections.ts'
 import { lineageOf, openGeneration, prepare, type Generation, type Ports } from './generation.ts'
 import { Leadership } from './leadership.ts'
+import { warmUp } from './warm-up.ts'
 
 export interface ClusterSettings {
   readonly plan: Plan
@@ -444,7 +445,12 @@ export class ClusterWorker {
     if (head?.hash !== begins.parent?.hash)
       throw new CodedError('RECOVERY_HALTED', `the checkpoint that generation ${number} begins from is not in the log`)
     const { assignment } = begins
-    if (!workersOf(assignment).includes(this.id)) return undefined
+    if (!workersOf(assignment).includes(this.id)) {
+      const isOver = (): boolean => this.over || this.leaving || this.follower.generation !== number
+      const slots = slotsAwayFrom(assignment, this.settings.name)
+      await warmUp({ graph: this.graph, ports, lineage: this.lineage, slots }, isOver)
+      return undefined
+    }
     return openGeneration({
       graph: this.graph,
       ports,

@@ -85,34 +85,31 @@ export class LocalState {
 
   /** Throws what the store and the storage throw; a later try goes on from what is proven then. */
   static async open(settings: LocalSettings): Promise<LocalState> {
-    const { store, stages, head } = settings
-    const { list, why } = await readList(settings)
-    const point = head === undefined ? nothing : { epoch: head.manifest.epoch, hash: head.hash }
-    const proven = await prove(list, point, settings)
-    const plan = planLoad(list, { point, manifest: head?.manifest }, stages, proven)
-    if (why !== undefined) {
-      reached('local state: a store that is not kept')
-      await store.apply(everything())
-    }
-    if (plan.spare.length > 0) reached('local state: parts that are kept for later')
-    if (plan.current.length > 0) reached('local state: parts as the checkpoint has them')
-    if (plan.behind.length > 0) reached('local state: parts that catch up')
-    if (plan.refused.size > 0) reached('local state: parts that are refused')
-    const changes = { records: 0, bytes: 0 }
-    const whole = { records: 0, bytes: 0 }
-    for await (const writes of loading(plan, settings, changes, whole)) await store.apply(writes)
-    return new LocalState(settings, plan, {
-      kept: plan.current.length,
-      caughtUp: plan.behind.length,
-      fetched: plan.fresh.length,
-      changes,
-      whole,
-      refused: [
-        ...(store.lost === undefined ? [] : [`the store was damaged: ${store.lost}`]),
-        ...(why === undefined ? [] : [`the store ${why}`]),
-        ...[...plan.refused].map(([reason, count]) => `${count} part${count === 1 ? '' : 's'}: ${reason}`)
-      ]
+    const { plan, report } = await bring(settings, () => false)
+    return new LocalState(settings, plan, report)
+  }
+
+  /**
+   * Brings the slots to the checkpoint, as `open` does, until `isOver`: first those that are there and lag, then each of the others, so that
+   * what is loaded to its end is kept whatever happens to the rest.
+   */
+  static async catchUp(settings: LocalSettings, isOver: () => boolean): Promise<void> {
+    const { fresh } = (await planned(settings)).plan
+    const missing = new Set(fresh.map(part => part.slot))
+    const only = (wanted: (slot: number) => boolean): LocalSettings => ({
+      ...settings,
+      stages: settings.stages.map(stage => ({ ...stage, slots: stage.slots.filter(wanted) }))
     })
+    await bring(
+      only(slot => !missing.has(slot)),
+      isOver
+    )
+    for (const slot of missing)
+      if (!isOver())
+        await bring(
+          only(each => each === slot),
+          isOver
+        )
   }
 
   /** Key of a record in the store. */
@@ -184,6 +181,49 @@ export class LocalState {
     const id = this.ids.get(stage)?.[slot]
     assert(id !== undefined, `slot ${slot} of stage ${stage} is not here`)
     return id
+  }
+}
+
+/** What is to be done, and why the store is not kept, if it is not. */
+async function planned(
+  settings: LocalSettings
+): Promise<{ readonly plan: LoadPlan; readonly why: string | undefined }> {
+  const { stages, head } = settings
+  const { list, why } = await readList(settings)
+  const point = head === undefined ? nothing : { epoch: head.manifest.epoch, hash: head.hash }
+  const proven = await prove(list, point, settings)
+  return { plan: planLoad(list, { point, manifest: head?.manifest }, stages, proven), why }
+}
+
+async function bring(
+  settings: LocalSettings,
+  isOver: () => boolean
+): Promise<{ readonly plan: LoadPlan; readonly report: LocalState['report'] }> {
+  const { store } = settings
+  const { plan, why } = await planned(settings)
+  if (why !== undefined) {
+    reached('local state: a store that is not kept')
+    await store.apply(everything())
+  }
+  if (plan.spare.length > 0) reached('local state: parts that are kept for later')
+  if (plan.current.length > 0) reached('local state: parts as the checkpoint has them')
+  if (plan.behind.length > 0) reached('local state: parts that catch up')
+  if (plan.refused.size > 0) reached('local state: parts that are refused')
+  const changes = { records: 0, bytes: 0 }
+  const whole = { records: 0, bytes: 0 }
+  for await (const writes of loading(plan, settings, changes, whole)) {
+    if (isOver()) break
+    await store.apply(writes)
+  }
+  const refused = [
+    ...(store.lost === undefined ? [] : [`the store was damaged: ${store.lost}`]),
+    ...(why === undefined ? [] : [`the store ${why}`]),
+    ...[...plan.refused].map(([reason, count]) => `${count} part${count === 1 ? '' : 's'}: ${reason}`)
+  ]
+  const { current, behind, fresh } = plan
+  return {
+    plan,
+    report: { kept: current.length, caughtUp: behind.length, fetched: fresh.length, changes, whole, refused }
   }
 }
 

@@ -169,22 +169,23 @@ void t.test('a connection that carries nothing ends the generation, if both ends
   t.end()
 })
 
+const idle = {
+  finished: false,
+  resting: false,
+  settled: true,
+  decided: 0,
+  unpublished: 0,
+  pendingBytes: 0,
+  standing: false,
+  parkedKeys: 0
+}
+
 void t.test('a generation has put something out before it makes room for the next, unless nothing happens', t => {
-  const idle = {
-    finished: false,
-    resting: false,
-    settled: true,
-    decided: 0,
-    unpublished: 0,
-    pendingBytes: 0,
-    standing: false,
-    parkedKeys: 0
-  }
   const stoppedAt = (changed: boolean): number | undefined => {
     const heard = new Heard()
     heard.pass(1_500, 'a#1', 'b#1')
     for (const worker of ['a#1', 'b#1']) heard.report(worker, { report: { ...idle, changed, recovered: true } })
-    heard.report('c#1', { generation: 0, state: 'idle' })
+    heard.report('c#1', { state: 'idle' })
     heard.pass(3_000)
     return heard.stoppedAt
   }
@@ -192,6 +193,35 @@ void t.test('a generation has put something out before it makes room for the nex
   t.equal(stoppedAt(false), 2_700)
   t.end()
 })
+
+void t.test(
+  'who comes is taken in when it has prepared for its share, and at once when the generation ended unplanned',
+  t => {
+    const running = (): Heard => {
+      const heard = new Heard()
+      heard.pass(1_500, 'a#1', 'b#1')
+      for (const worker of ['a#1', 'b#1'])
+        heard.report(worker, { report: { ...idle, changed: false, recovered: true } })
+      return heard
+    }
+    const coming = (change: Partial<Report>): number | undefined => {
+      const heard = running()
+      heard.report('c#1', change)
+      heard.pass(3_000)
+      return heard.stoppedAt
+    }
+    t.equal(coming({ generation: 0, state: 'idle' }), undefined, 'it has not heard of the generation')
+    t.equal(coming({ state: 'starting' }), undefined, 'it prepares')
+    t.equal(coming({ state: 'idle' }), 2_700)
+    t.equal(coming({ state: 'failed' }), 2_700, 'it could not prepare: what is missing is fetched')
+    const heard = running()
+    heard.report('c#1', { state: 'starting' })
+    heard.report('b#1', { state: 'failed', error: 'disk' })
+    heard.pass(500, 'a#1', 'b#1')
+    t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#1')
+    t.end()
+  }
+)
 
 void t.test('a worker that was restored for long is not called silent as soon as it runs', t => {
   const heard = three()
