@@ -22,12 +22,16 @@ export interface CrewOptions {
   /** Events a second once every key is there; absent: as many as can be. */
   readonly rate?: string
   readonly store?: 'memory' | 'level'
+  /** Accounts by class; absent: all in turns. */
+  readonly accounts?: readonly (readonly number[])[]
 }
 
-/** Writes how much CPU a process took, in ms, when it ends by itself. */
+/** Writes how much CPU a process took since it was told that all run, in ms, when it ends by itself. */
 const accountant = `import { writeFileSync } from 'node:fs'
+let before
+process.on('SIGUSR2', () => (before = process.cpuUsage()))
 process.on('exit', () => {
-  const { user, system } = process.cpuUsage()
+  const { user, system } = process.cpuUsage(before)
   writeFileSync(\`cpu-\${process.pid}\`, String((user + system) / 1000))
 })
 `
@@ -45,13 +49,16 @@ export class Crew {
   private lives = 0
   private greatest = -1
 
-  private constructor({ events, keys, interval, rate = '', store = 'memory' }: CrewOptions) {
+  private constructor({ events, keys, interval, rate = '', store = 'memory', accounts }: CrewOptions) {
+    const classes = join(this.folder, 'accounts.json')
+    if (accounts !== undefined) writeFileSync(classes, JSON.stringify(accounts))
     this.env = {
       EVENTS: String(events),
       KEYS: String(keys),
       INTERVAL: interval,
       STORE: store,
       RATE: rate,
+      ACCOUNTS: accounts === undefined ? '' : classes,
       NODE_OPTIONS: `--import ${pathToFileURL(join(this.folder, 'cpu.mjs')).href}`
     }
   }
@@ -67,6 +74,7 @@ export class Crew {
     const names = Array.from({ length: options.workers }, (_, i) => `w${i + 1}`)
     for (const name of names) crew.begin(name)
     await Promise.all([...crew.workers.values()].map(worker => worker.runs()))
+    for (const worker of crew.workers.values()) worker.signal('SIGUSR2')
     const place = { storage: crew.storage, nats: [crew.nats.address] }
     crew.cluster = await connectCluster('figures', place, usualTiming.leaseMs, false)
     crew.look = listen('figures', crew.cluster.bus)
@@ -180,7 +188,7 @@ export class Crew {
     return longest
   }
 
-  /** Of all workers that have ended by themselves, in ms. */
+  /** Of all workers that have ended by themselves, since all ran, in ms. */
   get cpuMs(): number {
     const names = readdirSync(this.folder).filter(name => name.startsWith('cpu-'))
     return names.reduce((sum, name) => sum + Number(readFileSync(join(this.folder, name), 'utf8')), 0)
@@ -197,7 +205,7 @@ export class Crew {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
   }
 
-  private get storage(): string {
+  get storage(): string {
     return join(this.folder, 'storage')
   }
   private get place(): string[] {

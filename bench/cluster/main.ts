@@ -1,8 +1,10 @@
 /** `npm run bench:cluster`: figures of a cluster of real processes on this machine: throughput, recovery, rescaling, a rolling restart. */
 import { cpus } from 'node:os'
+import { join } from 'node:path'
 import { Command } from 'commander'
 import { quantile } from '../barrier.ts'
 import { Crew, sleep } from './crew.ts'
+import { accountsByClass, remoteShare } from './remote-share.ts'
 
 interface Flags {
   readonly events: string
@@ -16,6 +18,7 @@ interface Flags {
 }
 
 const accountBytes = 100
+const accountsInAll = 10_000
 const endless = 1_000_000_000
 const fates = {
   away: 'it stays away',
@@ -35,16 +38,21 @@ const inCrew = async <T>(options: Parameters<typeof Crew.start>[0], work: (crew:
 interface Throughput {
   readonly perSecond: number
   readonly cpuSecondsPerMillion: number
+  /** Of the events, to another worker. */
+  readonly remote: number
 }
 
-/** From when all of them run until the last has ended. Keys are spread evenly: of n workers, (n-1)/n of the events go to another one. */
-const throughput = (workers: number, events: number): Promise<Throughput> =>
-  inCrew({ workers, events, keys: 10_000, interval: '500ms' }, async crew => {
+/** From when all of them run until the last has ended. Half of the events go to another worker, where there is one. */
+const throughput = (workers: number, events: number): Promise<Throughput> => {
+  const accounts = accountsByClass(accountsInAll)
+  return inCrew({ workers, events, keys: accountsInAll, accounts, interval: '500ms' }, async crew => {
     const began = performance.now()
     await crew.finished()
     const seconds = (performance.now() - began) / 1000
-    return { perSecond: events / seconds, cpuSecondsPerMillion: crew.cpuMs / 1000 / (events / 1e6) }
+    const remote = await remoteShare(join(crew.storage, 'figures'), accounts)
+    return { perSecond: events / seconds, cpuSecondsPerMillion: crew.cpuMs / 1000 / (events / 1e6), remote }
   })
+}
 
 interface Disturbance {
   readonly stateBytes: number
@@ -192,7 +200,11 @@ const program = new Command('bench:cluster')
     const stores = (['memory', 'level'] as const).filter(each => store === undefined || store === each)
     for (const workers of wanted('throughput') ? [1, 2, 4] : []) {
       const got = await rounds(`throughput of ${workers}`, Number(count), () => throughput(workers, Number(events)))
-      const remote = `${workers} workers, ${Math.round((100 * (workers - 1)) / workers)} % of events to another one`
+      const share = quantile(
+        got.map(each => each.remote),
+        0.5
+      )
+      const remote = `${workers} workers, ${Math.round(100 * share)} % of events to another one`
       add(
         `${remote}: events a second`,
         got.map(each => each.perSecond),
