@@ -90,6 +90,18 @@ export function slotsAwayFrom({ away = {} }: Pick<Assignment, 'away'>, name: str
   return Object.entries(away).flatMap(([slot, had]) => (had === name ? [Number(slot)] : []))
 }
 
+/** The assignment, with what a process had before it was started again as its own still. */
+export function inherited(
+  { tasks, ...rest }: Assignment,
+  workers: readonly { readonly worker: string; readonly name: string }[]
+): Assignment {
+  const heir = (worker: string): string => {
+    if (workers.some(each => each.worker === worker)) return worker
+    return workers.find(({ name }) => name === nameOf(worker))?.worker ?? worker
+  }
+  return { tasks: tasks.map(heir), ...rest }
+}
+
 /** Of the process that a worker is a life of; it stays the same when the process is started again. */
 export function nameOf(worker: string): string {
   const end = worker.lastIndexOf('#')

@@ -20,7 +20,7 @@
  *    (`shell/warm-up`). After a generation that ended unplanned nobody is left out for that.
  */
 import { reached } from '../kernel/marks.ts'
-import { assign, nameOf, workersOf, type Assignment } from './assignment.ts'
+import { assign, inherited, nameOf, slotsAwayFrom, workersOf, type Assignment } from './assignment.ts'
 import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
 import type { Directive, Report } from './cluster-messages.ts'
 import { doubtMs, type ClusterTiming } from './cluster-timing.ts'
@@ -109,8 +109,8 @@ const firstCheckpointMs = 100
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
 
-const isRunning = ({ report }: Member, { generation }: Running): boolean =>
-  report.generation === generation && report.state === 'running'
+const isRunning = (member: Member | undefined, { generation }: Running): boolean =>
+  member?.report.generation === generation && member.report.state === 'running'
 
 export class ClusterLeader {
   private readonly settings: ClusterLeaderSettings
@@ -232,11 +232,22 @@ export class ClusterLeader {
     const { running } = this
     const repeated = known?.report.state === 'failed' && known.report.generation === report.generation
     if (report.lost !== undefined && report.generation === this.newest && !repeated) this.doubt(report.lost, now)
-    if (running === undefined || report.generation !== running.generation) return
+    if (running === undefined) return
+    if (known === undefined && this.isBackInTime(report, running))
+      return this.giveUp(`worker ${report.worker} is back before the generation ran without it`, now)
+    if (report.generation !== running.generation) return
     if (report.state === 'failed' && running.workers.includes(report.worker))
       return this.giveUp(`worker ${report.worker}: ${report.error ?? 'failed'}`, now)
     if (report.report !== undefined)
       this.checkpoint({ kind: 'report', worker: report.worker, report: report.report }, now, actions)
+  }
+
+  /** What it had is being fetched by others, which may take long, and it may have it still. Once: it may come and go. */
+  private isBackInTime({ name }: Report, running: Running): boolean {
+    if (this.fruitless > 1 || slotsAwayFrom(running.assignment, name).length === 0) return false
+    if (running.workers.every(worker => isRunning(this.members.get(worker), running))) return false
+    reached('cluster leader: a worker is back before the generation runs')
+    return true
   }
 
   private savepoint(name: string, now: number, actions: ClusterAction[]): void {
@@ -294,17 +305,15 @@ export class ClusterLeader {
   }
 
   private ended(how: 'finished' | 'drained', now: number): void {
-    const stopping = this.running?.stopping
-    if (how === 'drained' && stopping === 'reassign') {
-      reached('cluster leader: a planned change of the assignment')
-      this.previous = this.running?.assignment
-      this.running = this.lastFailure = undefined
-      this.notBefore = now
-      this.dirty = true
+    this.dirty = true
+    if (how !== 'drained' || this.running?.stopping !== 'reassign') {
+      this.phase = how
       return
     }
-    this.phase = how
-    this.dirty = true
+    reached('cluster leader: a planned change of the assignment')
+    this.previous = this.running.assignment
+    this.running = this.lastFailure = undefined
+    this.notBefore = now
   }
 
   /** Looks after the generation that runs. */
@@ -397,21 +406,12 @@ export class ClusterLeader {
     const { slots, tasksPerWorker } = this.settings
     const { perWorker } = this
     const workers = able.map(report => report.worker)
-    const made = assign(this.heirs(this.running?.assignment ?? this.previous, able), workers, perWorker, slots)
+    const previous = this.running?.assignment ?? this.previous
+    const made = assign(previous && inherited(previous, able), workers, perWorker, slots)
     return perWorker === tasksPerWorker ? made : { ...made, perWorker }
   }
 
   private readonly tasksOf = (assignment: Assignment): number => assignment.perWorker ?? this.settings.tasksPerWorker
-
-  /** What a process had before it was started again is its own still. */
-  private heirs(previous: Assignment | undefined, able: readonly Report[]): Assignment | undefined {
-    if (previous === undefined) return undefined
-    const tasks = previous.tasks.map(worker => {
-      if (able.some(report => report.worker === worker)) return worker
-      return able.find(report => report.name === nameOf(worker))?.worker ?? worker
-    })
-    return { ...previous, tasks }
-  }
 
   private begin(now: number, actions: ClusterAction[]): void {
     if (this.running !== undefined || this.beginning !== undefined || this.isOver) return

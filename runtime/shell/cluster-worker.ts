@@ -445,10 +445,10 @@ export class ClusterWorker {
     if (head?.hash !== begins.parent?.hash)
       throw new CodedError('RECOVERY_HALTED', `the checkpoint that generation ${number} begins from is not in the log`)
     const { assignment } = begins
+    const isOver = (): boolean => this.over || this.follower.generation !== number
     if (!workersOf(assignment).includes(this.id)) {
-      const isOver = (): boolean => this.over || this.leaving || this.follower.generation !== number
       const slots = slotsAwayFrom(assignment, this.settings.name)
-      await warmUp({ graph: this.graph, ports, lineage: this.lineage, slots }, isOver)
+      await warmUp({ graph: this.graph, ports, lineage: this.lineage, slots }, () => isOver() || this.leaving)
       return undefined
     }
     return openGeneration({
@@ -461,6 +461,7 @@ export class ClusterWorker {
       generation: number,
       worker: this.id,
       assignment,
+      isOver,
       send: (peer, frame) => this.connections.send(peer, frame)
     })
   }

@@ -88,6 +88,8 @@ export interface GenerationSettings {
   /** This process. */
   readonly worker: string
   readonly assignment: Assignment
+  /** Whether there is a newer one: nothing more is fetched for this one then. Default: never. */
+  readonly isOver?: () => boolean
   /** Takes a frame to another worker. */
   readonly send?: (peer: string, frame: Uint8Array) => void
 }
@@ -349,7 +351,7 @@ function pendingFor(cacheBytes: number): number {
 
 /** The local store, brought to the checkpoint. Closed again when that fails. */
 async function openLocal(settings: GenerationSettings): Promise<LocalState> {
-  const { graph, ports, head, lineage, assignment, decided } = settings
+  const { graph, ports, head, lineage, assignment, decided, isOver = () => false } = settings
   const { job, keyGroups, slots } = graph.plan
   const own = assignment.slots.flatMap((task, slot) => (assignment.tasks[task] === settings.worker ? [slot] : []))
   const stages = graph.stages.flatMap(({ kind, index, name }) =>
@@ -358,7 +360,7 @@ async function openLocal(settings: GenerationSettings): Promise<LocalState> {
   const store = await ports.store()
   try {
     const origin = { job, lineage, keyGroups, slots }
-    return await LocalState.open({ store, origin, stages, head, storage: ports.storage, decided })
+    return await LocalState.open({ store, origin, stages, head, storage: ports.storage, decided, isOver })
   } catch (error) {
     await store.close()
     throw error

@@ -52,6 +52,8 @@ export interface LocalSettings {
   readonly storage: CheckpointStorage
   /** The manifest that was decided for an epoch, undefined when none is known. */
   readonly decided: (epoch: number) => Promise<string | undefined>
+  /** Whether it is for nothing by now; asked between batches. */
+  readonly isOver: () => boolean
 }
 
 const prefixBytes = 4
@@ -83,33 +85,26 @@ export class LocalState {
     }
   }
 
-  /** Throws what the store and the storage throw; a later try goes on from what is proven then. */
+  /** Throws what the store and the storage throw, and FENCED when it is over; a later try goes on from what is proven then. */
   static async open(settings: LocalSettings): Promise<LocalState> {
-    const { plan, report } = await bring(settings, () => false)
+    const { plan, report } = await bring(settings)
+    if (settings.isOver()) throw new CodedError('FENCED', 'the generation was over before its local store was ready')
     return new LocalState(settings, plan, report)
   }
 
   /**
-   * Brings the slots to the checkpoint, as `open` does, until `isOver`: first those that are there and lag, then each of the others, so that
+   * Brings the slots to the checkpoint, as `open` does: first those that are there and lag, then each of the others, so that
    * what is loaded to its end is kept whatever happens to the rest.
    */
-  static async catchUp(settings: LocalSettings, isOver: () => boolean): Promise<void> {
+  static async catchUp(settings: LocalSettings): Promise<void> {
     const { fresh } = (await planned(settings)).plan
     const missing = new Set(fresh.map(part => part.slot))
     const only = (wanted: (slot: number) => boolean): LocalSettings => ({
       ...settings,
       stages: settings.stages.map(stage => ({ ...stage, slots: stage.slots.filter(wanted) }))
     })
-    await bring(
-      only(slot => !missing.has(slot)),
-      isOver
-    )
-    for (const slot of missing)
-      if (!isOver())
-        await bring(
-          only(each => each === slot),
-          isOver
-        )
+    await bring(only(slot => !missing.has(slot)))
+    for (const slot of missing) if (!settings.isOver()) await bring(only(each => each === slot))
   }
 
   /** Key of a record in the store. */
@@ -196,8 +191,7 @@ async function planned(
 }
 
 async function bring(
-  settings: LocalSettings,
-  isOver: () => boolean
+  settings: LocalSettings
 ): Promise<{ readonly plan: LoadPlan; readonly report: LocalState['report'] }> {
   const { store } = settings
   const { plan, why } = await planned(settings)
@@ -212,7 +206,7 @@ async function bring(
   const changes = { records: 0, bytes: 0 }
   const whole = { records: 0, bytes: 0 }
   for await (const writes of loading(plan, settings, changes, whole)) {
-    if (isOver()) break
+    if (settings.isOver()) break
     await store.apply(writes)
   }
   const refused = [

@@ -72,8 +72,6 @@ async function bring(
     kind === 'keyed' ? [{ index, name, slots: wanted }] : []
   )
   const decided = (epoch: number): Promise<string | undefined> => log.decided(epoch)
-  await LocalState.catchUp(
-    { store, origin: { job, lineage, keyGroups, slots }, stages, head, storage, decided },
-    isOver
-  )
+  const origin = { job, lineage, keyGroups, slots }
+  await LocalState.catchUp({ store, origin, stages, head, storage, decided, isOver })
 }

@@ -223,6 +223,28 @@ void t.test(
   }
 )
 
+void t.test('who is back while others still fetch what it had is taken in at once, but not again and again', t => {
+  const heard = new Heard({ previous: { tasks: ['a#1', 'b#1', 'c#1'], slots: [0, 1, 2, 0] } })
+  heard.pass(1_100, 'a#1', 'b#1')
+  t.same(heard.begun, [{ workers: 'a#1 b#1', at: timing.gatherMs }])
+  for (const worker of ['a#1', 'b#1']) heard.report(worker, { state: 'starting' })
+  heard.report('d#1', { generation: 0, state: 'idle' })
+  heard.pass(300)
+  t.equal(heard.begun.length, 1, 'one that had nothing')
+  heard.report('c#2', { generation: 0, state: 'idle' })
+  heard.pass(300)
+  t.equal(heard.begun[1]?.workers, 'a#1 b#1 c#2 d#1')
+  for (const worker of ['a#1', 'b#1', 'd#1']) heard.report(worker, { state: 'starting' })
+  heard.report('b#1', { state: 'failed', error: 'the connection is gone', lost: 'c#2' })
+  heard.pass(3_000, 'a#1', 'b#1', 'd#1')
+  t.equal(heard.begun[2]?.workers, 'a#1 b#1 d#1')
+  heard.report('a#1', { state: 'starting' })
+  heard.report('c#3', { generation: 0, state: 'idle' })
+  heard.pass(300)
+  t.equal(heard.begun.length, 3, 'it comes and goes')
+  t.end()
+})
+
 void t.test('a worker that was restored for long is not called silent as soon as it runs', t => {
   const heard = three()
   for (let i = 0; i < 10; i++) {

@@ -166,13 +166,19 @@ async function live(seed: number, { LocalState: Code }: Module): Promise<LocalSt
   const history = new History()
   const disk = new Disk()
   const reports: LocalState['report'][] = []
-  const settings = (store: StateStore, own: readonly number[]): Parameters<typeof LocalState.open>[0] => ({
+  const never = (): boolean => false
+  const settings = (
+    store: StateStore,
+    own: readonly number[],
+    isOver = never
+  ): Parameters<typeof LocalState.open>[0] => ({
     store,
     origin: { job: 'j', lineage: history.lineage, keyGroups, slots },
     stages: [{ index: 0, name: stage, slots: own }],
     head: history.head,
     storage: history.storage,
-    decided: history.decided
+    decided: history.decided,
+    isOver
   })
   const open = (store: StateStore, own: readonly number[]): Promise<LocalState> => Code.open(settings(store, own))
   await history.decide([change(random)])
@@ -182,7 +188,7 @@ async function live(seed: number, { LocalState: Code }: Module): Promise<LocalSt
     try {
       // Before it takes part, as far as it comes.
       let left = random.int(3) === 0 ? random.int(30) : 0
-      if (left > 0) await Code.catchUp(settings(await disk.open(), own), () => left-- <= 0)
+      if (left > 0) await Code.catchUp(settings(await disk.open(), own, () => left-- <= 0))
       if (left > 0) await history.decide([change(random)])
       const local = await open(await disk.open(), own)
       reports.push(local.report)
@@ -284,8 +290,8 @@ const mistakes: Readonly<Record<string, Change>> = {
   'a part that is loading passes for loaded': [storeParts, 'slot, at: null, to: null }', 'slot, at: point, to: null }'],
   'slots that were given up half-way pass for caught up': [
     localState,
-    'if (isOver()) break;',
-    'if (isOver()) { await store.apply([listWrite(plan.after)]); break; }'
+    'if (settings.isOver()) break;',
+    'if (settings.isOver()) { await store.apply([listWrite(plan.after)]); break; }'
   ],
   'deletions are forgotten': ['checkpoint/recovery.js', 'origin, true, { wanted }', 'origin, false, { wanted }'],
   'messages of two key groups are taken for one': [localState, 'return isRecordedMessage(key) ?', 'return false ?']
@@ -307,7 +313,8 @@ void t.test('a list of parts with any bit flipped is no list', async t => {
         stages: [{ index: 0, name: stage, slots: [0] }],
         head: undefined,
         storage: undefined as never,
-        decided: () => Promise.resolve(undefined)
+        decided: () => Promise.resolve(undefined),
+        isOver: () => false
       }
       const store = await disk.open()
       await LocalState.open({ ...settings, store })

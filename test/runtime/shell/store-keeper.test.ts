@@ -23,7 +23,8 @@ function opened(store: StateStore): Promise<LocalState> {
     stages: [{ index: 0, name: 's', slots: [0, 1] }],
     head: undefined,
     storage: undefined as never,
-    decided: () => Promise.resolve(undefined)
+    decided: () => Promise.resolve(undefined),
+    isOver: () => false
   })
 }
 
