@@ -13,7 +13,7 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { errorCodes, type ErrorCode } from '../runtime/kernel/error-codes.ts'
 import type { Letters } from './dead-letters.ts'
 import type { QuarantineAnswer } from '../runtime/core/quarantine.ts'
-import type { Redriven } from './redrive.ts'
+import type { RedriveProgress, Redriven } from './redrive.ts'
 import type { ParkedShown, QuarantineLines } from './quarantine.ts'
 import type { JobStatus } from './running-job.ts'
 import type { CheckpointLine, SavepointLine, Verified } from './stored-job.ts'
@@ -62,6 +62,7 @@ const requests = z.discriminatedUnion('kind', [
     limit: count.max(letterLimit),
     dryRun: z.boolean()
   }),
+  z.strictObject({ kind: z.literal('redrive-progress') }),
   z.strictObject({ kind: z.literal('quarantine-list'), stage: z.string().optional(), limit: count.max(letterLimit) }),
   z.strictObject({ kind: z.literal('quarantine-show'), stage: z.string(), key, limit: count.max(letterLimit) }),
   z.strictObject({
@@ -107,6 +108,7 @@ export interface ControlResults {
   readonly 'checkpoint-verify': Verified
   readonly 'dead-letters': Letters
   readonly redrive: Redriven
+  readonly 'redrive-progress': RedriveProgress | null
   readonly 'quarantine-list': QuarantineLines
   readonly 'quarantine-show': ParkedShown | null
   readonly 'quarantine-do': QuarantineAnswer

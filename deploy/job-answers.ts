@@ -12,7 +12,7 @@ import type { JobReference } from './job-reference.ts'
 import { KafkaSide, type KafkaOptions } from './kafka.ts'
 import { plainValue, valueOfPlain } from './plain-value.ts'
 import { parkedShown, quarantineLines } from './quarantine.ts'
-import { needsPlan, redrive } from './redrive.ts'
+import { needsPlan, redrive, redriveProgress, type RedriveProgress } from './redrive.ts'
 import type { RunningJob } from './running-job.ts'
 import { checkStage, StoredJob, unknownStage } from './stored-job.ts'
 import { appendTo, noTopic, readTopic, topicLines, withStoredLog } from './topic-desk.ts'
@@ -43,8 +43,6 @@ type WithLog = <T>(make: boolean, work: (log: EmbeddedLog) => Promise<T>) => Pro
 export interface OwnMeans {
   /** How Kafka is reached; a running job has settings of its own. */
   readonly kafka?: KafkaOptions
-  /** Told how far a redrive is. */
-  readonly told?: (text: string) => void
   readonly probe?: ((point: string) => void) | undefined
 }
 
@@ -74,6 +72,22 @@ export async function askJob<K extends Kind>(
       means
     )) as ControlResults[K]
   throw notRunning(job)
+}
+
+/** How far the redrive is that this process carries out, or the one that runs the job. Undefined: there is none, or nobody says. */
+export async function progressOf({ name, folder }: JobReference): Promise<RedriveProgress | undefined> {
+  const own = redriveProgress(name)
+  if (own !== undefined || folder === undefined) return own
+  const client = await ControlClient.open(folder)
+  try {
+    return (await client?.ask<'redrive-progress'>({ kind: 'redrive-progress' })) ?? undefined
+  } catch (error) {
+    // A job of an older build knows no such request.
+    if (error instanceof CodedError) return undefined
+    throw error
+  } finally {
+    client?.close()
+  }
 }
 
 /** Nobody answers for the job. */
@@ -125,6 +139,8 @@ export function answersOf(
         checkStage(stage, names)
         return running.operate({ id, action, stage, key: key as Key, value: valueOfPlain(value) })
       }
+      case 'redrive-progress':
+        return redriveProgress(plan.job) ?? null
       case 'checkpoint-create':
         return { epoch: await running.checkpoint() }
       case 'savepoint-create':
@@ -170,7 +186,7 @@ async function answerStored(
       if (plan === undefined) throw needsPlan(name)
       const { kind: _kind, event: id, ...query } = request
       return withLetters(name, plan, withLog, means, places =>
-        redrive(name, plan, { ...places, told: means.told, probe: means.probe }, { ...query, id })
+        redrive(name, plan, { ...places, probe: means.probe }, { ...query, id })
       )
     }
     case 'quarantine-list': {

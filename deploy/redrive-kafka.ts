@@ -3,7 +3,8 @@
  * same transaction (`kafka-redriver.ts`): so neither a crash nor a second redrive sends one twice, and it does not matter whether the
  * copies, which retention may delete first, are still there.
  */
-import type { KafkaRedriver, KafkaRedriverOptions } from '../runtime/adapters/kafka/kafka-redriver.ts'
+import type { KafkaRedriver, KafkaRedriverOptions, RedrivenRecord } from '../runtime/adapters/kafka/kafka-redriver.ts'
+import type { CodedError } from '../runtime/kernel/errors.ts'
 import type { LogReader, OutputRecord } from '../runtime/ports/log.ts'
 import type { KafkaSide } from './kafka.ts'
 import { copyOf, type KafkaPlace, type RedriveQuery, type Tally } from './redriven-record.ts'
@@ -73,18 +74,36 @@ export class KafkaTargets {
     this.pending = []
     this.pendingBytes = 0
     const found = await this.read(pending)
-    const byTarget = new Map<KafkaRedriver, { readonly id: string; readonly record: OutputRecord; offset: number }[]>()
+    const byTarget = new Map<KafkaRedriver, (RedrivenRecord & { readonly id: string })[]>()
     for (const { wanted, target, partition } of pending) {
       const { id, held, offset } = wanted
       const record = held ?? found.get(id)
       if (record === undefined) tally.gone++
-      else byTarget.set(target, [...(byTarget.get(target) ?? []), { id, record: { ...record, partition }, offset }])
+      else
+        byTarget.set(target, [...(byTarget.get(target) ?? []), { ...copyOf(id, { ...record, partition }), id, offset }])
     }
-    for (const [target, records] of byTarget) {
-      if (!this.query.dryRun)
-        await target.redrive(records.map(({ id, record, offset }) => ({ ...copyOf(id, record), offset })))
-      tally.redriven.push(...records.map(({ id }) => id))
+    for (const [target, records] of byTarget) await this.send(target, records, tally)
+  }
+
+  /** What the topic does not take is told, and holds up nothing. */
+  private async send(
+    target: KafkaRedriver,
+    records: readonly (RedrivenRecord & { readonly id: string })[],
+    tally: Tally
+  ): Promise<void> {
+    const refused = new Map<string, CodedError>()
+    for (const record of records) {
+      const error = target.refusal(record)
+      if (error !== undefined) refused.set(record.id, error)
     }
+    const sent = records.filter(({ id }) => !refused.has(id))
+    if (!this.query.dryRun)
+      for (const { partition, offset, error } of await target.redrive(sent)) {
+        const record = sent.find(each => each.partition === partition && each.offset === offset)
+        if (record !== undefined) refused.set(record.id, error)
+      }
+    tally.redriven.push(...sent.filter(({ id }) => !refused.has(id)).map(({ id }) => id))
+    for (const [id, { message, remedy }] of refused) tally.refused.push({ id, error: `${message}. ${remedy}` })
   }
 
   /** What letters do not hold themselves: of stages, and of sources that an older Cairn has put aside. By id. */

@@ -10,11 +10,15 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { deadLetters, type Letter, type LetterPlaces } from './dead-letters.ts'
 import { KafkaTargets } from './redrive-kafka.ts'
 import { LogTargets } from './redrive-log.ts'
-import type { KafkaPlace, LogPlace, RedriveQuery, Tally } from './redriven-record.ts'
+import type { KafkaPlace, LogPlace, RedriveQuery, RefusedLetter, Tally } from './redriven-record.ts'
 
 export interface Redriven {
+  /** How many letters were looked at. */
+  readonly read: number
   /** Ids of records that were sent again, source/partition/position; with `dryRun` those that would be. */
   readonly redriven: readonly string[]
+  /** What its topic does not take. Everything else is redriven all the same. */
+  readonly refused: readonly RefusedLetter[]
   /** Letters whose record was redriven before. */
   readonly already: number
   /** Letters of timers and alarms: no record of a source set them off. */
@@ -26,13 +30,24 @@ export interface Redriven {
 }
 
 export interface RedrivePlaces extends LetterPlaces {
-  /** Told how far it is. */
-  readonly told?: ((text: string) => void) | undefined
   readonly probe?: ((point: string) => void) | undefined
 }
 
-/** Lines of what is done are for people: more of them say no more. */
-const toldEvery = 1000
+/** How far a redrive is. */
+export interface RedriveProgress {
+  readonly read: number
+  readonly redriven: number
+  readonly refused: number
+}
+
+const underWay = new Map<string, Tally>()
+
+/** Of the redrive of the job that this process carries out now. */
+export function redriveProgress(job: string): RedriveProgress | undefined {
+  const tally = underWay.get(job)
+  return tally && { read: tally.read, redriven: tally.redriven.length, refused: tally.refused.length }
+}
+
 /** One at a time: two would both find that a record was not redriven yet, or fence each other. */
 const queues = new Map<string, Promise<unknown>>()
 
@@ -44,25 +59,26 @@ export function redrive(job: string, plan: Plan, places: RedrivePlaces, query: R
 }
 
 async function carryOut(job: string, plan: Plan, places: RedrivePlaces, query: RedriveQuery): Promise<Redriven> {
-  const { log, kafka, told, probe } = places
-  const tally: Tally = { redriven: [], already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
+  const { log, kafka, probe } = places
+  const tally: Tally = { read: 0, redriven: [], refused: [], already: 0, noRecord: 0, elsewhere: 0, gone: 0 }
   const targets = { log: new LogTargets(log, query), kafka: new KafkaTargets(kafka, query, probe) }
-  let read = 0
+  underWay.set(job, tally)
   try {
     for await (const letter of deadLetters(job, plan, places, query)) {
       const place = placeOf(letter, plan)
+      tally.read++
       if (typeof place === 'string') {
         if (query.id !== undefined) throw cannot(query.id, place)
         tally[place]++
       } else if (isInLog(place)) targets.log.take(place)
       else await targets.kafka.take(place, tally)
-      if (++read % toldEvery === 0) told?.(`${read} dead letters read, ${tally.redriven.length} records redriven`)
     }
-    if (query.id !== undefined && read === 0) throw noLetter(job, query.id)
+    if (query.id !== undefined && tally.read === 0) throw noLetter(job, query.id)
     await targets.kafka.finish(tally)
     await targets.log.finish(tally)
     return tally
   } finally {
+    underWay.delete(job)
     await targets.kafka.close()
   }
 }

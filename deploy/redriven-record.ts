@@ -12,9 +12,18 @@ export interface RedriveQuery extends LetterFilter {
   /** Say what would be done. */
   readonly dryRun: boolean
 }
+/** A record that its topic does not take. Its letter stays, and it is tried again when its letter is redriven again. */
+export interface RefusedLetter {
+  readonly id: string
+  /** Why, and what to do. */
+  readonly error: string
+}
 /** What becomes of the letters, as it is found out. */
 export interface Tally {
+  /** How many letters were read. */
+  read: number
   readonly redriven: string[]
+  readonly refused: RefusedLetter[]
   already: number
   noRecord: number
   elsewhere: number

@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { letterLimit } from '../control-protocol.ts'
-import { askJob, type OwnMeans } from '../job-answers.ts'
+import { askJob, progressOf, type OwnMeans } from '../job-answers.ts'
 import { findJob, jobArgument, type JobReference } from '../job-reference.ts'
 import { printOne, printRows, wholeNumber, withOutput, type OutputFormat } from '../output.ts'
-import { noLetter } from '../redrive.ts'
+import { noLetter, type Redriven } from '../redrive.ts'
 import { redrivenHeader } from '../redriven-record.ts'
 import { settingsOf, withSettings } from '../settings/command-settings.ts'
 import { kafkaProblems, letterSettings } from '../settings/tables.ts'
@@ -101,17 +101,22 @@ Examples:
       const chosen = Object.entries({ event, stage, error, since, until }).filter(([, value]) => value !== undefined)
       const probe = killProbe(process.env['CAIRN_TEST_KILL_AT'])
       const request = { kind: 'redrive', dryRun, limit, ...Object.fromEntries(chosen) } as const
-      const { redriven, ...rest } = await watched(job, told =>
-        askJob<'redrive'>(job, request, { ...means, told, probe })
-      )
-      if (output !== 'table') return printOne({ redriven, ...rest }, output)
-      for (const each of redriven) process.stdout.write(`${each}\n`)
-      const { already, noRecord, elsewhere, gone } = rest
-      const done = `${redriven.length} record${redriven.length === 1 ? '' : 's'} ${dryRun ? 'would be' : ''} redriven`
-      process.stderr.write(
-        `${done.replace('  ', ' ')}; letters left: ${already} redriven before, ${noRecord} of timers, ${elsewhere} of other sources, ${gone} whose record is gone\n`
-      )
+      const answer = await watched(job, () => askJob<'redrive'>(job, request, { ...means, probe }))
+      if (answer.refused.length > 0) process.exitCode = 1
+      if (output === 'table') printRedriven(answer, dryRun)
+      else printOne({ ...answer }, output)
     })
+}
+
+function printRedriven(answer: Redriven, dryRun: boolean): void {
+  const { read, redriven, refused, already, noRecord, elsewhere, gone } = answer
+  for (const each of redriven) process.stdout.write(`${each}\n`)
+  for (const { id, error } of refused) process.stderr.write(`refused: ${id}: ${error}\n`)
+  const records = `${redriven.length} record${redriven.length === 1 ? '' : 's'}`
+  const done = dryRun ? `${records} would be redriven` : `${records} redriven`
+  process.stderr.write(
+    `${read} letter${read === 1 ? '' : 's'}: ${done}, ${refused.length} refused; letters left: ${already} redriven before, ${noRecord} of timers, ${elsewhere} of other sources, ${gone} whose record is gone\n`
+  )
 }
 
 async function found(name: string, command: Command): Promise<{ job: JobReference; means: OwnMeans }> {
@@ -123,16 +128,23 @@ async function found(name: string, command: Command): Promise<{ job: JobReferenc
 const watchMs = 2000
 
 /** Says on standard error how far it is, where it takes longer than a moment. */
-async function watched<T>({ name }: JobReference, ask: (told: (text: string) => void) => Promise<T>): Promise<T> {
-  let text = `dead letters of job "${name}" are read`
+async function watched<T>(job: JobReference, ask: () => Promise<T>): Promise<T> {
   const since = performance.now()
-  const timer = setInterval(
-    () => process.stderr.write(`${text} (${Math.round((performance.now() - since) / 1000)} s)\n`),
-    watchMs
-  )
+  let over = false
+  const tell = async (): Promise<void> => {
+    const progress = await progressOf(job)
+    if (over) return
+    const text =
+      progress === undefined
+        ? `dead letters of job "${job.name}" are read`
+        : `${progress.read} dead letters read, ${progress.redriven} records redriven, ${progress.refused} refused`
+    process.stderr.write(`${text} (${Math.round((performance.now() - since) / 1000)} s)\n`)
+  }
+  const timer = setInterval(() => void tell(), watchMs)
   try {
-    return await ask(told => (text = told))
+    return await ask()
   } finally {
+    over = true
     clearInterval(timer)
   }
 }

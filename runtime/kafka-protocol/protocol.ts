@@ -43,19 +43,33 @@ export class ClusterView {
   /** Who creates topics; any broker of a cluster without ZooKeeper. */
   controller: number | undefined
   private readonly leaders = new Map<string, Leader>()
+  /** The newest election that was heard of, by partition of the topic's id. */
+  private readonly elections = new Map<string, number>()
   private readonly counts = new Map<string, number>()
 
   apply(reply: ReplyOf<'Metadata'>): void {
     for (const { nodeId, host, port } of reply.brokers) this.addresses.set(nodeId, `${host}:${port}`)
     this.controller = reply.controllerId >= 0 ? reply.controllerId : undefined
-    for (const { name, errorCode, partitions } of reply.topics) {
+    for (const { name, topicId, errorCode, partitions } of reply.topics) {
       if (name === null) continue
       if (errorCode === 0) this.counts.set(name, partitions.length)
       for (const { partitionIndex, errorCode, leaderId, leaderEpoch } of partitions)
-        if (errorCode === 0 && leaderId >= 0)
+        if (errorCode === 0 && leaderId >= 0 && this.isNewest(topicId, partitionIndex, leaderEpoch))
           this.leaders.set(`${name}/${partitionIndex}`, { broker: leaderId, epoch: leaderEpoch })
         else this.leaders.delete(`${name}/${partitionIndex}`)
     }
+  }
+  /** A broker that was deposed and has not heard of it says that it leads, and would answer what was true then. */
+  private isNewest(topicId: Uint8Array | undefined, partition: number, epoch: number): boolean {
+    // A topic that was made again under its name counts from 0 again, so that older brokers, which name no ids, are believed.
+    if (topicId === undefined || epoch < 0 || topicId.every(byte => byte === 0)) return true
+    const key = `${topicId.join('.')}/${partition}`
+    if (epoch < (this.elections.get(key) ?? -1)) {
+      reached('kafka: a deposed leader says that it leads')
+      return false
+    }
+    this.elections.set(key, epoch)
+    return true
   }
   leader(topic: string, partition: number): Leader | undefined {
     return this.leaders.get(`${topic}/${partition}`)

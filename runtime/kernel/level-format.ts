@@ -14,6 +14,8 @@ const batchHeaderBytes = 12
 const magic = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb]
 /** An index of a table of some MiB; a larger length is a damaged one. */
 const uncompressedLimitBytes = 64 * 1024 * 1024
+/** Three bytes are a copy of 64 at most: who promises more than this for each byte lies. */
+const snappyRatio = 22
 
 /** LevelDB stores checksums in another form, so that data which holds checksums can be summed. */
 function unmasked(masked: number): number {
@@ -202,7 +204,8 @@ function* handlesIn(block: Uint8Array): Generator<Handle> {
 export function uncompressSnappy(bytes: Uint8Array): Uint8Array {
   const reader = new ByteReader(bytes)
   const length = reader.varuint()
-  if (length > uncompressedLimitBytes) throw new CodedError('CORRUPT', `a compressed block of ${length} bytes`)
+  if (length > Math.min(uncompressedLimitBytes, snappyRatio * bytes.length))
+    throw new CodedError('CORRUPT', `a compressed block of ${length} bytes`)
   const out = new Uint8Array(length)
   let at = 0
   const little = (count: number): number => {

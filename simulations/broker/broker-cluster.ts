@@ -13,7 +13,7 @@ import { committedOf, type CommittedRecord } from './committed.ts'
 import { TransactionCoordinator } from './coordinator.ts'
 import { RequestFaults, type BrokerFault } from './faults.ts'
 import { GroupOffsets } from './groups.ts'
-import { handlers } from './handlers.ts'
+import { handlers, notFetched } from './handlers.ts'
 import { Partition } from './partition.ts'
 import type { CallKind, Reply, Request, TopicPartition } from './requests.ts'
 import { resolveBrokerOptions, type BrokerOptions, type Deliver, type ResolvedBrokerOptions } from './world.ts'
@@ -288,7 +288,7 @@ export class BrokerCluster {
 /** The reply in which everything is refused. */
 export function failed<K extends CallKind>(kind: K, request: Request<K>, error: Reply<'EndTxn'>['error']): Reply<K> {
   const replies: { readonly [Kind in CallKind]: (request: Request<Kind>) => Reply<Kind> } = {
-    Metadata: ({ topics }) => ({ brokers: [], topics: topics.map(topic => ({ topic, error, partitions: [] })) }),
+    Metadata: ({ topics = [] }) => ({ brokers: [], topics: topics.map(topic => ({ topic, error, partitions: [] })) }),
     DescribeConfigs: () => ({ error, configs: {} }),
     FindCoordinator: () => ({ error, broker: -1 }),
     InitProducerId: () => ({ error, producerId: -1, producerEpoch: -1 }),
@@ -301,7 +301,7 @@ export function failed<K extends CallKind>(kind: K, request: Request<K>, error: 
     OffsetCommit: () => ({ error }),
     EndTxn: () => ({ error, producerId: -1, producerEpoch: -1 }),
     ListOffsets: () => ({ error, offset: -1 }),
-    Fetch: () => ({ error, batches: [], aborted: [], logStart: -1, highWatermark: -1, lastStable: -1 })
+    Fetch: ({ places }) => ({ partitions: places.map(() => notFetched(error)) })
   }
   return replies[kind](request)
 }

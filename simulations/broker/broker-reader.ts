@@ -63,8 +63,12 @@ export class BrokerReader implements LogReader {
     const until = clock.elapsed() + waitMs
     for (let at = position; ;) {
       const left = Math.max(0, until - clock.elapsed())
-      const request = { topic: this.topic, partition, offset: at, readCommitted: true, maxBytes, maxWaitMs: left }
-      const reply = await this.client.call('Fetch', request, left + 2000).catch(() => undefined)
+      const places = [{ topic: this.topic, partition, offset: at, maxBytes }]
+      const request = { places, readCommitted: true, maxBytes, maxWaitMs: left }
+      const reply = await this.client.call('Fetch', request, left + 2000).then(
+        ({ partitions }) => partitions[0],
+        () => undefined
+      )
       if (reply?.error === 'UNKNOWN_TOPIC_OR_PARTITION')
         throw new CodedError('TOPIC_MISSING', `no topic "${this.topic}" with partition ${partition}`)
       if (reply?.error === 'OFFSET_OUT_OF_RANGE')

@@ -2,7 +2,16 @@
 import { reached } from '../../runtime/kernel/marks.ts'
 import type { BrokerCluster } from './broker-cluster.ts'
 import type { Partition } from './partition.ts'
-import type { BrokerError, CallKind, NewBatch, Reply, Request, TopicPartition } from './requests.ts'
+import type {
+  BrokerError,
+  CallKind,
+  FetchedPartition,
+  FetchPlace,
+  NewBatch,
+  Reply,
+  Request,
+  TopicPartition
+} from './requests.ts'
 
 type Handler<K extends CallKind> = (
   cluster: BrokerCluster,
@@ -91,7 +100,7 @@ function ofLeader(error: BrokerError): BrokerError {
 }
 
 export const handlers: { readonly [K in CallKind]: Handler<K> } = {
-  Metadata: (cluster, { topics }, reply, broker) =>
+  Metadata: (cluster, { topics = [...cluster.topics.keys()] }, reply, broker) =>
     reply({
       brokers: Array.from({ length: cluster.options.brokers }, (_, i) => i).filter(broker => !cluster.isDown(broker)),
       topics: topics.map(topic => {
@@ -178,12 +187,31 @@ export const handlers: { readonly [K in CallKind]: Handler<K> } = {
   ListOffsets: (cluster, request, reply, broker) => {
     const partition = led(cluster, request, broker)
     if (typeof partition === 'string') return reply({ error: partition, offset: -1 })
+    const { at } = request
     const latest = request.readCommitted ? partition.lastStable : partition.highWatermark
-    reply({ error: 'NONE', offset: request.at === 'earliest' ? partition.logStart : latest })
+    const offset = at === 'earliest' ? partition.logStart : at === 'latest' ? latest : firstSince(partition, at, latest)
+    reply({ error: 'NONE', offset })
   },
 
   Fetch: (cluster, request, reply, broker) => fetch(cluster, request, reply, broker, cluster.now + request.maxWaitMs)
 }
+
+/** Of the first record of that time or later; -1: there is none before `limit`. */
+function firstSince({ batches, logStart }: Partition, time: number, limit: number): number {
+  for (const { records } of batches)
+    for (const { offset, timestamp } of records)
+      if (timestamp >= time && offset >= logStart && offset < limit) return offset
+  return -1
+}
+
+export const notFetched = (error: BrokerError): FetchedPartition => ({
+  error,
+  batches: [],
+  aborted: [],
+  logStart: -1,
+  highWatermark: -1,
+  lastStable: -1
+})
 
 function fetch(
   cluster: BrokerCluster,
@@ -192,33 +220,48 @@ function fetch(
   broker: number | undefined,
   until: number
 ): void {
-  const partition = led(cluster, request, broker)
-  const nothing = { batches: [], aborted: [], logStart: -1, highWatermark: -1, lastStable: -1 }
-  if (typeof partition === 'string') return reply({ ...nothing, error: partition })
+  let left = request.maxBytes
+  const partitions = request.places.map(place => {
+    const found = fetchOne(cluster, place, request.readCommitted, broker, left)
+    for (const { sizeBytes } of found.batches) left -= sizeBytes
+    return found
+  })
+  const isNothing = partitions.every(({ error, batches }) => error === 'NONE' && batches.length === 0)
+  if (!isNothing || cluster.now >= until) return reply({ partitions })
+  let woken = false
+  const again = (): void => {
+    if (!woken) {
+      woken = true
+      fetch(cluster, request, reply, broker, until)
+    }
+  }
+  for (const place of request.places) {
+    const partition = led(cluster, place, broker)
+    if (typeof partition !== 'string') partition.watch(again)
+  }
+  cluster.options.world.schedule(until - cluster.now, again)
+}
+
+function fetchOne(
+  cluster: BrokerCluster,
+  place: FetchPlace,
+  readCommitted: boolean,
+  broker: number | undefined,
+  left: number
+): FetchedPartition {
+  const partition = led(cluster, place, broker)
+  if (typeof partition === 'string') return notFetched(partition)
   const { logStart, highWatermark, lastStable, end } = partition
   const ends = { logStart, highWatermark, lastStable }
-  const { offset } = request
-  if (offset < logStart || offset > end)
-    return reply({ error: 'OFFSET_OUT_OF_RANGE', batches: [], aborted: [], ...ends })
-  const limit = request.readCommitted ? lastStable : highWatermark
-  const batches = partition.read(offset, limit, request.maxBytes)
-  if (batches.length === 0 && cluster.now < until) {
-    let woken = false
-    const again = (): void => {
-      if (!woken) {
-        woken = true
-        fetch(cluster, request, reply, broker, until)
-      }
-    }
-    partition.watch(again)
-    cluster.options.world.schedule(until - cluster.now, again)
-    return
-  }
+  const { offset } = place
+  if (offset < logStart || offset > end) return { ...notFetched('OFFSET_OUT_OF_RANGE'), ...ends }
+  const limit = readCommitted ? lastStable : highWatermark
+  const batches = left <= 0 ? [] : partition.read(offset, limit, Math.min(left, place.maxBytes))
   const last = batches.at(-1)?.lastOffset ?? -1
-  const aborted = request.readCommitted
+  const aborted = readCommitted
     ? partition.aborted
         .filter(each => each.lastOffset >= offset && each.firstOffset <= last)
         .map(({ producerId, firstOffset }) => ({ producerId, firstOffset }))
     : []
-  reply({ error: 'NONE', batches, aborted, ...ends })
+  return { error: 'NONE', batches, aborted, ...ends }
 }

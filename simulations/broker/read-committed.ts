@@ -1,6 +1,6 @@
 /** What a reader with isolation "read committed" sees of fetched batches. */
 import type { StoredRecord } from './partition.ts'
-import type { Reply } from './requests.ts'
+import type { FetchedPartition } from './requests.ts'
 
 export interface Visible {
   readonly records: readonly StoredRecord[]
@@ -8,7 +8,7 @@ export interface Visible {
   readonly next: number
 }
 
-export function visibleRecords(fetched: Reply<'Fetch'>, position: number): Visible {
+export function visibleRecords(fetched: FetchedPartition, position: number): Visible {
   const aborted = [...fetched.aborted].sort((a, b) => a.firstOffset - b.firstOffset)
   const skipping = new Set<number>()
   const records: StoredRecord[] = []

@@ -74,7 +74,8 @@ interface OfProducer {
 /** Request and reply of each kind. `version` = the transaction version the client speaks. */
 export interface Calls {
   Metadata: {
-    request: { readonly topics: readonly string[] }
+    /** Undefined: all. */
+    request: { readonly topics: readonly string[] | undefined }
     reply: {
       readonly brokers: readonly number[]
       readonly topics: readonly {
@@ -135,26 +136,36 @@ export interface Calls {
     reply: { readonly error: BrokerError; readonly producerId: number; readonly producerEpoch: number }
   }
   ListOffsets: {
-    request: TopicPartition & { readonly readCommitted: boolean; readonly at: 'earliest' | 'latest' }
+    /** A number: of the first record of that time or later; -1 where there is none. */
+    request: TopicPartition & { readonly readCommitted: boolean; readonly at: 'earliest' | 'latest' | number }
     reply: { readonly error: BrokerError; readonly offset: number }
   }
   Fetch: {
-    request: TopicPartition & {
-      readonly offset: number
+    request: {
+      readonly places: readonly FetchPlace[]
       readonly readCommitted: boolean
+      /** Of all together. */
       readonly maxBytes: number
       readonly maxWaitMs: number
     }
-    reply: {
-      readonly error: BrokerError
-      /** Whole batches: the first may begin before the offset asked for; aborted records and markers are among them. */
-      readonly batches: readonly StoredBatch[]
-      readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[]
-      readonly logStart: number
-      readonly highWatermark: number
-      readonly lastStable: number
-    }
+    /** In the order of the places. */
+    reply: { readonly partitions: readonly FetchedPartition[] }
   }
+}
+
+export interface FetchPlace extends TopicPartition {
+  readonly offset: number
+  readonly maxBytes: number
+}
+
+export interface FetchedPartition {
+  readonly error: BrokerError
+  /** Whole batches: the first may begin before the offset asked for; aborted records and markers are among them. */
+  readonly batches: readonly StoredBatch[]
+  readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[]
+  readonly logStart: number
+  readonly highWatermark: number
+  readonly lastStable: number
 }
 
 export type CallKind = keyof Calls

@@ -81,7 +81,11 @@ export class Cursor {
     return this.sized(compact ? this.uvarint() - 1 : this.int32())
   }
   array<T>(compact: boolean, item: () => T): T[] {
+    return this.arrayOrNull(compact, item) ?? []
+  }
+  arrayOrNull<T>(compact: boolean, item: () => T): T[] | undefined {
     const count = compact ? this.uvarint() - 1 : this.int32()
+    if (count < 0) return undefined
     if (count > this.left) throw new WireError(`${count} items in ${this.left} bytes`)
     const items: T[] = []
     for (let i = 0; i < count; i++) items.push(item())

@@ -6,6 +6,7 @@ import {
   brokerErrors,
   type BrokerError,
   type CallKind,
+  type FetchedPartition,
   type Reply,
   type Request,
   type TopicPartition
@@ -23,6 +24,10 @@ export interface WireApi<K extends CallKind> {
 
 /** Where brokers are, for replies that name them. */
 export type Places = (broker: number) => { readonly host: string; readonly port: number }
+
+/** Names stand for topics here: none is made again. */
+export const topicIdOf = (topic: string): Uint8Array =>
+  new Uint8Array(16).fill(1).map((one, i) => (topic.charCodeAt(i % topic.length) || one) & 0xff)
 
 const code = (error: BrokerError): number => brokerErrors[error]
 const must = (text: string | undefined): string => {
@@ -139,7 +144,7 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
         cursor.int32()
         if (cursor.int32() !== -1) throw new WireError('fetch sessions are not offered')
       }
-      const wanted = cursor
+      const places = cursor
         .array(compact, () => {
           const topic = must(cursor.string(compact))
           const found = cursor.array(compact, () => {
@@ -150,7 +155,7 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
             if (version >= 5) cursor.int64()
             const most = cursor.int32()
             cursor.tags(compact)
-            return { topic, partition, offset, maxBytes: Math.min(most, maxBytes), readCommitted, maxWaitMs }
+            return { topic, partition, offset, maxBytes: most }
           })
           cursor.tags(compact)
           return found
@@ -163,16 +168,15 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
           cursor.tags(compact)
         })
       if (version >= 11) cursor.string(compact)
-      const [only] = wanted
-      if (only === undefined || wanted.length > 1) throw new WireError(`${wanted.length} partitions in one fetch`)
-      return only
+      return { places, readCommitted, maxBytes, maxWaitMs }
     },
-    write(out, version, compact, reply, { topic, partition }) {
+    write(out, version, compact, { partitions }, { places }) {
       out.int32(0)
       if (version >= 7) out.int16(0).int32(0)
-      out.array(compact, [reply], each => {
+      const answers = places.map((place, i) => ({ ...place, ...(partitions[i] as FetchedPartition) }))
+      out.array(compact, byTopic(answers), ([topic, mine]) => {
         out.string(compact, topic)
-        out.array(compact, [each], ({ error, highWatermark, lastStable, logStart, aborted, batches }) => {
+        out.array(compact, mine, ({ partition, error, highWatermark, lastStable, logStart, aborted, batches }) => {
           out.int32(partition).int16(code(error)).int64(highWatermark).int64(lastStable)
           if (version >= 5) out.int64(logStart)
           out.array(compact, aborted, ({ producerId, firstOffset }) => {
@@ -203,8 +207,9 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
             if (version >= 4) cursor.int32()
             const time = cursor.int64()
             cursor.tags(compact)
-            if (time !== -1 && time !== -2) throw new WireError(`offset at time ${time}`)
-            return { topic, partition, readCommitted, at: time === -1 ? ('latest' as const) : ('earliest' as const) }
+            if (time < -2) throw new WireError(`offset at time ${time}`)
+            const at = time === -1 ? ('latest' as const) : time === -2 ? ('earliest' as const) : time
+            return { topic, partition, readCommitted, at }
           })
           cursor.tags(compact)
           return found
@@ -234,7 +239,7 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
     key: 3,
     flexible: 9,
     read(cursor, version, compact) {
-      const topics = cursor.array(compact, () => {
+      const topics = cursor.arrayOrNull(compact, () => {
         if (version >= 10) cursor.raw(16)
         const name = must(cursor.string(compact))
         cursor.tags(compact)
@@ -254,7 +259,7 @@ export const wireApis: { readonly [K in CallKind]: WireApi<K> } = {
       out.string(compact, 'simulated').int32(brokers[0] ?? -1)
       out.array(compact, topics, ({ topic, error, partitions }) => {
         out.int16(code(error)).string(compact, topic)
-        if (version >= 10) out.raw(new Uint8Array(16))
+        if (version >= 10) out.raw(topicIdOf(topic))
         out.boolean(false)
         out.array(compact, [...partitions.entries()], ([number, { error, leader, leaderEpoch }]) => {
           out.int16(code(error)).int32(number).int32(leader)

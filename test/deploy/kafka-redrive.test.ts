@@ -166,6 +166,7 @@ class Lab {
   }
 }
 
+const configCommand = 'kafka.admin.ConfigCommand'
 const redriverFile = 'runtime/adapters/kafka/kafka-redriver.js'
 const now = Date.now()
 const event = (partition: number, n: number, more: Partial<Sent> = {}): Sent => ({
@@ -250,6 +251,40 @@ void t.test('dead letters in Kafka', { ...needs('kafka-client'), ...needsKafka()
     )
     t.same(copies.map(({ headers = [] }) => text(headers.at(-1)?.value)).sort(), ids.sort())
     t.equal(first.length, 5)
+  })
+
+  await t.test('what the topic does not take is told with its reason, and holds up nothing else', async t => {
+    const lab = await Lab.make(t, kafka)
+    const bad = (n: number, more: Partial<Sent> = {}): Sent =>
+      event(n % 2, n, { value: bytes(`\xff\x01${n}`), ...more })
+    const day = 86_400_000
+    const [old, large] = [bad(20, { timestamp: now - 5 * day }), bad(21, { value: bytes('\xff'.repeat(300_000)) })]
+    await lab.send([...Array.from({ length: 10 }, (_, n) => bad(n)), old, large])
+    await lab.runUntil(lab.names.letters as string, 12)
+    const { from } = lab.names
+    const configure = (...configs: readonly string[]): Promise<string> =>
+      kafka.tool(configCommand, ['--alter', '--entity-type', 'topics', '--entity-name', from, ...configs])
+    await configure('--add-config', `max.message.bytes=200000,message.timestamp.before.max.ms=${day}`)
+    t.match(lab.redrive('--dry-run'), {
+      read: 12,
+      refused: [{ id: 'events/1/5', error: /300000|30\d{4} bytes with its new header; the topic takes/ }]
+    })
+    const run = lab.folder.cairn('dead-letters', 'redrive', 'job.mjs')
+    t.equal(run.code, 1)
+    t.match(run.stderr, /refused: events\/0\/5: .*INVALID_TIMESTAMP.*Raise the limits/)
+    t.match(run.stderr, /refused: events\/1\/5: .*bytes with its new header; the topic takes/)
+    t.match(run.stderr, /12 letters: 10 records redriven, 2 refused; letters left: 0 redriven before/)
+    t.equal(run.stdout.split('\n').filter(line => line !== '').length, 10)
+    const before = await lab.read()
+    const isTaken = ({ offset }: TopicRecord): boolean => offset !== 5
+    t.same(differences(before.first.filter(isTaken), before.copies), [])
+
+    await configure('--delete-config', 'max.message.bytes,message.timestamp.before.max.ms')
+    const rest = lab.redrive()
+    t.match(rest, { already: 10, refused: [] })
+    t.same([...(rest['redriven'] as string[])].sort(), ['events/0/5', 'events/1/5'])
+    const { first, copies } = await lab.read()
+    t.same(differences(first, copies), [])
   })
 
   await t.test('what is wrong is said', async t => {

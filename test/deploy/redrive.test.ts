@@ -1,8 +1,10 @@
 /** Dead letters that are sent again, from the command line. */
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { EmbeddedLog } from '../../runtime/adapters/embedded-log/embedded-log.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
+import { openControl } from '../../deploy/control-server.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import { CairnFolder } from './cairn-cli.ts'
 
@@ -125,5 +127,42 @@ void t.test(
     const { stdout } = folder.cairn('log', 'tail', 'tally', 'out', '--all')
     t.match(stdout, /a 1"?\n(.*\n)*.*a 4"?\n(.*\n)*.*a 8"?\n(.*\n)*.*a 10/)
     t.match(stdout, /b 6/)
+  }
+)
+
+void t.test(
+  'a running job that redrives is asked how far it is, and what it refused makes the command fail',
+  async t => {
+    const folder = new CairnFolder()
+    t.teardown(() => folder.remove())
+    folder.file('job.ts', jobFile(true))
+    const own = join(folder.path, '.cairn/tally')
+    mkdirSync(own, { recursive: true })
+    let finish = (): void => undefined
+    const finished = new Promise<void>(resolve => (finish = resolve))
+    const close = await openControl(own, async ({ kind }) => {
+      if (kind === 'redrive-progress') return { read: 2, redriven: 1, refused: 1 }
+      await finished
+      return {
+        read: 3,
+        redriven: ['events/0/1'],
+        refused: [{ id: 'events/0/3', error: 'it is too large' }],
+        already: 1,
+        noRecord: 0,
+        elsewhere: 0,
+        gone: 0
+      }
+    })
+    t.teardown(close)
+    const run = folder.start('dead-letters', 'redrive', 'job.ts')
+    await run.until(/2 dead letters read, 1 records redriven, 1 refused \(\d+ s\)/)
+    finish()
+    const { code, stdout, stderr } = await run.ended
+    t.equal(code, 1)
+    t.equal(stdout, 'events/0/1\n')
+    t.match(
+      stderr,
+      /refused: events\/0\/3: it is too large\n3 letters: 1 record redriven, 1 refused; letters left: 1 re/
+    )
   }
 )

@@ -57,6 +57,22 @@ const mistakes: readonly (readonly [name: string, target: string, change: Change
     'frames',
     ['runtime/core/frames.js', "new CodedError('FRAME_MALFORMED', why)", "new CodedError('INTERNAL', why)"],
     /INTERNAL: /
+  ],
+  [
+    'a reader of batches that makes room for as many records as are promised',
+    'fetched records',
+    ['runtime/kafka-protocol/fetched-records.js', 'if (count * 7 > end - start)', 'if (false)'],
+    /bytes took \d+ (ms|bytes of memory)|a crash: .*(length|allocation)/
+  ],
+  [
+    'a compressed block for which as much room is made as it promises',
+    'fetched records',
+    [
+      'runtime/kernel/level-format.js',
+      'Math.min(uncompressedLimitBytes, snappyRatio * bytes.length)',
+      'uncompressedLimitBytes'
+    ],
+    /bytes took \d+ bytes of memory/
   ]
 ]
 

@@ -1,4 +1,4 @@
-/** What the named client's numbers mean for a job. Negative ones are librdkafka's own, others the broker's. */
+/** What numbers of errors mean for a job, whichever client says them. Negative ones are librdkafka's own, others the broker's. */
 
 /** Unknown topic, partition or topic id. */
 export const isGone = (code: number): boolean => [3, 100, -188, -190].includes(code)

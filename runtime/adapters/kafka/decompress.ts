@@ -2,6 +2,7 @@
 import * as zlib from 'node:zlib'
 import { uncompressSnappy } from '../../kernel/level-format.ts'
 import { CodedError } from '../../kernel/errors.ts'
+import { uncompressLz4 } from './lz4.ts'
 
 /** A batch of Kafka is of a few megabytes; what claims to be more is an attack, or damage. */
 const mostBytes = 256 * 1024 * 1024
@@ -17,6 +18,8 @@ export function decompress(codec: number, bytes: Uint8Array): Uint8Array | undef
         return zlib.gunzipSync(bytes, { maxOutputLength: mostBytes })
       case 2:
         return uncompressBlocks(bytes)
+      case 3:
+        return uncompressLz4(bytes, mostBytes)
       case 4:
         return zstd?.(bytes, { maxOutputLength: mostBytes })
       default:

@@ -18,20 +18,19 @@ import type { ReplyOf } from '../../kafka-protocol/messages.ts'
 import { partitionsOf, reachCluster } from '../../kafka-protocol/describe-protocol.ts'
 import { refresh, type Protocol } from '../../kafka-protocol/protocol.ts'
 import { allTopics, earliest, fetchOnce, latest, offsetOf, readCommitted } from '../../kafka-protocol/fetch-protocol.ts'
-import type { Clock } from '../../ports/clock.ts'
 import { decompress } from './decompress.ts'
 import { ChunkFeed } from './chunk-feed.ts'
+import { isGone, isRefused } from './client-errors.ts'
 import { feedKey, UnreadableRecords, type Bounds, type Feed, type PartitionConsumer } from './feed.ts'
-import { KafkaClient } from './kafka-client.ts'
-import type { KafkaCluster } from './kafka-options.ts'
-import { reachKafka } from './kafka-sockets.ts'
+import { KafkaClient, type KafkaClientOptions } from './kafka-client.ts'
 import type { Place } from './load-kafka.ts'
 
-export interface DirectConsumerOptions {
-  readonly cluster: KafkaCluster
+export interface DirectConsumerOptions extends Pick<
+  KafkaClientOptions,
+  'bootstrap' | 'connect' | 'sasl' | 'clock' | 'requestTimeoutMs'
+> {
   /** Shown to operators of Kafka. */
   readonly name: string
-  readonly clock: Clock
   /** Told of what goes wrong outside and is tried again. */
   readonly troubled?: (error: CodedError) => void
   /** Default 10,000. Until connecting, or a question at start, rejects. */
@@ -43,10 +42,15 @@ export interface DirectConsumerOptions {
 const usualBufferedBytes = 64 * 1024 * 1024
 const leastFeedBytes = 1024 * 1024
 const pauseMs = 200
+/** An answer of 16 MiB, and one batch that is larger than all of it. Larger: so much memory for what a broken broker claims. */
+const maxFrameBytes = 128 * 1024 * 1024
 /** Brokers that start, and those that have not heard of a new topic yet, deny it for a while. Larger: a deleted one is noticed later. */
 const goneMs = 5_000
-const unknownTopic = 3
 const outOfRange = 1
+/** What does not pass, beside missing rights: a name that no topic has, and requests that the broker does not know. */
+const invalidTopic = 17
+const unsupportedVersion = 35
+const invalidRequest = 42
 
 type FetchReply = ReplyOf<'Fetch'>
 type PartitionReply = FetchReply['topics'][number]['partitions'][number]
@@ -66,10 +70,9 @@ export class DirectConsumer implements PartitionConsumer {
 
   constructor(options: DirectConsumerOptions) {
     this.options = options
-    const { cluster, name, clock } = options
-    const reach = { ...reachKafka(cluster), clientId: name, clock }
+    const reach = { ...options, clientId: options.name }
     this.questions = new KafkaClient(reach)
-    this.fetches = new KafkaClient({ ...reach, view: this.questions.view })
+    this.fetches = new KafkaClient({ ...reach, view: this.questions.view, maxFrameBytes })
   }
 
   connect(): Promise<void> {
@@ -146,7 +149,7 @@ export class DirectConsumer implements PartitionConsumer {
   }
 
   private get what(): string {
-    return `Kafka (${this.options.cluster.brokers.join(', ')})`
+    return `Kafka (${this.options.bootstrap.join(', ')})`
   }
 
   private get answerMs(): number {
@@ -171,9 +174,9 @@ export class DirectConsumer implements PartitionConsumer {
       return new CodedError('TOPIC_MISSING', `${what} is not at ${this.what}`, { cause: error })
     }
     const { message } = error as Error
-    if (error instanceof KafkaRefusal && error.code === unknownTopic)
+    if (error instanceof KafkaRefusal && isGone(error.code))
       return new CodedError('TOPIC_MISSING', `${what}: ${message}`, { cause: error })
-    if (error instanceof KafkaRefusal && error.meaning === 'failed')
+    if (error instanceof KafkaRefusal && isFinal(error.code))
       return new CodedError('KAFKA_REFUSED', `${what}: ${message}`, { cause: error })
     const says = what === this.what ? `${what} does not answer: ${message}` : `${what}: ${message}`
     return new CodedError('SOURCE_UNREACHABLE', says, { cause: error })
@@ -323,15 +326,16 @@ export class DirectConsumer implements PartitionConsumer {
 
   private refused(feed: ChunkFeed, code: number): boolean {
     const error = this.coded(placeText(feed), new KafkaRefusal('Fetch', code))
-    const meaning = meaningOf(code)
-    if (code === unknownTopic || meaning === 'elsewhere') {
-      reached('kafka: asked the wrong broker for records')
-      this.fetches.view.forget(feed.topic, feed.partition)
-      if (code === unknownTopic) this.denied(feed, error)
-    } else if (meaning === 'failed' && error.code === 'KAFKA_REFUSED') {
+    if (error.code === 'KAFKA_REFUSED') {
       feed.failure = error
       feed.told()
-    } else this.troubles(error)
+      return false
+    }
+    if (meaningOf(code) === 'elsewhere') reached('kafka: asked the wrong broker for records')
+    else this.troubles(error)
+    // A broker whose disk has failed leads no more, either.
+    this.fetches.view.forget(feed.topic, feed.partition)
+    if (error.code === 'TOPIC_MISSING') this.denied(feed, error)
     return false
   }
 
@@ -384,5 +388,8 @@ export class DirectConsumer implements PartitionConsumer {
     this.options.troubled?.(error)
   }
 }
+
+const isFinal = (code: number): boolean =>
+  isRefused(code) || code === invalidTopic || code === unsupportedVersion || code === invalidRequest
 
 const placeText = ({ topic, partition }: Place): string => `topic "${topic}", partition ${partition}`

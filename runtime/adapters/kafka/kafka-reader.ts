@@ -49,7 +49,7 @@ const askAgainMs = 500
 
 export class KafkaReader implements LogReader {
   readonly lookAgainMs = lookAgainMs
-  private readonly readers: KafkaReaders
+  private readonly readers: Pick<KafkaReaders, 'clock' | 'lease'>
   private readonly found: TopicPartitions
   private readonly options: KafkaReaderOptions
   private readonly feeds = new Map<number, Feed>()
@@ -57,7 +57,7 @@ export class KafkaReader implements LogReader {
   private closed = false
   private saidNone = false
 
-  constructor(readers: KafkaReaders, options: KafkaReaderOptions) {
+  constructor(readers: Pick<KafkaReaders, 'clock' | 'lease'>, options: KafkaReaderOptions) {
     this.readers = readers
     this.options = options
     this.found = options.partitions ?? new TopicPartitions(options.topic)

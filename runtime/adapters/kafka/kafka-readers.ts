@@ -10,6 +10,7 @@ import type { PartitionConsumer } from './feed.ts'
 import { KafkaReader, type KafkaReaderOptions } from './kafka-reader.ts'
 import { SharedConsumer, type SharedConsumerOptions } from './shared-consumer.ts'
 import { clusterConfig, type KafkaCluster } from './kafka-options.ts'
+import { reachKafka } from './kafka-sockets.ts'
 import { KafkaTarget } from './kafka-target.ts'
 import { loadKafka } from './load-kafka.ts'
 
@@ -95,7 +96,7 @@ export class KafkaReaders {
       [...each.topics].every(other => typeof other === 'string')
     let found = [...this.shared].find(shares)
     if (found === undefined) {
-      const consumer = client === 'direct' ? new DirectConsumer(this.options) : this.named()
+      const consumer = client === 'direct' ? this.direct() : this.named()
       this.shared.add((found = { client, consumer, topics: new Set() }))
     }
     const { consumer, topics } = found
@@ -109,6 +110,11 @@ export class KafkaReaders {
         await consumer.close()
       }
     }
+  }
+
+  private direct(): DirectConsumer {
+    const { cluster, client: _, ...options } = this.options
+    return new DirectConsumer({ ...options, ...reachKafka(cluster) })
   }
 
   private named(): SharedConsumer {

@@ -33,6 +33,14 @@ export interface RedrivenRecord extends OutputRecord {
   readonly offset: number
 }
 
+/** One that the topic does not take. */
+export interface RefusedRecord {
+  readonly offset: number
+  readonly partition: number
+  /** RECORD_REFUSED. */
+  readonly error: CodedError
+}
+
 /** A job's name has no dots, and its slots' ids a number behind it. Changed: what was redriven is redriven again. */
 const transactionalIdOf = (job: string, topic: string): string => `${job}.redriven.${topic}`
 /** No ledger of a job ends so. */
@@ -126,16 +134,17 @@ export class KafkaRedriver {
   }
 
   /**
-   * One transaction, of those that were not redriven before; after an outcome that nobody knows, what is known then decides. When it resolves,
-   * all of them are. Throws FENCED, RECORD_REFUSED, KAFKA_REFUSED, SINK_UNREACHABLE; nothing is half done then.
+   * One transaction, of those that were not redriven before; after an outcome that nobody knows, what is known then decides. Where brokers
+   * refuse records, halves of them are tried, until it is known which. When it resolves, all are redriven but those that it names.
+   * Throws FENCED, KAFKA_REFUSED, SINK_UNREACHABLE; nothing is half done then.
    */
-  async redrive(records: readonly RedrivenRecord[]): Promise<void> {
+  async redrive(records: readonly RedrivenRecord[]): Promise<readonly RefusedRecord[]> {
     const { client } = this
     const { topic, job, probe } = this.options
     for (let lost = 0; ;) {
       const left = records.filter(({ partition, offset }) => !this.has(partition, offset))
-      if (left.length === 0) return
-      for (const record of left) this.check(record)
+      const [first] = left
+      if (first === undefined) return []
       const { transactions } = this
       assert(transactions !== undefined, 'only looks')
       const entry = this.entryOf(left)
@@ -144,7 +153,12 @@ export class KafkaRedriver {
       probe?.('redriven')
       if (outcome.kind === 'published') {
         for (const { partition, offset } of left) this.add(partition, [offset])
-        return
+        return []
+      }
+      if (outcome.kind === 'refused') {
+        if (left.length === 1) return [{ ...placeOf(first), error: this.refused(outcome.error) }]
+        const middle = left.length >> 1
+        return [...(await this.redrive(left.slice(0, middle))), ...(await this.redrive(left.slice(middle)))]
       }
       if (outcome.kind === 'fenced')
         throw new CodedError('FENCED', `another redrive of job "${job}" to topic "${topic}" has taken over`, {
@@ -155,37 +169,35 @@ export class KafkaRedriver {
   }
 
   /** Returns where it is worth another attempt. */
-  private async failed(
-    outcome: Extract<TransactionOutcome, { kind: 'refused' | 'unknown' }>,
-    lost: number
-  ): Promise<void> {
-    const { topic } = this.options
-    const { error } = outcome
-    if (outcome.kind === 'refused')
-      throw new CodedError('RECORD_REFUSED', `topic "${topic}" does not take what was in it: ${error.message}`, {
-        cause: error,
-        remedy: `Raise the limits of the topic (max.message.bytes, message.timestamp.before.max.ms), or choose letters with --id and --limit.`
-      })
-    const coded = unreachable(`topic "${topic}" cannot be written`, error)
+  private async failed({ error }: Extract<TransactionOutcome, { kind: 'unknown' }>, lost: number): Promise<void> {
+    const coded = unreachable(`topic "${this.options.topic}" cannot be written`, error)
     // What may be open is ended, and what was decided is learnt.
     await this.begin(false)
     if (coded.code === 'KAFKA_REFUSED' || lost >= mostLost) throw coded
   }
 
-  private check({ partition, offset, key, value, headers }: RedrivenRecord): void {
+  private refused(cause: Error): CodedError {
+    return new CodedError('RECORD_REFUSED', `topic "${this.options.topic}" does not take it: ${cause.message}`, {
+      cause,
+      remedy: 'Raise the limits of the topic (max.message.bytes, message.timestamp.before.max.ms), and run this again.'
+    })
+  }
+
+  /** Why the topic cannot take it, as far as that is known before it is sent. RECORD_REFUSED. */
+  refusal({ partition, offset, key, value, headers }: RedrivenRecord): CodedError | undefined {
     const { topic } = this.options
     const { partitions, maxBatchBytes } = this.target
     const of = `the record of topic "${topic}", partition ${partition}, offset ${offset}`
     if (partition >= partitions)
-      throw new CodedError('RECORD_REFUSED', `${of} cannot be redriven: the topic has ${partitions} partitions now`, {
+      return new CodedError('RECORD_REFUSED', `${of} cannot be redriven: the topic has ${partitions} partitions now`, {
         remedy: 'The topic is another one than it was; choose other letters.'
       })
     const size = (key?.length ?? 0) + (value?.length ?? 0) + headersSizeBytes(headers)
     const limit = maxBatchBytes - overheadBytes
-    if (size > limit)
-      throw new CodedError('RECORD_REFUSED', `${of} has ${size} bytes with its new header; the topic takes ${limit}`, {
-        remedy: 'Raise max.message.bytes of the topic.'
-      })
+    if (size <= limit) return undefined
+    return new CodedError('RECORD_REFUSED', `${of} has ${size} bytes with its new header; the topic takes ${limit}`, {
+      remedy: 'Raise max.message.bytes of the topic, and run this again.'
+    })
   }
 
   /** No other transaction has redriven its first record, so that no other entry has its key. */
@@ -204,6 +216,11 @@ export class KafkaRedriver {
     return Promise.resolve()
   }
 }
+
+const placeOf = ({ partition, offset }: RedrivenRecord): { readonly partition: number; readonly offset: number } => ({
+  partition,
+  offset
+})
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

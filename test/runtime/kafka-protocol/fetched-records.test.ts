@@ -1,185 +1,67 @@
 /** Records that are read where they stand, against those that are decoded one by one, and what is damaged. */
-import { gunzipSync, gzipSync } from 'node:zlib'
-import fc from 'fast-check'
 import t from 'tap'
 import { FetchedRecords } from '../../../runtime/kafka-protocol/fetched-records.ts'
-import { readCommitted } from '../../../runtime/kafka-protocol/read-committed.ts'
-import { decodeBatches, encodeBatch, type KafkaRecord } from '../../../runtime/kafka-protocol/record-batch.ts'
-import { crc32c } from '../../../runtime/kernel/crc32c.ts'
-import { isCodedError } from '../../../runtime/kernel/errors.ts'
-import { writeBatch } from '../../../simulations/broker/wire-batches.ts'
+import { testMistakes } from '../../support/planted.ts'
+import { verdict } from '../ports/judge.ts'
+import { testFetchedRecords } from './fetched-records-rules.ts'
 
-const optionalBytes = fc.option(fc.uint8Array({ maxLength: 200 }), { nil: undefined })
-const header = fc.record({ name: fc.string({ unit: 'grapheme' }), value: optionalBytes })
-const record: fc.Arbitrary<KafkaRecord> = fc.record(
+t.setTimeout(300_000)
+
+const file = 'runtime/kafka-protocol/fetched-records.js'
+
+void t.test('the rules', t => testFetchedRecords(t, FetchedRecords))
+
+testMistakes(
+  'the rules notice',
+  file,
   {
-    timestamp: fc.integer({ min: -1, max: 2 ** 45 }),
-    key: optionalBytes,
-    value: optionalBytes,
-    headers: fc.array(header, { minLength: 1, maxLength: 4 })
+    'aborted transactions that are not left out': ['|| !skipped.has(producerId)', ''],
+    'what a producer commits after it has aborted is left out': ['skipped.delete(producerId);', ';'],
+    'a transaction taken for aborted where it begins only behind this batch': [
+      '<= lastOffset; ended++',
+      '<= Infinity; ended++'
+    ],
+    'aborted transactions believed to come in order': ['.sort((a, b) => a.firstOffset - b.firstOffset)', ''],
+    'records outside transactions left out with those of an aborted one': [
+      '((attributes & transactionalBit) === 0 || ',
+      '('
+    ],
+    'marks of transactions handed out as records': [
+      'if ((attributes & controlBit) !== 0) {',
+      'if ((attributes & controlBit) !== 0 && isAbort(bytes, from, end)) {'
+    ],
+    'records before the position handed out': ['if (offset < position) continue;', ''],
+    'a batch that begins before the position left out': ['lastOffset >= position &&', 'baseOffset >= position &&'],
+    'records numbered one by one, whatever compaction has taken': [
+      'const offset = baseOffset + cursor.varint();',
+      'cursor.varint(); const offset = baseOffset + count - left;'
+    ],
+    'the next position behind the last record, not behind its batch': [
+      'const lastOffset = baseOffset + view.getUint32(at + lastDeltaAt);',
+      'const lastOffset = baseOffset + view.getUint32(at + countAt) - 1;'
+    ],
+    'a check that is not looked at': [
+      'if (view.getUint32(at + crcAt) !== crc32c(bytes.subarray(at + attributesAt, end)))',
+      'if (false)'
+    ],
+    'a batch that was cut off handed out': [
+      'const end = at + 12 + view.getUint32(at + 8);',
+      'const end = Math.min(bytes.length, at + 12 + view.getUint32(at + 8));'
+    ],
+    'times counted from the largest one of the batch': [
+      'baseTime: int64(view, at + baseTimeAt)',
+      'baseTime: int64(view, at + maxTimeAt)'
+    ],
+    "the producer's time where the broker's counts": ['(attributes & logAppendBit) === 0', 'true'],
+    "the broker's time where the producer's counts": ['(attributes & logAppendBit) === 0', 'false'],
+    'compressed records taken for plain ones': ['if (codec === 0)', 'if (true)'],
+    'a buffer taken for that of the record before': [
+      'while ((buffers[at + 1]?.first ?? Infinity) <= i) at++;',
+      'while ((buffers[at + 1]?.first ?? Infinity) < i) at++;'
+    ]
   },
-  { requiredKeys: ['timestamp', 'key', 'value'] }
+  async (t, load) => {
+    const { FetchedRecords: Mistaken } = await load<{ readonly FetchedRecords: typeof FetchedRecords }>(file)
+    t.type(await verdict(t => testFetchedRecords(t, Mistaken)), 'string')
+  }
 )
-
-interface Batch {
-  readonly producerId: number
-  readonly transactional: boolean
-  readonly control: 'commit' | 'abort' | undefined
-  readonly records: readonly KafkaRecord[]
-  /** Offsets that compaction took, before each record and behind the last. */
-  readonly gap: number
-}
-const batch: fc.Arbitrary<Batch> = fc.record({
-  producerId: fc.integer({ min: 1, max: 3 }),
-  transactional: fc.boolean(),
-  control: fc.constantFrom(undefined, undefined, undefined, 'commit', 'abort'),
-  records: fc.array(record, { minLength: 1, maxLength: 8 }),
-  gap: fc.integer({ min: 0, max: 3 })
-})
-
-function written(batches: readonly Batch[]): Uint8Array {
-  let offset = 0
-  return Buffer.concat(
-    batches.map(({ producerId, transactional, control, records, gap }) => {
-      const baseOffset = offset
-      const placed = control === undefined ? records.map(each => ({ ...each, offset: (offset += gap + 1) - 1 })) : []
-      offset += 1
-      return writeBatch({
-        baseOffset,
-        lastOffset: offset - 1,
-        leaderEpoch: 3,
-        producerId,
-        producerEpoch: 0,
-        baseSequence: 0,
-        transactional: transactional || control !== undefined,
-        control,
-        appendedAt: 10,
-        records: placed,
-        sizeBytes: 0,
-        transaction: undefined
-      })
-    })
-  )
-}
-
-const listOf = (read: FetchedRecords): object[] =>
-  Array.from({ length: read.count }, (_, i) => {
-    const headers = read.headers(i)
-    return {
-      offset: read.offset(i),
-      timestamp: read.timestamp(i),
-      key: read.key(i),
-      value: read.value(i),
-      ...(headers === undefined ? {} : { headers })
-    }
-  })
-
-const plain = (list: readonly object[]): unknown =>
-  JSON.parse(JSON.stringify(list, (_, value: unknown) => (Array.isArray(value) ? value : bytesOf(value))))
-const bytesOf = (value: unknown): unknown =>
-  value instanceof Uint8Array
-    ? [...value]
-    : (value as { type?: string; data?: unknown } | null)?.type === 'Buffer'
-      ? (value as { data: unknown }).data
-      : value
-
-void t.test('they are what is decoded and committed, from any position, gaps and aborted ones left out', t => {
-  const aborted = fc.array(
-    fc.record({ producerId: fc.integer({ min: 1, max: 3 }), firstOffset: fc.integer({ min: 0, max: 40 }) }),
-    { maxLength: 4 }
-  )
-  fc.assert(
-    fc.property(
-      fc.array(batch, { maxLength: 6 }),
-      aborted,
-      fc.integer({ min: 0, max: 60 }),
-      (batches, given, position) => {
-        const bytes = written(batches)
-        const { records, next } = readCommitted(decodeBatches(bytes), given, position)
-        const read = new FetchedRecords(bytes, given, position)
-        t.same(plain(listOf(read)), plain(records))
-        t.equal(read.next, next)
-        const sizes = records.map(({ key, value }) => (key?.length ?? 0) + (value?.length ?? 0))
-        t.same(
-          sizes,
-          sizes.map((_, i) => read.size(i))
-        )
-        t.equal(
-          read.sizeBytes,
-          sizes.reduce((sum, size) => sum + size, 0)
-        )
-      }
-    ),
-    { numRuns: 300 }
-  )
-  t.end()
-})
-
-const owner = { producerId: 7, producerEpoch: 0, baseSequence: 0 }
-const some = (count: number): KafkaRecord[] =>
-  Array.from({ length: count }, (_, i) => ({
-    timestamp: 1_000 + i,
-    key: new TextEncoder().encode(`k${i}`),
-    value: new TextEncoder().encode('the same again and again')
-  }))
-
-void t.test('compressed batches among others; a compression that is not known is said', t => {
-  const packed = encodeBatch(some(50), owner, { codec: 1, compress: part => gzipSync(part) })
-  const bytes = Buffer.concat([encodeBatch(some(3), owner), packed, encodeBatch(some(2), owner)])
-  const gunzip = (codec: number, part: Uint8Array): Uint8Array | undefined =>
-    codec === 1 ? gunzipSync(part) : undefined
-  const read = new FetchedRecords(bytes, [], 0, gunzip)
-  t.equal(read.count, 55)
-  const expected = [...some(3), ...some(50), ...some(2)]
-  const order = [...expected.keys()].sort((a, b) => ((a * 7) % 55) - ((b * 7) % 55))
-  t.same(
-    order.map(i => [read.timestamp(i), plain([{ key: read.key(i), value: read.value(i) }])]),
-    order.map(i => [expected[i]?.timestamp, plain([{ key: expected[i]?.key, value: expected[i]?.value }])]),
-    'in any order'
-  )
-  t.throws(() => new FetchedRecords(bytes, [], 0), { message: /codec 1/ })
-  t.end()
-})
-
-void t.test('where the broker stamps records, its time counts', t => {
-  const bytes = Buffer.from(encodeBatch(some(3), owner))
-  bytes.writeUInt16BE(bytes.readUInt16BE(21) | 8, 21)
-  bytes.writeBigInt64BE(77_777n, 35)
-  bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17)
-  const read = new FetchedRecords(bytes, [], 0)
-  t.same([read.timestamp(0), read.timestamp(2)], [77_777, 77_777])
-  t.end()
-})
-
-void t.test('a batch that was cut off is left out; damage is told, and nothing else happens', t => {
-  const one = encodeBatch(some(2), owner)
-  const two = Buffer.concat([one, one])
-  for (let length = 0; length < two.length; length++)
-    t.equal(new FetchedRecords(two.subarray(0, length), [], 0).count, 2 * Math.floor(length / one.length))
-  fc.assert(
-    fc.property(
-      fc.array(fc.tuple(fc.integer({ min: 21, max: one.length - 1 }), fc.integer({ min: 0, max: 255 })), {
-        minLength: 1,
-        maxLength: 5
-      }),
-      changes => {
-        const damaged = Buffer.from(one)
-        for (const [at, byte] of changes) damaged[at] = byte
-        // The check would notice most of it: what is behind it must hold by itself.
-        damaged.writeUInt32BE(crc32c(damaged.subarray(21)), 17)
-        try {
-          const read = new FetchedRecords(damaged, [], 0, (_, part) => part)
-          listOf(read)
-        } catch (error) {
-          if (!isCodedError(error)) throw error
-        }
-      }
-    ),
-    { numRuns: 3000 }
-  )
-  t.throws(() => new FetchedRecords(Buffer.from(one).fill(9, 30, 31), [], 0), {
-    code: 'CORRUPT',
-    message: /wrong check/
-  })
-  t.end()
-})

@@ -11,7 +11,7 @@ import { encodeBatch } from '../../../runtime/kafka-protocol/record-batch.ts'
 import type { ByteStream } from '../../../runtime/ports/transport.ts'
 import type { CallKind, Reply, Request } from '../../../simulations/broker/requests.ts'
 import { Cursor, Out, WireError } from '../../../simulations/broker/wire-bytes.ts'
-import { wireApis } from '../../../simulations/broker/wire-messages.ts'
+import { topicIdOf, wireApis } from '../../../simulations/broker/wire-messages.ts'
 import { makeScene } from './scene.ts'
 
 const owner = { transactionalId: 'j.1.out.S.0', producerId: 4_294_967_297, producerEpoch: 32_767 }
@@ -92,14 +92,23 @@ const cases: { readonly [K in CallKind]: Case<K> } = {
       forgottenTopics: [],
       rackId: ''
     },
-    understood: () => ({ ...t0, offset: 2 ** 40, readCommitted: true, maxBytes: 4000, maxWaitMs: 100 }),
+    understood: () => ({
+      places: [{ ...t0, offset: 2 ** 40, maxBytes: 4000 }],
+      readCommitted: true,
+      maxBytes: 5000,
+      maxWaitMs: 100
+    }),
     answered: {
-      error: 'NOT_LEADER_OR_FOLLOWER',
-      batches: [],
-      aborted: [{ producerId: 5, firstOffset: 6 }],
-      logStart: 1,
-      highWatermark: 2 ** 41,
-      lastStable: 8
+      partitions: [
+        {
+          error: 'NOT_LEADER_OR_FOLLOWER',
+          batches: [],
+          aborted: [{ producerId: 5, firstOffset: 6 }],
+          logStart: 1,
+          highWatermark: 2 ** 41,
+          lastStable: 8
+        }
+      ]
     },
     heard: version => ({
       topics: [
@@ -162,7 +171,7 @@ const cases: { readonly [K in CallKind]: Case<K> } = {
         {
           errorCode: 0,
           name: 't',
-          topicId: new Uint8Array(16),
+          topicId: version >= 10 ? topicIdOf('t') : new Uint8Array(16),
           isInternal: false,
           partitions: [
             {

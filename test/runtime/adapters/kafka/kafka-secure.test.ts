@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { KafkaCluster } from '../../../../runtime/adapters/kafka/kafka-options.ts'
 import { KafkaRedriver, redrivenTopicOf } from '../../../../runtime/adapters/kafka/kafka-redriver.ts'
-import { KafkaReaders } from '../../../../runtime/adapters/kafka/kafka-readers.ts'
+import { KafkaReaders, readingClients } from '../../../../runtime/adapters/kafka/kafka-readers.ts'
 import { openKafkaPublisher } from '../../../../runtime/adapters/kafka/open-publisher.ts'
 import { nodeClock } from '../../../../runtime/adapters/node-clock.ts'
 import type { SlotName } from '../../../../runtime/ports/publisher.ts'
@@ -58,7 +58,8 @@ void t.test('who may in', { ...needsOwnKafka(), ...withOpenssl, timeout: 120_000
   })
   const topics = new OwnTopics({ brokers: kafka.brokers })
   t.teardown(() => topics.close())
-  await topics.create('out', 1)
+  // Its records are of 1970: half a minute from now retention would look for such.
+  await topics.create('out', 1, { 'retention.ms': '-1' })
 
   const at = (listener: string, others: Omit<KafkaCluster, 'brokers'>): KafkaCluster => ({
     brokers: kafka.cluster.addresses(listener),
@@ -102,39 +103,61 @@ void t.test('who may in', { ...needsOwnKafka(), ...withOpenssl, timeout: 120_000
     await t.rejects(nameless.describe(), { code: 'SINK_UNREACHABLE' })
   })
 
-  await t.test('the named client gets in by the same ways', needs('kafka-client'), async t => {
-    const { certificate, key } = worker
-    const first = async (cluster: KafkaCluster): Promise<unknown> => {
-      const readers = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock, answerMs: 3_000 })
-      const reader = readers.reader({ topic: 'out' })
-      try {
-        await reader.partitions()
-        const got = await reader.fetch(0, 0, 1, 1000)
-        return got.kind === 'records' && new TextDecoder().decode(got.batch.value(0))
-      } finally {
-        await reader.close()
+  for (const client of readingClients)
+    await t.test(`a reader gets in by the same ways, by the client ${client}`, needs('kafka-client'), async t => {
+      const { certificate, key } = worker
+      const first = async (cluster: KafkaCluster): Promise<unknown> => {
+        const readers = new KafkaReaders({ cluster, client, name: 'cairn test', clock: nodeClock, answerMs: 3_000 })
+        const reader = readers.reader({ topic: 'out' })
+        try {
+          await reader.partitions()
+          const got = await reader.fetch(0, 0, 1, 1000)
+          return got.kind === 'records' && new TextDecoder().decode(got.batch.value(0))
+        } finally {
+          await reader.close()
+        }
       }
-    }
-    for (const mechanism of mechanisms) t.equal(await first(at('LOGIN', { sasl: { mechanism, ...alice } })), '1')
-    t.equal(await first(at('MUTUAL', { tls: { ...ca, certificate, key } })), '1')
-    const both = at('BOTH', { tls: ca, sasl: { mechanism: 'SCRAM-SHA-512', ...alice } })
-    t.equal(await first(both), '1')
-    const guessed = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'alice', password: 'guessed' } })
-    await t.rejects(first(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
-    const found = async (cluster: KafkaCluster): Promise<readonly { readonly name: string }[]> => {
-      const reader = new KafkaReaders({ cluster, name: 'cairn test', clock: nodeClock, answerMs: 3_000 }).reader({
-        topic: /o.+t/
-      })
-      return reader.partitions().finally(() => reader.close())
-    }
-    t.match(await found(both), [{ name: 'out/0' }], 'a pattern finds what may be seen')
-    await t.rejects(found(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
-    const untrusting = at('BOTH', { tls: { ca: stranger.ca }, sasl: { mechanism: 'PLAIN', ...alice } })
-    await t.rejects(first(untrusting), { code: 'SOURCE_UNREACHABLE', message: /certificate|self.signed|verify/i })
-    const bob = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'bob', password: 'bob-secret' } })
-    await t.rejects(first(bob), { code: 'KAFKA_REFUSED', message: /TOPIC_AUTHORIZATION_FAILED/ })
-    t.same(await found(bob), [])
-  })
+      for (const mechanism of mechanisms) t.equal(await first(at('LOGIN', { sasl: { mechanism, ...alice } })), '1')
+      t.equal(await first(at('MUTUAL', { tls: { ...ca, certificate, key } })), '1')
+      const both = at('BOTH', { tls: ca, sasl: { mechanism: 'SCRAM-SHA-512', ...alice } })
+      t.equal(await first(both), '1')
+      const guessed = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'alice', password: 'guessed' } })
+      await t.rejects(first(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
+      const found = async (cluster: KafkaCluster): Promise<readonly { readonly name: string }[]> => {
+        const reader = new KafkaReaders({
+          cluster,
+          client,
+          name: 'cairn test',
+          clock: nodeClock,
+          answerMs: 3_000
+        }).reader({
+          topic: /o.+t/
+        })
+        return reader.partitions().finally(() => reader.close())
+      }
+      t.match(await found(both), [{ name: 'out/0' }], 'a pattern finds what may be seen')
+      await t.rejects(found(guessed), { code: 'KAFKA_REFUSED', message: /SASL_AUTHENTICATION_FAILED/ })
+      const untrusting = at('BOTH', { tls: { ca: stranger.ca }, sasl: { mechanism: 'PLAIN', ...alice } })
+      await t.rejects(first(untrusting), { code: 'SOURCE_UNREACHABLE', message: /certificate|self.signed|verify/i })
+      const bob = at('LOGIN', { sasl: { mechanism: 'PLAIN', user: 'bob', password: 'bob-secret' } })
+      await t.rejects(first(bob), { code: 'KAFKA_REFUSED', message: /TOPIC_AUTHORIZATION_FAILED/ })
+      t.same(await found(bob), [])
+
+      const told: string[] = []
+      const troubled = ({ message }: Error): void => void told.push(message)
+      const lasting = new KafkaReaders({ cluster: both, client, name: 'cairn test', clock: nodeClock, troubled })
+      const reader = lasting.reader({ topic: 'out' })
+      const began = performance.now()
+      let position = 0
+      // Two sessions are over by then, one of a connection that asks and one of one that was silent.
+      while (performance.now() - began < 4_000) {
+        const got = await reader.fetch(0, position, 1 << 20, 200)
+        if (got.kind === 'records' || got.kind === 'caught-up') position = got.next
+      }
+      t.ok((await reader.start(0, 'latest')) >= position - 1)
+      await reader.close()
+      t.same(told, [], 'sessions that end are renewed')
+    })
 
   await t.test('a session that ends is renewed, and no publication is lost to it', async t => {
     const publisher = open(at('BOTH', { tls: ca, sasl: { mechanism: 'SCRAM-SHA-256', ...alice } }))
