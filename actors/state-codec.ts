@@ -189,6 +189,11 @@ function encodePlain(value: object, bare: boolean, w: ByteWriter, walk: Walk): v
   }
 }
 
+/** Whether a value that begins with this byte is no object. */
+export function isStoredPrimitive(firstByte: number): boolean {
+  return firstByte <= tag.bigint && firstByte !== tag.undefined
+}
+
 /** Reads one value; only CORRUPT escapes, whatever the bytes. */
 export function decodeValue(reader: ByteReader): unknown {
   return decode(reader, 0)
