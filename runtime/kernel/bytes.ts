@@ -54,6 +54,12 @@ function readText(source: Uint8Array, from: number, end: number): string {
 
 const utf8 = new TextEncoder()
 
+function varuintBytes(n: number): number {
+  let bytes = 1
+  for (let rest = n; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes++
+  return bytes
+}
+
 export class ByteWriter {
   private buffer: Uint8Array
   private fixed: DataView | undefined
@@ -136,9 +142,11 @@ export class ByteWriter {
     const end = writeText(this.buffer, at, s)
     const bytes = end - at
     if (bytes !== s.length) {
+      const body = start + varuintBytes(bytes)
+      // Before the length is written, which may reach into it.
+      if (body !== at) this.buffer.copyWithin(body, at, end)
       this.length = start
       this.varuint(bytes)
-      if (this.length !== at) this.buffer.copyWithin(this.length, at, end)
     }
     this.length += bytes
   }
