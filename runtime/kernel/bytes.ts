@@ -54,6 +54,14 @@ function readText(source: Uint8Array, from: number, end: number): string {
 
 const utf8 = new TextEncoder()
 
+/** From so many bytes on, memory that is not zeroed first is worth its longer way. */
+const largeBytes = 4096
+
+/** Memory that holds anything: for whoever writes to all of it, or tells how far, before it is read. */
+export function unfilledBytes(length: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+}
+
 function varuintBytes(n: number): number {
   let bytes = 1
   for (let rest = n; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes++
@@ -78,7 +86,7 @@ export class ByteWriter {
     if (this.length + bytes <= this.buffer.length) return
     // Large ones grow by less: what is not used counts as memory too.
     const factor = this.buffer.length < 1024 * 1024 ? 2 : 1.5
-    const grown = new Uint8Array(Math.max(Math.ceil(this.buffer.length * factor), this.length + bytes))
+    const grown = unfilledBytes(Math.max(Math.ceil(this.buffer.length * factor), this.length + bytes))
     grown.set(this.buffer.subarray(0, this.length))
     this.buffer = grown
     this.fixed = undefined
@@ -187,7 +195,7 @@ export class ByteWriter {
   reset(): void {
     this.length = 0
   }
-  /** What is written lies in its first `length` bytes; valid until the next write. */
+  /** What is written lies in its first `length` bytes, anything behind them; valid until the next write. */
   get raw(): Uint8Array {
     return this.buffer
   }
@@ -197,7 +205,10 @@ export class ByteWriter {
   }
   /** A copy. */
   take(): Uint8Array {
-    return this.buffer.slice(0, this.length)
+    if (this.length < largeBytes) return this.buffer.slice(0, this.length)
+    const copy = unfilledBytes(this.length)
+    copy.set(this.buffer.subarray(0, this.length))
+    return copy
   }
 }
 
