@@ -28,7 +28,16 @@ function writeText(target: Uint8Array, at: number, text: string): number {
   return to
 }
 
+/** Up to so many characters one at a time is faster than a call for all of them. */
+const shortText = 12
+
+function isAscii(source: Uint8Array, from: number, end: number): boolean {
+  for (let i = from; i < end; i++) if (!((source[i] as number) < 0x80)) return false
+  return true
+}
+
 function readText(source: Uint8Array, from: number, end: number): string {
+  if (end - from > shortText && isAscii(source, from, end)) return latin1OfBytes(source, from, end)
   const units: number[] = []
   let text = ''
   let at = from
@@ -53,6 +62,11 @@ function readText(source: Uint8Array, from: number, end: number): string {
 }
 
 const utf8 = new TextEncoder()
+/** From so many characters on a call for all of them is faster than one at a time. */
+const longText = 48
+
+/** Of ECMAScript 2024; the library of our target does not know it. */
+const isWellFormed = (s: string): boolean => (s as string & { isWellFormed(): boolean }).isWellFormed()
 
 /** From so many bytes on, memory that is not zeroed first is worth its longer way. */
 const largeBytes = 4096
@@ -147,7 +161,7 @@ export class ByteWriter {
     // As if it were ASCII.
     this.varuint(s.length)
     const at = this.length
-    const end = writeText(this.buffer, at, s)
+    const end = this.put(s)
     const bytes = end - at
     if (bytes !== s.length) {
       const body = start + varuintBytes(bytes)
@@ -158,6 +172,12 @@ export class ByteWriter {
     }
     this.length += bytes
   }
+  /** WTF-8 at the end, where there is room for it; answers where it ends. */
+  private put(s: string): number {
+    const at = this.length
+    if (s.length <= longText || !isWellFormed(s)) return writeText(this.buffer, at, s)
+    return at + utf8.encodeInto(s, this.buffer.subarray(at)).written
+  }
   /** Byte length plus one, and UTF-8 of well-formed text. Answers the byte length. */
   textPlusOne(s: string): number {
     this.reserve(s.length * 3 + 16)
@@ -165,7 +185,7 @@ export class ByteWriter {
     this.varuint(s.length + 1)
     const at = this.length
     let end = at
-    if (s.length <= 64) end = writeText(this.buffer, at, s)
+    if (s.length <= longText) end = writeText(this.buffer, at, s)
     else end += utf8.encodeInto(s, this.buffer.subarray(at)).written
     const bytes = end - at
     this.length = end
@@ -181,7 +201,7 @@ export class ByteWriter {
   /** WTF-8 without a length. */
   text(s: string): void {
     this.reserve(s.length * 3)
-    this.length = writeText(this.buffer, this.length, s)
+    this.length = this.put(s)
   }
   patchU16(at: number, n: number): void {
     this.floats.setUint16(at, n)
@@ -314,6 +334,6 @@ export function bytesOfLatin1(text: string): Uint8Array {
 }
 
 /** One character a byte: a key of a Map that keeps the order of the bytes. */
-export function latin1OfBytes(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+export function latin1OfBytes(bytes: Uint8Array, from = 0, end = bytes.length): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, end - from).toString('latin1')
 }
