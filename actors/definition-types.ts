@@ -4,6 +4,7 @@
  */
 import type { Actor, ActorClass } from './actor.ts'
 import type { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
+import type { MapEntry, MapKey } from './map-entries.ts'
 
 /** What the manifest stores about an actor, so that other code can say whether it takes the state. */
 export interface StoredActorSchema {
@@ -18,20 +19,26 @@ export interface StoredActorSchema {
 /** Holds what an instance looked like before a handler ran; opaque. */
 export type PreImage = { readonly __preImage: unknown }
 
-/** What backs a durableMap field of one instance; supplied by the runtime, keyed by the codec's encoding of the map key. */
+/** Keys between `from` (it included) or `after` (it left out) and `to` (left out). */
+export interface MapRange {
+  readonly from: MapKey | undefined
+  readonly after: MapKey | undefined
+  readonly to: MapKey | undefined
+}
+
+/** What backs a durableMap field of one instance; supplied by the runtime. */
 export interface DurableMapBackend {
-  /** Encoded value, or undefined. Sees the writes buffered in this handler. */
-  get(mapKey: Uint8Array): Uint8Array | undefined
-  set(mapKey: Uint8Array, value: Uint8Array): void
-  delete(mapKey: Uint8Array): void
-  /** Entries with from ≤ key < to in order; more of them from `next` on. */
+  /** Sees the writes buffered in this handler. */
+  get(key: MapKey): MapEntry | undefined
+  set(key: MapKey, entry: MapEntry): void
+  delete(key: MapKey): void
+  /** Entries in order; more of them after `last`, if it is there. */
   entries(
-    from: Uint8Array | undefined,
-    to: Uint8Array | undefined,
+    range: MapRange,
     limit: number
   ): Promise<{
-    readonly entries: readonly (readonly [Uint8Array, Uint8Array])[]
-    readonly next: Uint8Array | undefined
+    readonly entries: readonly (readonly [MapKey, MapEntry])[]
+    readonly last: MapKey | undefined
   }>
   /** Wall clock for TTL, ms. */
   now(): number

@@ -119,6 +119,8 @@ class Definition implements ActorDefinition {
   readonly durableMaps: readonly string[]
   readonly ttl: ActorDefinition['ttl']
   private readonly names: readonly string[]
+  /** Of each name, for messages. */
+  private readonly paths: readonly string[]
   private readonly avro: AvroState | undefined
   /** Of schemas that the class no longer has, by their text. */
   private readonly former = new Map<string, AvroState>()
@@ -138,6 +140,7 @@ class Definition implements ActorDefinition {
     this.ttl = ttl
     this.outputs = Object.keys(actorClass.outputs ?? {})
     this.names = namesOf(schema.fields)
+    this.paths = this.names.map(field => `${name}.${field}`)
     this.durableMaps = schema.fields.map(field => field.name).filter(name => !this.names.includes(name))
   }
 
@@ -167,18 +170,20 @@ class Definition implements ActorDefinition {
   }
 
   private encodeFields(instance: Actor, into: ByteWriter): void {
-    let objects: Map<unknown, string> | undefined
-    for (const name of this.names) {
-      const value = (instance as unknown as Fields)[name]
+    const { names, paths } = this
+    /** Of the fields before: places of those that hold objects. */
+    let objects: number[] | undefined
+    for (let i = 0; i < names.length; i++) {
+      const value = (instance as unknown as Fields)[names[i] as string]
       if (encodePrimitive(value, into)) continue
-      objects ??= new Map()
-      const path = `${this.name}.${name}`
       if (typeof value === 'object' && value !== null) {
-        const other = objects.get(value)
-        if (other !== undefined) throw new CodedError('VALUE_NOT_STORABLE', `${path} holds the same object as ${other}`)
-        objects.set(value, path)
+        const other = objects?.find(place => (instance as unknown as Fields)[names[place] as string] === value)
+        if (other !== undefined)
+          throw new CodedError('VALUE_NOT_STORABLE', `${paths[i]} holds the same object as ${paths[other]}`)
+        if (objects === undefined) objects = [i]
+        else objects.push(i)
       }
-      encodeValue(value, into, path)
+      encodeValue(value, into, paths[i] as string)
     }
   }
 
@@ -225,14 +230,14 @@ class Definition implements ActorDefinition {
   }
 
   preImage(instance: Actor): PreImage {
+    const { names, paths, scratch } = this
     const values: unknown[] = []
-    for (const name of this.names) {
-      const value = (instance as unknown as Fields)[name]
+    for (let i = 0; i < names.length; i++) {
+      const value = (instance as unknown as Fields)[names[i] as string]
       if (typeof value !== 'object' || value === null) values.push(value)
       else {
-        const { scratch } = this
         scratch.reset()
-        encodeValue(value, scratch, `${this.name}.${name}`)
+        encodeValue(value, scratch, paths[i] as string)
         values.push(scratch.take())
       }
     }

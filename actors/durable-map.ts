@@ -4,8 +4,8 @@
  */
 import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
 import { parseDuration, type Duration } from '../runtime/kernel/durations.ts'
-import { readOrderedNumber, writeOrderedNumber } from '../runtime/kernel/ordered-bytes.ts'
 import type { DurableMapBackend } from './definition-types.ts'
+import { checkedMapKey, isPlainEntry, type MapKey } from './map-entries.ts'
 import { decodeValue, encodeValue } from './state-codec.ts'
 
 /** Point access is synchronous. What it returns is a copy: write it back with `set` or `update`. */
@@ -29,8 +29,6 @@ export function durableMap<K extends string | number, V>(options: { ttl?: Durati
   ) as unknown as DurableMap<K, V>
 }
 
-const numberKind = 1
-const stringKind = 2
 const pageSize = 256
 const scratch = new ByteWriter(256)
 
@@ -46,86 +44,68 @@ export class MapField {
     this.backend = backend
   }
 
-  get(key: string | number): unknown {
-    const bytes = encodeMapKey(key)
-    const stored = this.bound().get(bytes)
-    if (stored === undefined) return undefined
-    const value = this.decode(stored)
-    if (value === undefined) this.bound().delete(bytes)
-    return value?.value
+  get(key: MapKey): unknown {
+    const mapKey = checkedMapKey(key)
+    const backend = this.bound()
+    const entry = backend.get(mapKey)
+    if (!(entry instanceof Uint8Array)) return entry
+    const value = this.decode(entry)
+    if (value === undefined) backend.delete(mapKey)
+    return value
   }
 
-  has(key: string | number): boolean {
+  has(key: MapKey): boolean {
     return this.get(key) !== undefined
   }
 
-  set(key: string | number, value: unknown): void {
-    const mapKey = encodeMapKey(key)
+  set(key: MapKey, value: unknown): void {
+    const mapKey = checkedMapKey(key)
     if (value === undefined) throw new TypeError('durableMap: undefined is not a value; use delete()')
     const backend = this.bound()
+    if (this.ttlMs === Infinity && isPlainEntry(value)) return backend.set(mapKey, value)
     scratch.reset()
     scratch.f64(backend.now() + this.ttlMs)
     encodeValue(value, scratch, `durableMap[${JSON.stringify(key)}]`)
     backend.set(mapKey, scratch.take())
   }
 
-  delete(key: string | number): void {
-    this.bound().delete(encodeMapKey(key))
+  delete(key: MapKey): void {
+    this.bound().delete(checkedMapKey(key))
   }
 
-  update(key: string | number, change: (value: unknown) => unknown): void {
+  update(key: MapKey, change: (value: unknown) => unknown): void {
     this.set(key, change(this.get(key)))
   }
 
-  async *entries(
-    range: { from?: string | number; to?: string | number; limit?: number } = {}
-  ): AsyncGenerator<[string | number, unknown]> {
+  async *entries(range: { from?: MapKey; to?: MapKey; limit?: number } = {}): AsyncGenerator<[MapKey, unknown]> {
     const backend = this.bound()
-    const to = range.to === undefined ? undefined : encodeMapKey(range.to)
-    let from = range.from === undefined ? undefined : encodeMapKey(range.from)
+    const to = range.to === undefined ? undefined : checkedMapKey(range.to)
+    const from = range.from === undefined ? undefined : checkedMapKey(range.from)
+    let after: MapKey | undefined
     let left = range.limit ?? Infinity
     while (left > 0) {
-      const { entries, next } = await backend.entries(from, to, pageSize)
-      for (const [key, stored] of entries) {
-        const value = this.decode(stored)
+      const { entries, last } = await backend.entries({ from, after, to }, pageSize)
+      for (const [key, entry] of entries) {
+        const value = entry instanceof Uint8Array ? this.decode(entry) : entry
         if (value === undefined) continue
-        yield [decodeMapKey(key), value.value]
+        yield [key, value]
         if (--left <= 0) return
       }
-      if (next === undefined) return
-      from = next
+      if (last === undefined) return
+      after = last
     }
   }
 
   /** undefined = it has outlived its time. */
-  private decode(stored: Uint8Array): { readonly value: unknown } | undefined {
+  private decode(stored: Uint8Array): unknown {
     const reader = new ByteReader(stored)
     if (reader.f64() <= this.bound().now()) return undefined
     const value = decodeValue(reader)
-    return { value: typeof value === 'object' && !(value instanceof Uint8Array) ? Object.freeze(value) : value }
+    return typeof value === 'object' && !(value instanceof Uint8Array) ? Object.freeze(value) : value
   }
 
   private bound(): DurableMapBackend {
     if (this.backend === undefined) throw new TypeError('a durableMap is used before its actor handles anything')
     return this.backend
   }
-}
-
-/** Byte order is key order. */
-export function encodeMapKey(key: string | number): Uint8Array {
-  scratch.reset()
-  if (typeof key === 'number') {
-    if (Number.isNaN(key)) throw new TypeError('durableMap: NaN is not a key')
-    scratch.u8(numberKind)
-    writeOrderedNumber(key, scratch)
-  } else if (typeof key === 'string') {
-    scratch.u8(stringKind)
-    scratch.text(key)
-  } else throw new TypeError(`durableMap: a key is a string or a number, not ${typeof key}`)
-  return scratch.take()
-}
-
-export function decodeMapKey(bytes: Uint8Array): string | number {
-  const reader = new ByteReader(bytes)
-  return reader.u8() === numberKind ? readOrderedNumber(reader) : reader.text(reader.remaining)
 }

@@ -29,22 +29,41 @@ const tag = {
 const depthLimit = 64
 
 export function encodeValue(value: unknown, writer: ByteWriter, path: string): void {
-  if (!encodePrimitive(value, writer)) encode(value, writer, new Walk(path))
+  if (encodePrimitive(value, writer)) return
+  // One is enough, unless what is encoded runs code (a proxy) that encodes something, too.
+  const walk = spareWalk ?? new Walk()
+  spareWalk = undefined
+  walk.root = path
+  encode(value, writer, walk)
+  walk.end()
+  spareWalk = walk
 }
 
 type StepKind = 'field' | 'index' | 'key' | 'get' | 'value'
 
+/** Objects that are looked for one after the other; more of them are in a set. */
+const listLimit = 16
+
 /** Where an encoding has got to; says it in words only when it has to refuse. */
 class Walk {
-  private readonly root: string
+  root = ''
   private readonly kinds: StepKind[] = []
   private readonly names: unknown[] = []
   private readonly parents: object[] = []
-  /** All objects so far, once there is more than one. */
-  private seen: Set<object> | undefined
+  /** All objects so far: the first ones, as many as `count`, and the others. */
+  private readonly met: (object | undefined)[] = new Array<undefined>(listLimit).fill(undefined)
+  private count = 0
+  private others: Set<object> | undefined
 
-  constructor(root: string) {
-    this.root = root
+  /** It holds on to nothing. One that refused is not used again. */
+  end(): void {
+    while (this.count > 0) this.met[--this.count] = undefined
+    this.others = undefined
+  }
+
+  private hasMet(value: object): boolean {
+    for (let i = 0; i < this.count; i++) if (this.met[i] === value) return true
+    return this.others?.has(value) === true
   }
 
   step(kind: StepKind, name: unknown): void {
@@ -58,12 +77,10 @@ class Walk {
 
   enter(value: object): void {
     if (this.parents.length >= depthLimit) this.refuse(`a value more than ${depthLimit} levels deep`)
-    if (this.parents.length > 0) {
-      this.seen ??= new Set([this.parents[0] as object])
-      if (this.seen.has(value))
-        this.refuse(this.parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
-      this.seen.add(value)
-    }
+    if (this.hasMet(value))
+      this.refuse(this.parents.includes(value) ? 'a cycle' : 'an object that stands elsewhere in the value too')
+    if (this.count < listLimit) this.met[this.count++] = value
+    else (this.others ??= new Set()).add(value)
     this.parents.push(value)
   }
   leave(): void {
@@ -75,6 +92,8 @@ class Walk {
     throw new CodedError('VALUE_NOT_STORABLE', `${this.root}${steps.join('')} holds ${what}, which cannot be stored`)
   }
 }
+
+let spareWalk: Walk | undefined
 
 function stepText(kind: StepKind, name: unknown): string {
   switch (kind) {
@@ -187,6 +206,11 @@ function encodePlain(value: object, bare: boolean, w: ByteWriter, walk: Walk): v
     w.string(name)
     encodeStep('field', name, property.value, w, walk)
   }
+}
+
+/** Whether a value that begins with this byte is no object. */
+export function isStoredPrimitive(firstByte: number): boolean {
+  return firstByte <= tag.bigint && firstByte !== tag.undefined
 }
 
 /** Reads one value; only CORRUPT escapes, whatever the bytes. */

@@ -3,7 +3,7 @@
  * `record* · crc32`; a record is `partition · timestamp f64 · key? · value? · headers` (0 = absent, else length + 1; headers: a length and
  * what `record-header.ts` writes).
  */
-import { ByteReader, ByteWriter } from '../runtime/kernel/bytes.ts'
+import { ByteReader, ByteWriter, unfilledBytes } from '../runtime/kernel/bytes.ts'
 import { crc32 } from '../runtime/kernel/checksum.ts'
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { decodeHeaders, encodeHeaders, type RecordHeader } from '../runtime/kernel/record-header.ts'
@@ -11,6 +11,10 @@ import type { OutboxChunk, OutboxSection } from './manifest.ts'
 
 /** A larger chunk would make a transaction long; one record may be larger. */
 const chunkLimitBytes = 1024 * 1024
+/** Writers kept for the next epoch, so that it need not grow its own; more would hold memory that few jobs use. */
+const spareLimit = 16
+const spareLimitBytes = 2 * chunkLimitBytes
+const spare: ByteWriter[] = []
 
 export interface OutboxRecord {
   readonly partition: number
@@ -24,7 +28,8 @@ interface OpenSection {
   readonly sink: string
   readonly slot: number
   readonly chunks: { bytes: Uint8Array; records: number }[]
-  readonly writer: ByteWriter
+  /** Of the chunk that is open. */
+  writer: ByteWriter | undefined
   records: number
 }
 
@@ -38,9 +43,9 @@ export class OutboxFileWriter {
   /** Puts the records of a later writer behind those of this one: an abandoned epoch's outputs come before the next one's. */
   absorb(later: OutboxFileWriter): void {
     for (const section of later.all()) {
-      closeChunk(section)
+      close(section)
       const own = this.section(section.sink, section.slot)
-      closeChunk(own)
+      close(own)
       own.chunks.push(...section.chunks)
     }
     this.sizeBytes += later.sizeBytes
@@ -48,10 +53,11 @@ export class OutboxFileWriter {
 
   append(sink: string, slot: number, { partition, timestamp, key, value, headers }: OutboxRecord): void {
     const section = this.section(sink, slot)
-    begin(section.writer, partition, timestamp, key)
-    writePart(section.writer, value)
-    const more = writeHeaders(section.writer, headers)
-    this.added(section, (key?.length ?? 0) + (value?.length ?? 0) + more)
+    const writer = writerOf(section)
+    begin(writer, partition, timestamp, key)
+    writePart(writer, value)
+    const more = writeHeaders(writer, headers)
+    this.added(section, writer, (key?.length ?? 0) + (value?.length ?? 0) + more)
   }
 
   /** The same for a value that is well-formed text. False: it takes more than `limitBytes` and was not added. */
@@ -66,7 +72,7 @@ export class OutboxFileWriter {
     limitBytes: number
   ): boolean {
     const section = this.section(sink, slot)
-    const { writer } = section
+    const writer = writerOf(section)
     const start = writer.length
     begin(writer, partition, timestamp, key)
     const bytes = writer.textPlusOne(value)
@@ -75,39 +81,69 @@ export class OutboxFileWriter {
       return false
     }
     const more = writeHeaders(writer, headers)
-    this.added(section, (key?.length ?? 0) + bytes + more)
+    this.added(section, writer, (key?.length ?? 0) + bytes + more)
     return true
   }
 
-  private added(section: OpenSection, bytes: number): void {
+  private added(section: OpenSection, writer: ByteWriter, bytes: number): void {
     this.sizeBytes += bytes + 12
     section.records++
-    if (section.writer.length >= chunkLimitBytes) closeChunk(section)
+    if (writer.length >= chunkLimitBytes) closeChunk(section, writer)
   }
 
   private section(sink: string, slot: number): OpenSection {
     let slots = this.sections.get(sink)
     if (slots === undefined) this.sections.set(sink, (slots = []))
-    return (slots[slot] ??= { sink, slot, chunks: [], writer: new ByteWriter(), records: 0 })
+    return (slots[slot] ??= { sink, slot, chunks: [], writer: undefined, records: 0 })
   }
 
   private *all(): Generator<OpenSection> {
     for (const slots of this.sections.values()) for (const section of slots) if (section !== undefined) yield section
   }
 
+  /** What was added is kept: the epoch may be abandoned. */
   finish(): { readonly bytes: Uint8Array; readonly sections: readonly OutboxSection[] } {
-    const file = new ByteWriter(64 * 1024)
-    const sections = [...this.all()].map((section): OutboxSection => {
-      closeChunk(section)
-      const chunks = section.chunks.map((chunk, i): OutboxChunk => {
-        const offset = file.length
-        file.bytes(chunk.bytes)
-        return { offset, length: chunk.bytes.length, records: chunk.records, last: i === section.chunks.length - 1 }
+    const sections = [...this.all()]
+    let length = 0
+    for (const section of sections) {
+      close(section)
+      for (const chunk of section.chunks) length += chunk.bytes.length
+    }
+    const bytes = unfilledBytes(length)
+    let offset = 0
+    const place = (section: OpenSection): OutboxChunk[] =>
+      section.chunks.map((chunk, i) => {
+        const placed = { offset, length: chunk.bytes.length, records: chunk.records }
+        bytes.set(chunk.bytes, offset)
+        offset += placed.length
+        return { ...placed, last: i === section.chunks.length - 1 }
       })
-      return { sink: section.sink, slot: section.slot, chunks }
-    })
-    return { bytes: file.take(), sections }
+    return {
+      bytes,
+      sections: sections.map(section => ({ sink: section.sink, slot: section.slot, chunks: place(section) }))
+    }
   }
+}
+
+function writerOf(section: OpenSection): ByteWriter {
+  return (section.writer ??= spare.pop() ?? new ByteWriter())
+}
+
+/** Nothing is added to it for now. */
+function close(section: OpenSection): void {
+  const { writer } = section
+  if (writer === undefined) return
+  if (section.records > 0) closeChunk(section, writer)
+  section.writer = undefined
+  writer.reset()
+  if (spare.length < spareLimit && writer.raw.length <= spareLimitBytes) spare.push(writer)
+}
+
+function closeChunk(section: OpenSection, writer: ByteWriter): void {
+  writer.u32(crc32(writer.view()))
+  section.chunks.push({ bytes: writer.take(), records: section.records })
+  writer.reset()
+  section.records = 0
 }
 
 function begin(writer: ByteWriter, partition: number, timestamp: number, key: Uint8Array | undefined): void {
@@ -133,14 +169,6 @@ function writeHeaders(writer: ByteWriter, headers: readonly RecordHeader[] | und
   return bytes.length
 }
 
-function closeChunk(section: OpenSection): void {
-  if (section.records === 0) return
-  section.writer.u32(crc32(section.writer.view()))
-  section.chunks.push({ bytes: section.writer.take(), records: section.records })
-  section.writer.reset()
-  section.records = 0
-}
-
 export function decodeChunk(bytes: Uint8Array, file: string): OutboxRecord[] {
   if (bytes.length < 4 || crc32(bytes.subarray(0, bytes.length - 4)) !== new ByteReader(bytes, bytes.length - 4).u32())
     throw new CodedError('CORRUPT', `outbox file "${file}": a chunk fails its checksum`)
@@ -152,8 +180,8 @@ export function decodeChunk(bytes: Uint8Array, file: string): OutboxRecord[] {
   const records: OutboxRecord[] = []
   while (reader.remaining > 0) {
     const record = { partition: reader.varuint(), timestamp: reader.f64(), key: part(), value: part() }
-    const headers = decodeHeaders(reader.block())
-    records.push(headers.length === 0 ? record : { ...record, headers })
+    const headerBytes = reader.varuint()
+    records.push(headerBytes === 0 ? record : { ...record, headers: decodeHeaders(reader.bytes(headerBytes)) })
   }
   return records
 }

@@ -1,5 +1,5 @@
 /** The durable maps of one key, as state files hold them; for people. */
-import { decodeMapKey } from '../actors/durable-map.ts'
+import { decodeMapKey } from '../actors/map-entries.ts'
 import { decodeValue } from '../actors/state-codec.ts'
 import { ByteReader, equalBytes } from '../runtime/kernel/bytes.ts'
 import { readEscaped } from '../runtime/kernel/ordered-bytes.ts'

@@ -1,6 +1,7 @@
 /** The file layer on `node:fs`. */
 import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { unfilledBytes } from '../../runtime/kernel/bytes.ts'
 import type { Files } from '../../runtime/ports/files.ts'
 
 const absent = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
@@ -34,7 +35,7 @@ export const nodeFiles: Files = {
   async readRange(path, offset, length) {
     const handle = await open(path, 'r')
     try {
-      const { buffer, bytesRead } = await handle.read(new Uint8Array(length), 0, length, offset)
+      const { buffer, bytesRead } = await handle.read(unfilledBytes(length), 0, length, offset)
       return buffer.subarray(0, bytesRead)
     } finally {
       await handle.close()

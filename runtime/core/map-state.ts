@@ -12,10 +12,20 @@
  * 1. A read sees the newest layer that says something: a value, a deletion, or that everything older was cleared.
  * 2. Sealing is O(1); the values of a sealed layer never change.
  */
-import type { DurableMapBackend } from '../../actors/definition-types.ts'
+import type { DurableMapBackend, MapRange } from '../../actors/definition-types.ts'
+import {
+  compareMapKeys,
+  decodeMapKey,
+  mapEntryBytes,
+  readMapEntry,
+  writeMapEntry,
+  writeMapKey,
+  type MapEntry,
+  type MapKey
+} from '../../actors/map-entries.ts'
 import { prefixDelete, type StateFileWriter } from '../../checkpoint/state-file.ts'
 import { afterPrefix } from '../../checkpoint/state-store.ts'
-import { ByteWriter, bytesOfLatin1, latin1OfBytes } from '../kernel/bytes.ts'
+import { ByteWriter, bytesOfLatin1, concatBytes, latin1OfBytes } from '../kernel/bytes.ts'
 import { assert } from '../kernel/errors.ts'
 import { writeEscaped } from '../kernel/ordered-bytes.ts'
 import type { Entry } from './entry.ts'
@@ -34,14 +44,15 @@ export interface StoreReader {
 /** Kind byte of map records in state files and stores. */
 const mapKind = 0x6d
 
-/** Byte strings as latin1, which makes them keys of a Map and keeps their order. */
+/** A byte string as latin1, which makes it a key of a Map. */
 type Text = string
+type Entries = Map<MapKey, MapEntry>
 
 interface FieldLayer {
   readonly keyGroup: number
   /** Everything older is gone. */
   cleared: boolean
-  readonly values: Map<Text, Uint8Array | undefined>
+  readonly values: Map<MapKey, MapEntry | undefined>
 }
 /** By the part of a record's key before the map key. */
 type Layer = Map<Text, FieldLayer>
@@ -53,13 +64,14 @@ interface Place {
 }
 
 interface Page {
-  readonly found: Map<Text, Uint8Array>
-  readonly last: Text | undefined
+  readonly found: Entries
+  readonly last: MapKey | undefined
 }
 
 interface Sealed {
   readonly layer: Layer
-  readonly rest: Iterator<() => void>
+  /** Writes a record at each step. */
+  readonly rest: Iterator<void>
   done: boolean
 }
 
@@ -70,7 +82,7 @@ export function isMapRecord(key: Uint8Array): boolean {
 export class MapState {
   private readonly store: StoreReader | undefined
   private readonly now: () => number
-  private readonly table = new Map<Text, Map<Text, Uint8Array>>()
+  private readonly table = new Map<Text, Entries>()
   private dirty: Layer = new Map()
   private dirtyBytes = 0
   private sealed: Sealed | undefined
@@ -124,26 +136,25 @@ export class MapState {
     }
   }
 
-  read({ prefix, keyGroup }: Place, key: Text): Uint8Array | undefined {
+  read({ prefix, keyGroup }: Place, key: MapKey): MapEntry | undefined {
     if (this.store === undefined) return this.table.get(prefix)?.get(key)
     for (const layer of this.newestFirst()) {
       const field = layer.get(prefix)
       if (field?.values.has(key) === true) return field.values.get(key)
       if (field?.cleared === true) return undefined
     }
-    return this.store.get(keyGroup, bytesOfLatin1(prefix + key))
+    return this.store.get(keyGroup, recordKey(prefix, key))
   }
 
-  /** Entries with from ≤ key < to in order, up to `last`; undefined = that is all. */
-  async page({ prefix, keyGroup }: Place, from: Text, to: Text | undefined, limit: number): Promise<Page> {
-    const within = (key: Text): boolean => key >= from && (to === undefined || key < to)
+  /** Entries of the range, in no order, up to `last`; undefined = that is all. */
+  async page({ prefix, keyGroup }: Place, range: MapRange, limit: number): Promise<Page> {
     if (this.store === undefined)
       return {
-        found: new Map([...(this.table.get(prefix) ?? new Map<Text, Uint8Array>())].filter(([key]) => within(key))),
+        found: new Map([...(this.table.get(prefix) ?? [])].filter(([key]) => within(range, key))),
         last: undefined
       }
     // Taken before the store is read: what moves into the store meanwhile is then seen at least once.
-    const overlay = new Map<Text, Uint8Array | undefined>()
+    const overlay = new Map<MapKey, MapEntry | undefined>()
     let cleared = false
     for (const layer of [...this.newestFirst()].reverse()) {
       const field = layer.get(prefix)
@@ -152,18 +163,17 @@ export class MapState {
         overlay.clear()
         cleared = true
       }
-      for (const [key, value] of field.values) if (within(key)) overlay.set(key, value)
+      for (const [key, value] of field.values) if (within(range, key)) overlay.set(key, value)
     }
-    const begin = bytesOfLatin1(prefix + from)
-    const end = to === undefined ? afterPrefix(bytesOfLatin1(prefix)) : bytesOfLatin1(prefix + to)
+    const { begin, end } = bounds(prefix, range)
     const stored = cleared ? [] : await this.store.scan(keyGroup, begin, end, limit)
-    const found = new Map<Text, Uint8Array>(
-      stored.map(({ key, value }) => [latin1OfBytes(key).slice(prefix.length), value] as const)
+    const found: Entries = new Map(
+      stored.map(({ key, value }) => [decodeMapKey(key.subarray(prefix.length)), value] as const)
     )
     const last = stored.length < limit ? undefined : [...found.keys()].at(-1)
     for (const [key, value] of overlay) {
       if (value === undefined) found.delete(key)
-      else if (last === undefined || key <= last) found.set(key, value)
+      else if (last === undefined || compareMapKeys(key, last) <= 0) found.set(key, value)
     }
     return { found, last }
   }
@@ -171,11 +181,11 @@ export class MapState {
   // ---- records
 
   restoreRecord(key: Uint8Array, value: Uint8Array): void {
-    const text = latin1OfBytes(key)
-    const prefix = text.slice(0, fieldEnd(key))
+    const end = fieldEnd(key)
+    const prefix = latin1OfBytes(key.subarray(0, end))
     let values = this.table.get(prefix)
-    if (values === undefined) this.table.set(prefix, (values = new Map<Text, Uint8Array>()))
-    values.set(text.slice(prefix.length), value.slice())
+    if (values === undefined) this.table.set(prefix, (values = new Map<MapKey, MapEntry>()))
+    values.set(decodeMapKey(key.subarray(end)), readMapEntry(value))
   }
 
   // ---- snapshots
@@ -197,9 +207,7 @@ export class MapState {
     const { sealed } = this
     if (sealed === undefined || sealed.done) return true
     for (let i = 0; i < limit; i++) {
-      const step = sealed.rest.next()
-      if (step.done === true) return (sealed.done = true)
-      step.value()
+      if (sealed.rest.next().done === true) return (sealed.done = true)
     }
     return false
   }
@@ -221,7 +229,7 @@ export class MapState {
     for (const [prefix, older] of sealed?.layer ?? []) {
       const newer = this.dirty.get(prefix)
       if (newer?.cleared === true) continue
-      for (const [key, value] of newer?.values ?? new Map<Text, Uint8Array>()) older.values.set(key, value)
+      for (const [key, value] of newer?.values ?? []) older.values.set(key, value)
       this.dirty.set(prefix, older)
     }
   }
@@ -232,15 +240,15 @@ export class MapState {
     for (let i = this.unapplied.length - 1; i >= 0; i--) yield (this.unapplied[i] as { layer: Layer }).layer
   }
 
-  private write(entry: Entry, prefix: Text, key: Text, value: Uint8Array | undefined): void {
+  private write(entry: Entry, prefix: Text, key: MapKey, value: MapEntry | undefined): void {
     let field = this.dirty.get(prefix)
     if (field === undefined)
       this.dirty.set(prefix, (field = { keyGroup: entry.keyGroup, cleared: false, values: new Map() }))
     field.values.set(key, value)
-    this.dirtyBytes += prefix.length + key.length + (value?.length ?? 0)
+    this.dirtyBytes += prefix.length + mapEntryBytes(key, value)
     if (this.store !== undefined) return
     let values = this.table.get(prefix)
-    if (values === undefined) this.table.set(prefix, (values = new Map<Text, Uint8Array>()))
+    if (values === undefined) this.table.set(prefix, (values = new Map<MapKey, MapEntry>()))
     if (value === undefined) values.delete(key)
     else values.set(key, value)
   }
@@ -257,7 +265,7 @@ export class MapState {
 class Backend implements DurableMapBackend {
   readonly prefix: Text
   readonly keyGroup: number
-  readonly journal = new Map<Text, Uint8Array | undefined>()
+  readonly journal = new Map<MapKey, MapEntry | undefined>()
   private readonly state: MapState
   readonly now: () => number
 
@@ -268,51 +276,71 @@ class Backend implements DurableMapBackend {
     this.now = now
   }
 
-  get(mapKey: Uint8Array): Uint8Array | undefined {
-    const key = latin1OfBytes(mapKey)
-    return this.journal.has(key) ? this.journal.get(key) : this.state.read(this, key)
+  get(key: MapKey): MapEntry | undefined {
+    const written = this.journal.get(key)
+    return written !== undefined || this.journal.has(key) ? written : this.state.read(this, key)
   }
-  set(mapKey: Uint8Array, value: Uint8Array): void {
-    this.journal.set(latin1OfBytes(mapKey), value)
+  set(key: MapKey, entry: MapEntry): void {
+    this.journal.set(key, entry)
   }
-  delete(mapKey: Uint8Array): void {
-    this.journal.set(latin1OfBytes(mapKey), undefined)
+  delete(key: MapKey): void {
+    this.journal.set(key, undefined)
   }
   async entries(
-    from: Uint8Array | undefined,
-    to: Uint8Array | undefined,
+    range: MapRange,
     limit: number
-  ): Promise<{
-    readonly entries: readonly (readonly [Uint8Array, Uint8Array])[]
-    readonly next: Uint8Array | undefined
-  }> {
-    const begin = from === undefined ? '' : latin1OfBytes(from)
-    const end = to === undefined ? undefined : latin1OfBytes(to)
-    const { found, last } = await this.state.page(this, begin, end, limit)
+  ): Promise<{ readonly entries: readonly (readonly [MapKey, MapEntry])[]; readonly last: MapKey | undefined }> {
+    const { found, last } = await this.state.page(this, range, limit)
     for (const [key, value] of this.journal) {
-      if (key < begin || (end !== undefined && key >= end) || (last !== undefined && key > last)) continue
+      if (!within(range, key) || (last !== undefined && compareMapKeys(key, last) > 0)) continue
       if (value === undefined) found.delete(key)
       else found.set(key, value)
     }
-    const entries = [...found].sort(([a], [b]) => (a < b ? -1 : 1))
-    return {
-      entries: entries.map(([key, value]) => [bytesOfLatin1(key), value] as const),
-      next: last === undefined ? undefined : bytesOfLatin1(`${last}\u0000`)
-    }
+    return { entries: [...found].sort(([a], [b]) => compareMapKeys(a, b)), last }
   }
 }
 
-function* records(layer: Layer, writer: StateFileWriter): Generator<() => void> {
+function within({ from, after, to }: MapRange, key: MapKey): boolean {
+  if (from !== undefined && compareMapKeys(key, from) < 0) return false
+  if (after !== undefined && compareMapKeys(key, after) <= 0) return false
+  return to === undefined || compareMapKeys(key, to) < 0
+}
+
+const keyScratch = new ByteWriter(256)
+const valueScratch = new ByteWriter(256)
+
+function recordKey(prefix: Text, key: MapKey): Uint8Array {
+  keyScratch.reset()
+  keyScratch.bytes(bytesOfLatin1(prefix))
+  writeMapKey(key, keyScratch)
+  return keyScratch.take()
+}
+
+/** The same as keys of records: from the first on, to the second left out. */
+function bounds(prefix: Text, { from, after, to }: MapRange): { readonly begin: Uint8Array; readonly end: Uint8Array } {
+  const prefixBytes = bytesOfLatin1(prefix)
+  const end = to === undefined ? afterPrefix(prefixBytes) : recordKey(prefix, to)
+  // Nothing lies between a key and the same with a zero byte behind it.
+  if (after !== undefined) return { begin: concatBytes([recordKey(prefix, after), Uint8Array.of(0)]), end }
+  return { begin: from === undefined ? prefixBytes : recordKey(prefix, from), end }
+}
+
+function* records(layer: Layer, writer: StateFileWriter): Generator<void> {
   for (const [prefix, { keyGroup, cleared, values }] of layer) {
-    if (cleared)
-      yield () => {
-        const prefixBytes = bytesOfLatin1(prefix)
-        const key = new Uint8Array(1 + prefixBytes.length)
-        key[0] = prefixDelete
-        key.set(prefixBytes, 1)
-        writer.add(keyGroup, key, undefined)
+    const prefixBytes = bytesOfLatin1(prefix)
+    if (cleared) yield writer.add(keyGroup, concatBytes([Uint8Array.of(prefixDelete), prefixBytes]), undefined)
+    for (const [key, value] of values) {
+      keyScratch.reset()
+      keyScratch.bytes(prefixBytes)
+      writeMapKey(key, keyScratch)
+      if (value === undefined) {
+        yield writer.add(keyGroup, keyScratch.view(), undefined)
+        continue
       }
-    for (const [key, value] of values) yield () => writer.add(keyGroup, bytesOfLatin1(prefix + key), value)
+      valueScratch.reset()
+      writeMapEntry(value, valueScratch)
+      yield writer.addFrom(keyGroup, keyScratch, valueScratch)
+    }
   }
 }
 

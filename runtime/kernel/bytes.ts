@@ -28,7 +28,16 @@ function writeText(target: Uint8Array, at: number, text: string): number {
   return to
 }
 
+/** Up to so many characters one at a time is faster than a call for all of them. */
+const shortText = 12
+
+function isAscii(source: Uint8Array, from: number, end: number): boolean {
+  for (let i = from; i < end; i++) if (!((source[i] as number) < 0x80)) return false
+  return true
+}
+
 function readText(source: Uint8Array, from: number, end: number): string {
+  if (end - from > shortText && isAscii(source, from, end)) return latin1OfBytes(source, from, end)
   const units: number[] = []
   let text = ''
   let at = from
@@ -53,6 +62,25 @@ function readText(source: Uint8Array, from: number, end: number): string {
 }
 
 const utf8 = new TextEncoder()
+/** From so many characters on a call for all of them is faster than one at a time. */
+const longText = 48
+
+/** Of ECMAScript 2024; the library of our target does not know it. */
+const isWellFormed = (s: string): boolean => (s as string & { isWellFormed(): boolean }).isWellFormed()
+
+/** From so many bytes on, memory that is not zeroed first is worth its longer way. */
+const largeBytes = 4096
+
+/** Memory that holds anything: for whoever writes to all of it, or tells how far, before it is read. */
+export function unfilledBytes(length: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+}
+
+function varuintBytes(n: number): number {
+  let bytes = 1
+  for (let rest = n; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes++
+  return bytes
+}
 
 export class ByteWriter {
   private buffer: Uint8Array
@@ -72,7 +100,7 @@ export class ByteWriter {
     if (this.length + bytes <= this.buffer.length) return
     // Large ones grow by less: what is not used counts as memory too.
     const factor = this.buffer.length < 1024 * 1024 ? 2 : 1.5
-    const grown = new Uint8Array(Math.max(Math.ceil(this.buffer.length * factor), this.length + bytes))
+    const grown = unfilledBytes(Math.max(Math.ceil(this.buffer.length * factor), this.length + bytes))
     grown.set(this.buffer.subarray(0, this.length))
     this.buffer = grown
     this.fixed = undefined
@@ -133,14 +161,22 @@ export class ByteWriter {
     // As if it were ASCII.
     this.varuint(s.length)
     const at = this.length
-    const end = writeText(this.buffer, at, s)
+    const end = this.put(s)
     const bytes = end - at
     if (bytes !== s.length) {
+      const body = start + varuintBytes(bytes)
+      // Before the length is written, which may reach into it.
+      if (body !== at) this.buffer.copyWithin(body, at, end)
       this.length = start
       this.varuint(bytes)
-      if (this.length !== at) this.buffer.copyWithin(this.length, at, end)
     }
     this.length += bytes
+  }
+  /** WTF-8 at the end, where there is room for it; answers where it ends. */
+  private put(s: string): number {
+    const at = this.length
+    if (s.length <= longText || !isWellFormed(s)) return writeText(this.buffer, at, s)
+    return at + utf8.encodeInto(s, this.buffer.subarray(at)).written
   }
   /** Byte length plus one, and UTF-8 of well-formed text. Answers the byte length. */
   textPlusOne(s: string): number {
@@ -149,7 +185,7 @@ export class ByteWriter {
     this.varuint(s.length + 1)
     const at = this.length
     let end = at
-    if (s.length <= 64) end = writeText(this.buffer, at, s)
+    if (s.length <= longText) end = writeText(this.buffer, at, s)
     else end += utf8.encodeInto(s, this.buffer.subarray(at)).written
     const bytes = end - at
     this.length = end
@@ -165,7 +201,7 @@ export class ByteWriter {
   /** WTF-8 without a length. */
   text(s: string): void {
     this.reserve(s.length * 3)
-    this.length = writeText(this.buffer, this.length, s)
+    this.length = this.put(s)
   }
   patchU16(at: number, n: number): void {
     this.floats.setUint16(at, n)
@@ -179,7 +215,7 @@ export class ByteWriter {
   reset(): void {
     this.length = 0
   }
-  /** What is written lies in its first `length` bytes; valid until the next write. */
+  /** What is written lies in its first `length` bytes, anything behind them; valid until the next write. */
   get raw(): Uint8Array {
     return this.buffer
   }
@@ -189,7 +225,10 @@ export class ByteWriter {
   }
   /** A copy. */
   take(): Uint8Array {
-    return this.buffer.slice(0, this.length)
+    if (this.length < largeBytes) return this.buffer.slice(0, this.length)
+    const copy = unfilledBytes(this.length)
+    copy.set(this.buffer.subarray(0, this.length))
+    return copy
   }
 }
 
@@ -295,6 +334,6 @@ export function bytesOfLatin1(text: string): Uint8Array {
 }
 
 /** One character a byte: a key of a Map that keeps the order of the bytes. */
-export function latin1OfBytes(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+export function latin1OfBytes(bytes: Uint8Array, from = 0, end = bytes.length): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, end - from).toString('latin1')
 }

@@ -99,14 +99,26 @@ export function keyGroupOf(keyBytes: Uint8Array, keyGroups: number): number {
   return (murmur2(keyBytes) & 0x7fffffff) % keyGroups
 }
 
+/** Two whole numbers below it fit into one number together. */
+const pairLimit = 2 ** 26
+
 /**
- * What a key is looked up by in a Map: injective. Strings and numbers stand for themselves; a tuple is its JSON behind U+0000;
- * a string that begins with U+0000 gets another U+0000 in front, so that it can never equal a tuple's.
+ * What a key is looked up by in a Map: injective. Strings and numbers stand for themselves; a pair of small whole numbers is a number with
+ * a half, which no key is; any other tuple is its JSON behind U+0000; a string that begins with U+0000 gets another U+0000 in front, so that it
+ * can never equal a tuple's.
  */
 export function keyIdentity(key: Key): string | number {
   if (typeof key === 'number') return key + 0
   if (typeof key === 'string') return key.charCodeAt(0) === 0 ? `\u0000${key}` : key
+  if (key.length === 2) {
+    const [first, second] = key
+    if (isSmall(first) && isSmall(second)) return first * pairLimit + second + 0.5
+  }
   return `\u0000${JSON.stringify(key)}`
+}
+
+function isSmall(part: string | number | undefined): part is number {
+  return typeof part === 'number' && part >= 0 && part < pairLimit && Number.isInteger(part)
 }
 
 /** For people: strings as they are, the rest as JSON. */

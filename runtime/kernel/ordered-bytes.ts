@@ -1,23 +1,23 @@
 /** Encodings whose byte order is the order of what they encode: parts of ordered keys. */
 import type { ByteReader, ByteWriter } from './bytes.ts'
 
+const bits = new DataView(new ArrayBuffer(8))
+
 /** IEEE bits turned so that byte order is number order, negative numbers included. NaN is not a number to order by. */
 export function writeOrderedNumber(n: number, into: ByteWriter): void {
-  const view = new DataView(new ArrayBuffer(8))
-  view.setFloat64(0, n + 0)
-  const high = view.getUint32(0)
+  bits.setFloat64(0, n + 0)
+  const [high, low] = [bits.getUint32(0), bits.getUint32(4)]
   const negative = high >= 0x80000000
   into.u32((negative ? ~high : high | 0x80000000) >>> 0)
-  into.u32((negative ? ~view.getUint32(4) : view.getUint32(4)) >>> 0)
+  into.u32((negative ? ~low : low) >>> 0)
 }
 
 export function readOrderedNumber(reader: ByteReader): number {
   const [high, low] = [reader.u32(), reader.u32()]
-  const view = new DataView(new ArrayBuffer(8))
   const positive = high >= 0x80000000
-  view.setUint32(0, (positive ? high & 0x7fffffff : ~high) >>> 0)
-  view.setUint32(4, (positive ? low : ~low) >>> 0)
-  return view.getFloat64(0)
+  bits.setUint32(0, (positive ? high & 0x7fffffff : ~high) >>> 0)
+  bits.setUint32(4, (positive ? low : ~low) >>> 0)
+  return bits.getFloat64(0)
 }
 
 /** Zero bytes are escaped and a terminator added, so that what follows never disturbs the order. */

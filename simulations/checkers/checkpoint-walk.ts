@@ -4,7 +4,7 @@
  */
 import { defineActor } from '../../actors/definition.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
-import { decodeMapKey } from '../../actors/durable-map.ts'
+import { decodeMapKey } from '../../actors/map-entries.ts'
 import { decodeValue } from '../../actors/state-codec.ts'
 import type { Completed } from '../../checkpoint/decision-log.ts'
 import { decodeManifest, type FileRef, type Manifest, type StateFileRef } from '../../checkpoint/manifest.ts'

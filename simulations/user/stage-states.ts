@@ -1,7 +1,7 @@
 /** The state of a user's job in its decided checkpoints: decoded from what was stored, one stage and key at a time. */
 import { defineActor } from '../../actors/definition.ts'
 import type { ActorDefinition, StoredActorSchema } from '../../actors/definition-types.ts'
-import { decodeMapKey } from '../../actors/durable-map.ts'
+import { decodeMapKey } from '../../actors/map-entries.ts'
 import type { ActorNode, Plan } from '../../actors/plan.ts'
 import { decodeValue } from '../../actors/state-codec.ts'
 import type { Manifest, StateFileRef } from '../../checkpoint/manifest.ts'

@@ -155,3 +155,74 @@ void t.test('a renamed field is refused before start, and taken with migrate', t
   t.equal(restored.totalDelay, 7)
   t.end()
 })
+
+void t.test(
+  'an object that stands twice in a value is refused among few and among many, and what was refused leaves nothing behind',
+  t => {
+    const some = (count: number): { n: number }[] => Array.from({ length: count }, (_, n) => ({ n }))
+    for (const count of [2, 15, 16, 17, 100]) {
+      const list = some(count)
+      t.same(roundTrip(list), list)
+      for (const [again, at] of [
+        [list[0], count - 1],
+        [list[count - 1], 0],
+        [list[count >> 1], count]
+      ] as const)
+        t.throws(() => roundTrip(list.with(at === count ? 0 : at, again as { n: number })), {
+          code: 'VALUE_NOT_STORABLE',
+          message: /an object that stands elsewhere in the value too/
+        })
+      t.same(roundTrip({ deep: [list] }), { deep: [list] })
+      const cycle: unknown[] = [...list]
+      cycle.push({ cycle })
+      t.throws(() => roundTrip(cycle), { message: `value[${count}].cycle holds a cycle, which cannot be stored` })
+      t.same(roundTrip(list), list)
+    }
+    t.end()
+  }
+)
+
+void t.test('a proxy may encode while it is encoded', t => {
+  const inner = { b: [{ c: 1 }] }
+  const proxy = new Proxy(
+    { a: 1 },
+    {
+      ownKeys: target => {
+        t.same(roundTrip(inner), inner)
+        return Reflect.ownKeys(target)
+      }
+    }
+  )
+  t.same(roundTrip([{ x: 1 }, proxy, { y: 2 }]), [{ x: 1 }, { a: 1 }, { y: 2 }])
+  t.same(roundTrip(inner), inner)
+  t.end()
+})
+
+void t.test('a field that holds the same object as another is refused, whichever it is', t => {
+  class Pair extends Actor {
+    first: object | null = null
+    n = 1
+    second: object | null = null
+    third: object | null = null
+    receive(): void {}
+  }
+  const definition = defineActor(Pair as ActorClass)
+  const shared = {}
+  for (const [a, b] of [
+    ['first', 'second'],
+    ['first', 'third'],
+    ['second', 'third']
+  ] as const) {
+    const pair = Object.assign(definition.create() as Pair, {
+      first: {},
+      second: {},
+      third: {},
+      [a]: shared,
+      [b]: shared
+    })
+    t.throws(() => definition.encode(pair, new ByteWriter()), {
+      message: `Pair.${b} holds the same object as Pair.${a}`
+    })
+  }
+  t.end()
+})

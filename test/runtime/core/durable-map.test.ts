@@ -168,7 +168,7 @@ const mistakes: Mistakes = {
   ],
   'an actor that is forgotten leaves its entries in the store': ['cleared: true, values', 'cleared: false, values'],
   'what is not in the store yet is not listed': [
-    'else if (last === undefined || key <= last) found.set(key, value);',
+    'else if (last === undefined || compareMapKeys(key, last) <= 0) found.set(key, value);',
     ''
   ]
 }
