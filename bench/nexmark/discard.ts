@@ -1,6 +1,7 @@
 /** Where results end in a measurement: counted, hashed, dropped. What that costs is measured, to be left out. */
-import { crc32 } from 'node:zlib'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
+import { RowsHash } from './hash.ts'
 import { totalOf } from './verify.ts'
 import type { Query, Row } from './catalogue.ts'
 
@@ -15,6 +16,9 @@ export function usage(): Usage {
   return { wallMs: performance.now(), cpuMs: (user + system) / 1000 }
 }
 
+const newline = Buffer.from('\n')
+const roomBytes = 1024 * 1024
+
 export class Discard {
   rows = 0
   bytes = 0
@@ -22,18 +26,22 @@ export class Discard {
   wallMs = 0
   cpuMs = 0
   private readonly query: Query
-  private first = 0
-  private second = 0
+  private readonly file: number | undefined
+  private readonly rowsHash = new RowsHash()
+  private kept: Uint8Array[] = []
+  private keptBytes = 0
   private total = 0
 
-  constructor(query: Query) {
+  /** @param path of a file that gets all rows, a line each */
+  constructor(query: Query, path?: string) {
     this.query = query
+    this.file = path === undefined ? undefined : openSync(path, 'w')
   }
 
   /** The same for the same rows in any order; of a query on the wall clock: of what its counts sum up to. */
   get hash(): string {
     if (this.query.result === 'total') return `total ${this.total}`
-    return [this.first, this.second].map(part => part.toString(16).padStart(8, '0')).join('')
+    return this.rowsHash.text
   }
 
   take(values: Iterable<Uint8Array>): void {
@@ -41,17 +49,36 @@ export class Discard {
     for (const value of values) {
       this.rows++
       this.bytes += value.length
+      this.keep(value)
       if (this.query.result === 'total') {
         this.total += totalOf([JSON.parse(Buffer.from(value).toString()) as Row])
         continue
       }
-      const checksum = crc32(value)
-      this.first = (this.first + checksum) >>> 0
-      this.second = (this.second + Math.imul(checksum ^ (checksum >>> 15), 0x2c1b3c6d ^ value.length)) >>> 0
+      this.rowsHash.add(value)
     }
     const after = usage()
     this.wallMs += after.wallMs - before.wallMs
     this.cpuMs += after.cpuMs - before.cpuMs
+  }
+
+  /** No more rows come. */
+  close(): void {
+    if (this.file === undefined) return
+    this.write(this.file)
+    closeSync(this.file)
+  }
+
+  private keep(value: Uint8Array): void {
+    if (this.file === undefined) return
+    this.kept.push(value.slice(), newline)
+    this.keptBytes += value.length + 1
+    if (this.keptBytes >= roomBytes) this.write(this.file)
+  }
+
+  private write(file: number): void {
+    writeSync(file, Buffer.concat(this.kept))
+    this.kept = []
+    this.keptBytes = 0
   }
 
   *valuesOf(records: readonly OutputRecord[]): Iterable<Uint8Array> {
@@ -59,7 +86,6 @@ export class Discard {
   }
 }
 
-const roomBytes = 1024 * 1024
 /** Of one row, at most. */
 const rowBytes = 16 * 1024
 

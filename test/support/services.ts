@@ -1,7 +1,7 @@
 /** Real servers on this machine, installed by `npm run services -- install`. */
 import { locate } from '../../simulations/chaos/installed.ts'
 
-export { service } from '../../simulations/chaos/installed.ts'
+export { locate, service } from '../../simulations/chaos/installed.ts'
 
 /**
  * Options of a test that needs services: skipped where one is missing, unless CAIRN_REQUIRE_SERVICES=1.
