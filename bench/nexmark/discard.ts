@@ -17,7 +17,7 @@ export function usage(): Usage {
 }
 
 const newline = Buffer.from('\n')
-const roomBytes = 1024 * 1024
+const linesAtOnce = 8192
 
 export class Discard {
   rows = 0
@@ -28,8 +28,6 @@ export class Discard {
   private readonly query: Query
   private readonly file: number | undefined
   private readonly rowsHash = new RowsHash()
-  private kept: Uint8Array[] = []
-  private keptBytes = 0
   private total = 0
 
   /** @param path of a file that gets all rows, a line each */
@@ -46,16 +44,24 @@ export class Discard {
 
   take(values: Iterable<Uint8Array>): void {
     const before = usage()
+    let lines: Uint8Array[] = []
     for (const value of values) {
       this.rows++
       this.bytes += value.length
-      this.keep(value)
+      if (this.file !== undefined) {
+        lines.push(value, newline)
+        if (lines.length >= linesAtOnce) {
+          writeSync(this.file, Buffer.concat(lines))
+          lines = []
+        }
+      }
       if (this.query.result === 'total') {
         this.total += totalOf([JSON.parse(Buffer.from(value).toString()) as Row])
         continue
       }
       this.rowsHash.add(value)
     }
+    if (this.file !== undefined) writeSync(this.file, Buffer.concat(lines))
     const after = usage()
     this.wallMs += after.wallMs - before.wallMs
     this.cpuMs += after.cpuMs - before.cpuMs
@@ -63,22 +69,7 @@ export class Discard {
 
   /** No more rows come. */
   close(): void {
-    if (this.file === undefined) return
-    this.write(this.file)
-    closeSync(this.file)
-  }
-
-  private keep(value: Uint8Array): void {
-    if (this.file === undefined) return
-    this.kept.push(value.slice(), newline)
-    this.keptBytes += value.length + 1
-    if (this.keptBytes >= roomBytes) this.write(this.file)
-  }
-
-  private write(file: number): void {
-    writeSync(file, Buffer.concat(this.kept))
-    this.kept = []
-    this.keptBytes = 0
+    if (this.file !== undefined) closeSync(this.file)
   }
 
   *valuesOf(records: readonly OutputRecord[]): Iterable<Uint8Array> {
@@ -86,6 +77,7 @@ export class Discard {
   }
 }
 
+const roomBytes = 1024 * 1024
 /** Of one row, at most. */
 const rowBytes = 16 * 1024
 
