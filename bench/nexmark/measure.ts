@@ -37,6 +37,8 @@ export interface Measured {
   readonly last?: string
   /** Of a peer: with all CPU since its process began, its start included. */
   readonly wholePerCpuSecond?: number
+  /** Of a peer: of the second half of the events alone. */
+  readonly laterPerCpuSecond?: number
   readonly checkpoints: number
 }
 

@@ -84,9 +84,13 @@ function settings(backend: StateBackend, folder: string): Readonly<Record<string
   }
 }
 
-/** What NexmarkRun.java prints: from the first event on, but for `wholeCpuMs`, which is since the process began. */
+/**
+ * What NexmarkRun.java prints: from the first event on, but for `laterCpuMs`, which is from the middle of the events on, and `wholeCpuMs`, which is
+ * since the process began.
+ */
 interface Printed {
   readonly cpuMs: number
+  readonly laterCpuMs: number
   readonly wallMs: number
   readonly wholeCpuMs: number
   readonly sinkCpuMs: number
@@ -104,6 +108,7 @@ export function measureFlink(flink: Flink, { backend, query, path, events }: Fli
     perCpuSecond: (events * 1000) / (printed.cpuMs - printed.sinkCpuMs),
     perSecond: (events * 1000) / (printed.wallMs - printed.sinkWallMs),
     wholePerCpuSecond: (events * 1000) / (printed.wholeCpuMs - printed.sinkCpuMs),
+    laterPerCpuSecond: ((events / 2) * 1000) / (printed.laterCpuMs - printed.sinkCpuMs / 2),
     peakMiB: printed.peakMiB,
     rows: printed.rows,
     checkpoints: printed.barriers,
