@@ -1,6 +1,7 @@
 /** Where results end in a measurement: counted, hashed, dropped. What that costs is measured, to be left out. */
-import { crc32 } from 'node:zlib'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
+import { RowsHash } from './hash.ts'
 import { totalOf } from './verify.ts'
 import type { Query, Row } from './catalogue.ts'
 
@@ -15,6 +16,9 @@ export function usage(): Usage {
   return { wallMs: performance.now(), cpuMs: (user + system) / 1000 }
 }
 
+const newline = Buffer.from('\n')
+const linesAtOnce = 8192
+
 export class Discard {
   rows = 0
   bytes = 0
@@ -22,36 +26,50 @@ export class Discard {
   wallMs = 0
   cpuMs = 0
   private readonly query: Query
-  private first = 0
-  private second = 0
+  private readonly file: number | undefined
+  private readonly rowsHash = new RowsHash()
   private total = 0
 
-  constructor(query: Query) {
+  /** @param path of a file that gets all rows, a line each */
+  constructor(query: Query, path?: string) {
     this.query = query
+    this.file = path === undefined ? undefined : openSync(path, 'w')
   }
 
   /** The same for the same rows in any order; of a query on the wall clock: of what its counts sum up to. */
   get hash(): string {
     if (this.query.result === 'total') return `total ${this.total}`
-    return [this.first, this.second].map(part => part.toString(16).padStart(8, '0')).join('')
+    return this.rowsHash.text
   }
 
   take(values: Iterable<Uint8Array>): void {
     const before = usage()
+    let lines: Uint8Array[] = []
     for (const value of values) {
       this.rows++
       this.bytes += value.length
+      if (this.file !== undefined) {
+        lines.push(value, newline)
+        if (lines.length >= linesAtOnce) {
+          writeSync(this.file, Buffer.concat(lines))
+          lines = []
+        }
+      }
       if (this.query.result === 'total') {
         this.total += totalOf([JSON.parse(Buffer.from(value).toString()) as Row])
         continue
       }
-      const checksum = crc32(value)
-      this.first = (this.first + checksum) >>> 0
-      this.second = (this.second + Math.imul(checksum ^ (checksum >>> 15), 0x2c1b3c6d ^ value.length)) >>> 0
+      this.rowsHash.add(value)
     }
+    if (this.file !== undefined) writeSync(this.file, Buffer.concat(lines))
     const after = usage()
     this.wallMs += after.wallMs - before.wallMs
     this.cpuMs += after.cpuMs - before.cpuMs
+  }
+
+  /** No more rows come. */
+  close(): void {
+    if (this.file !== undefined) closeSync(this.file)
   }
 
   *valuesOf(records: readonly OutputRecord[]): Iterable<Uint8Array> {

@@ -5,6 +5,7 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
+import { flinkVersion, hasFlinkQuery, prepareFlink, type Flink } from '../peers/flink.ts'
 import { queries, queryOf } from './catalogue.ts'
 import { writeEvents } from './generator.ts'
 import { loopOf } from './loops.ts'
@@ -40,9 +41,12 @@ function numbers(text: string): number[] {
   })
 }
 
+const peerNames = ['flink', 'loops']
+
 function peers(text: string): string[] {
   const named = text.split(',').filter(name => name !== '')
-  for (const name of named) if (name !== 'loops') throw new InvalidArgumentError(`There are no peers but "loops".`)
+  for (const name of named)
+    if (!peerNames.includes(name)) throw new InvalidArgumentError(`There are the peers ${peerNames.join(', ')}.`)
   return named
 }
 
@@ -56,25 +60,39 @@ function inProcess<T>(file: 'measure.js' | 'profile.js', spec: MeasureSpec): T {
   return JSON.parse(child.stdout) as T
 }
 
+/** Whether a query is measured there. */
+function takesPart(system: System, query: number, peers: readonly string[], flink: Flink | undefined): boolean {
+  switch (system) {
+    case 'cairn':
+      return true
+    case 'loop':
+    case 'scan':
+      return peers.includes('loops') && loopOf(query, system) !== undefined
+    case 'flink-heap':
+    case 'flink-rocksdb':
+      return flink !== undefined && hasFlinkQuery(query)
+  }
+}
+
 /** The order turns round with every round: whoever goes first in one goes last in the next. */
-function run({ queries, peers, events, rounds }: Options, path: string): Rounds[] {
+function run({ queries, peers, events, rounds }: Options, path: string, flink: Flink | undefined): Rounds[] {
   const results = queries.map(query => ({ query, systems: {} as Partial<Record<System, Measured[]>> }))
   for (let round = 0; round < rounds; round++)
     for (const { query, systems: measured } of results) {
       progress(`round ${round + 1} of ${rounds}, query ${query}, ${queryOf(query).title}`)
-      const present = systems.filter(
-        system => system === 'cairn' || (peers.includes('loops') && loopOf(query, system) !== undefined)
-      )
-      for (const system of round % 2 === 0 ? present : present.reverse())
-        (measured[system] ??= []).push(inProcess<Measured>('measure.js', { system, query, path, events }))
+      const present = systems.filter(system => takesPart(system, query, peers, flink))
+      for (const system of round % 2 === 0 ? present : present.reverse()) {
+        const spec = { system, query, path, events, ...(flink === undefined ? {} : { flink, last: true }) }
+        ;(measured[system] ??= []).push(inProcess<Measured>('measure.js', spec))
+      }
     }
   return results
 }
 
 const options = new Command('bench:nexmark')
-  .description('Measures the queries of Nexmark on this machine, beside loops written by hand.')
+  .description('Measures the queries of Nexmark on this machine, beside loops written by hand and Flink.')
   .option('--queries <list>', 'which, by their numbers', numbers, Object.keys(queries).map(Number))
-  .option('--peers <list>', 'what to compare with: loops; empty: nothing', peers, ['loops'])
+  .option('--peers <list>', `what to compare with: ${peerNames.join(', ')}; empty: nothing`, peers, ['loops'])
   .option('--events <n>', 'how many', whole, 1_000_000)
   .option('--rate <n>', 'of them in a second of event time', whole, 10_000)
   .option('--rounds <n>', 'how often each is measured', whole, 3)
@@ -101,11 +119,17 @@ if (options.profile === true) {
   process.stdout.write(profileTable(profiles))
   process.exit(0)
 }
-const results = run(options, path)
+const flink = options.peers.includes('flink') ? prepareFlink(join(folder, 'classes')) : undefined
+const missing = options.peers.includes('flink') && flink === undefined
+const withoutFlink =
+  'FLINK IS LEFT OUT: it is not on this machine and could not be fetched (npm run services -- install flink says why)'
+if (missing) progress(withoutFlink)
+const results = run(options, path, flink)
 const summaries = results.map(summarise)
 const setting: Setting = {
   machine: `${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 1024 ** 3)} GiB`,
   node: process.version,
+  flink: flink === undefined ? (missing ? withoutFlink : undefined) : `Flink ${flinkVersion}`,
   events,
   rate,
   rounds,

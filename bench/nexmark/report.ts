@@ -1,5 +1,5 @@
 /** What a run of the benchmark says: figures of each query, as a table for a terminal and as a page of its own. */
-import { queryOf } from './catalogue.ts'
+import { queryOf, type Query } from './catalogue.ts'
 import type { Measured, System } from './measure.ts'
 import type { Profiled } from './profile.ts'
 import { stageNames } from './stages.ts'
@@ -7,6 +7,8 @@ import { stageNames } from './stages.ts'
 export interface Setting {
   readonly machine: string
   readonly node: string
+  /** Its version, or why it is left out; undefined: nobody asked for it. */
+  readonly flink?: string | undefined
   readonly events: number
   readonly rate: number
   readonly rounds: number
@@ -30,6 +32,8 @@ export interface SystemSummary {
   readonly perCpuSecond: Spread
   readonly perSecond: Spread
   readonly peakMiB: number
+  /** Of a peer: events per CPU second since its process began, its start included. */
+  readonly wholePerCpuSecond?: Spread
 }
 
 export interface Summary {
@@ -38,14 +42,16 @@ export interface Summary {
   readonly systems: Readonly<Partial<Record<System, SystemSummary>>>
   readonly rows: number
   readonly checkpoints: number
-  /** Events per CPU second of Cairn by those of another system in the same round; undefined: there is none, see `verdict`. */
-  readonly ofLoop: Spread | undefined
-  readonly ofScan: Spread | undefined
+  /** Events per CPU second of Cairn by those of another system in the same round; none where the results are not equal, see `verdict`. */
+  readonly ratios: Readonly<Partial<Record<System, Spread>>>
   /** Whether all systems gave the same results in all rounds, or why there is no ratio. */
   readonly verdict: string
 }
 
-export const systems = ['cairn', 'loop', 'scan'] as const satisfies readonly System[]
+export const systems = ['cairn', 'loop', 'scan', 'flink-heap', 'flink-rocksdb'] as const satisfies readonly System[]
+
+/** Those whose rows of updates may be others, and which take part with what is left of them in the end. */
+const isPeer = (system: System): boolean => system === 'flink-heap' || system === 'flink-rocksdb'
 
 function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b)
@@ -55,30 +61,27 @@ function spread(values: readonly number[]): Spread {
 }
 
 export function summarise({ query, systems: measured }: Rounds): Summary {
-  const all = Object.values(measured).flat()
-  const outputs = new Set(all.map(({ rows, hash }) => `${rows} ${hash}`))
+  const present = systems.filter(system => measured[system] !== undefined)
+  const all = present.flatMap(system => measured[system] ?? [])
   const { title, result } = queryOf(query)
-  const equal = result === 'total' ? new Set(all.map(({ hash }) => hash)).size === 1 : outputs.size === 1
-  const ratio = (other: System): Spread | undefined => {
+  const equal = areEqual(measured, result)
+  const ratioTo = (other: System): Spread | undefined => {
     const [own, others] = [measured.cairn, measured[other]]
     if (!equal || result === 'total' || own === undefined || others === undefined) return undefined
     return spread(own.map((each, round) => each.perCpuSecond / (others[round] as Measured).perCpuSecond))
   }
+  const ratios = present.flatMap(system => {
+    const ratio = system === 'cairn' ? undefined : ratioTo(system)
+    return ratio === undefined ? [] : [[system, ratio]]
+  })
   const verdict = !equal
     ? 'VOID: results differ'
     : result === 'total'
       ? 'equal total; no ratio, it follows the wall clock'
-      : Object.keys(measured).length === 1
+      : present.length === 1
         ? 'nothing to compare with'
         : 'equal'
-  const summaries = Object.entries(measured).map(([system, rounds]) => [
-    system,
-    {
-      perCpuSecond: spread(rounds.map(each => each.perCpuSecond)),
-      perSecond: spread(rounds.map(each => each.perSecond)),
-      peakMiB: Math.max(...rounds.map(each => each.peakMiB))
-    }
-  ])
+  const summaries = present.map(system => [system, summariseSystem(measured[system] ?? [])])
   const newest = (measured.cairn ?? all).at(-1)
   return {
     query,
@@ -86,9 +89,36 @@ export function summarise({ query, systems: measured }: Rounds): Summary {
     systems: Object.fromEntries(summaries) as Summary['systems'],
     rows: newest?.rows ?? 0,
     checkpoints: newest?.checkpoints ?? 0,
-    ofLoop: ratio('loop'),
-    ofScan: ratio('scan'),
+    ratios: Object.fromEntries(ratios) as Summary['ratios'],
     verdict
+  }
+}
+
+function summariseSystem(rounds: readonly Measured[]): SystemSummary {
+  const whole = rounds.flatMap(({ wholePerCpuSecond }) => (wholePerCpuSecond === undefined ? [] : [wholePerCpuSecond]))
+  return {
+    perCpuSecond: spread(rounds.map(each => each.perCpuSecond)),
+    perSecond: spread(rounds.map(each => each.perSecond)),
+    peakMiB: Math.max(...rounds.map(each => each.peakMiB)),
+    ...(whole.length === 0 ? {} : { wholePerCpuSecond: spread(whole) })
+  }
+}
+
+/** Rows as a multiset, in all rounds; of updates those of our own systems, and of all systems the last of each key. */
+function areEqual(measured: Rounds['systems'], result: Query['result']): boolean {
+  const same = (texts: readonly (string | undefined)[]): boolean => new Set(texts).size <= 1
+  const of = (chosen: (system: System) => boolean): Measured[] =>
+    systems.filter(chosen).flatMap(system => measured[system] ?? [])
+  const everywhere = of(() => true)
+  switch (result) {
+    case 'total':
+      return same(everywhere.map(({ hash }) => hash))
+    case 'rows':
+      return same(everywhere.map(({ rows, hash }) => `${rows} ${hash}`))
+    case 'updates': {
+      const own = of(system => !isPeer(system)).map(({ rows, hash }) => `${rows} ${hash}`)
+      return same(own) && same(everywhere.map(({ last }) => last))
+    }
   }
 }
 
@@ -103,53 +133,70 @@ const range = ({ median, least, greatest }: Spread): string =>
 const ratioText = ({ median, least, greatest }: Spread): string =>
   `${median.toFixed(2)} (${least.toFixed(2)}–${greatest.toFixed(2)})`
 
-const headings = [
-  'query',
-  'Cairn, k/CPU s',
-  'k/s',
-  'loop, k/CPU s',
-  'scan, k/CPU s',
-  'Cairn/loop',
-  'Cairn/scan',
-  'MiB: Cairn, loop',
-  'rows',
-  'checkpoints',
-  'results'
-]
+const shortNames: Readonly<Record<System, string>> = {
+  cairn: 'Cairn',
+  loop: 'loop',
+  scan: 'scan',
+  'flink-heap': 'Flink heap',
+  'flink-rocksdb': 'Flink RocksDB'
+}
 
-function cells({ query, title, systems, rows, checkpoints, ofLoop, ofScan, verdict }: Summary): string[] {
-  const { cairn, loop, scan } = systems
+/** What each column is called, and what it says of a query. Only systems that were measured have some. */
+function columnsOf(summaries: readonly Summary[]): readonly (readonly [string, (summary: Summary) => string])[] {
+  const present = systems.filter(system => summaries.some(each => each.systems[system] !== undefined))
+  const others = present.filter(system => system !== 'cairn')
+  // Scans hold what loops hold.
+  const inMemory = present.filter(system => system !== 'scan')
   const speed = (of: SystemSummary | undefined): string => (of === undefined ? '' : range(of.perCpuSecond))
+  const ratio = (of: Spread | undefined): string => (of === undefined ? '' : ratioText(of))
   return [
-    `${query} ${title}`,
-    speed(cairn),
-    cairn === undefined ? '' : thousands(cairn.perSecond.median),
-    speed(loop),
-    speed(scan),
-    ofLoop === undefined ? '' : ratioText(ofLoop),
-    ofScan === undefined ? '' : ratioText(ofScan),
-    [cairn, loop].flatMap(of => (of === undefined ? [] : [of.peakMiB.toFixed(0)])).join(', '),
-    rows.toLocaleString('en-US'),
-    String(checkpoints),
-    verdict
+    ['query', ({ query, title }) => `${query} ${title}`],
+    ['Cairn, k/CPU s', each => speed(each.systems.cairn)],
+    ['k/s', ({ systems: { cairn } }) => (cairn === undefined ? '' : thousands(cairn.perSecond.median))],
+    ...others.map(
+      system => [`${shortNames[system]}, k/CPU s`, (each: Summary) => speed(each.systems[system])] as const
+    ),
+    ...others.map(system => [`Cairn/${shortNames[system]}`, (each: Summary) => ratio(each.ratios[system])] as const),
+    [
+      `MiB: ${inMemory.map(system => shortNames[system]).join(', ')}`,
+      each => inMemory.map(system => each.systems[system]?.peakMiB.toFixed(0) ?? '-').join(', ')
+    ],
+    ['rows', ({ rows }) => rows.toLocaleString('en-US')],
+    ['checkpoints', ({ checkpoints }) => String(checkpoints)],
+    ['results', ({ verdict }) => verdict]
   ]
 }
 
+const comparedWith: readonly (readonly [System, string])[] = [
+  ['loop', 'the hand-written loop with the same decoder'],
+  ['flink-heap', 'Flink on heap'],
+  ['flink-rocksdb', 'Flink with RocksDB']
+]
+
 function closing(summaries: readonly Summary[]): string {
-  const ratios = summaries.flatMap(({ ofLoop }) => (ofLoop === undefined ? [] : [ofLoop.median]))
-  if (ratios.length === 0) return 'No ratio.'
-  return `Cairn by the hand-written loop with the same decoder, events per CPU second: geometric mean ${geometricMean(ratios).toFixed(2)} of ${ratios.length} queries, least ${Math.min(...ratios).toFixed(2)}.`
+  const sentences = comparedWith.flatMap(([system, name]) => {
+    const ratios = summaries.flatMap(each => each.ratios[system]?.median ?? [])
+    if (ratios.length === 0) return []
+    return `Cairn by ${name}, events per CPU second: geometric mean ${geometricMean(ratios).toFixed(2)} of ${ratios.length} queries, least ${Math.min(...ratios).toFixed(2)}.`
+  })
+  if (summaries.some(each => each.systems['flink-heap'] !== undefined)) sentences.push(flinkCpu)
+  return sentences.length === 0 ? 'No ratio.' : sentences.join(' ')
 }
 
-export function describeSetting({ machine, node, events, rate, rounds, load }: Setting): string {
+const flinkCpu =
+  'CPU of Flink is that from its first event on, without the start of Java, of its cluster and of its planner, which Flink alone is spared.'
+
+export function describeSetting({ machine, node, flink, events, rate, rounds, load }: Setting): string {
   return (
-    `${machine}, Node ${node}; load ${load.map(each => each.toFixed(1)).join(' before, ')} after. ` +
+    `${[machine, `Node ${node}`, flink].filter(Boolean).join(', ')}; load ${load.map(each => each.toFixed(1)).join(' before, ')} after. ` +
     `${thousands(events)} k events, ${thousands(rate)} k a second of event time; median of ${rounds} rounds (least–greatest); k = 1000 events.`
   )
 }
 
 export function table(summaries: readonly Summary[], setting: Setting): string {
-  const text = columns([headings, ...summaries.map(cells)], [0, headings.length - 1])
+  const all = columnsOf(summaries)
+  const lines = [all.map(([heading]) => heading), ...summaries.map(each => all.map(([, cell]) => cell(each)))]
+  const text = columns(lines, [0, all.length - 1])
   return [describeSetting(setting), '', ...text, '', closing(summaries), ''].join('\n')
 }
 
@@ -183,11 +230,19 @@ function columns(lines: readonly (readonly string[])[], left: readonly number[])
 }
 
 const escaped = (text: string): string => text.replace(/[&<>"]/g, sign => `&#${sign.charCodeAt(0)};`)
-const colours: Readonly<Record<System, string>> = { cairn: '#b4552d', loop: '#4d7298', scan: '#a9b8c6' }
+const colours: Readonly<Record<System, string>> = {
+  cairn: '#b4552d',
+  loop: '#4d7298',
+  scan: '#a9b8c6',
+  'flink-heap': '#5b8c5a',
+  'flink-rocksdb': '#a8c69f'
+}
 const names: Readonly<Record<System, string>> = {
   cairn: 'Cairn, exactly once, a checkpoint every second',
   loop: 'hand-written loop, the same decoder',
-  scan: 'hand-written loop that scans only the fields it needs'
+  scan: 'hand-written loop that scans only the fields it needs',
+  'flink-heap': 'Flink, state on heap, a checkpoint every second',
+  'flink-rocksdb': 'Flink, state in RocksDB, a checkpoint every second'
 }
 
 /** Bars on a logarithmic scale, from 10 k to 10 M events per CPU second. */
@@ -220,9 +275,11 @@ function chart(summaries: readonly Summary[]): string {
 
 /** A page that needs nothing else. */
 export function html(summaries: readonly Summary[], setting: Setting): string {
+  const all = columnsOf(summaries)
   const row = (tag: string, texts: readonly string[]): string =>
     `<tr>${texts.map(text => `<${tag}>${escaped(text)}</${tag}>`).join('')}</tr>`
-  const legend = systems.map(
+  const present = systems.filter(system => summaries.some(each => each.systems[system] !== undefined))
+  const legend = present.map(
     system => `<span><i style="background:${colours[system]}"></i>${escaped(names[system])}</span>`
   )
   return `<!doctype html>
@@ -241,8 +298,18 @@ span{margin-right:1.5em}i{display:inline-block;width:.8em;height:.8em;margin-rig
 <p>${legend.join('')}</p>
 ${chart(summaries)}
 <h2>Figures</h2>
-<table><thead>${row('th', headings)}</thead><tbody>
-${summaries.map(summary => row('td', cells(summary))).join('\n')}
+<table><thead>${row(
+    'th',
+    all.map(([heading]) => heading)
+  )}</thead><tbody>
+${summaries
+  .map(summary =>
+    row(
+      'td',
+      all.map(([, cell]) => cell(summary))
+    )
+  )
+  .join('\n')}
 </tbody></table>
 <p>${escaped(closing(summaries))}</p>
 </html>

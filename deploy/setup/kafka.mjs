@@ -2,8 +2,8 @@
  * Apache Kafka as its published artifacts: how Maven fetches them, how a broker is configured, and how its classes are started. No
  * dependencies: `services.mjs` uses it before there are any.
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
+import { fetchArtifacts, java, logger } from './maven.mjs'
 
 /** The newest whose broker and tools can all be had from Maven's central repository; runs on Java 17. */
 export const kafkaVersion = '4.3.1'
@@ -11,8 +11,6 @@ export const kafkaVersion = '4.3.1'
 /** What a broker says when it serves. */
 export const kafkaStarted = 'Kafka Server started'
 
-// Without a logger of any kind nobody hears that a broker has started, or why it has not.
-const logger = ['org.slf4j', 'slf4j-simple', '1.7.36']
 const brokerArtifacts = [
   ['org.apache.kafka', 'kafka_2.13', kafkaVersion],
   ['org.apache.kafka', 'kafka-tools', kafkaVersion],
@@ -20,47 +18,11 @@ const brokerArtifacts = [
 ]
 const streamsArtifacts = [['org.apache.kafka', 'kafka-streams', kafkaVersion], logger]
 
-const pomOf = artifacts => `<project>
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>cairn</groupId>
-  <artifactId>kafka</artifactId>
-  <version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-${artifacts.map(([group, artifact, version]) => `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`).join('\n')}
-  </dependencies>
-</project>
-`
-
 /** Fills `folder` with `libs`, the broker and its tools; `step` runs a command. */
 export const fetchKafka = (folder, step) => fetchArtifacts(brokerArtifacts, folder, step)
 
 /** Kafka Streams and what it needs, to be compared with. */
 export const fetchKafkaStreams = (folder, step) => fetchArtifacts(streamsArtifacts, folder, step)
-
-function fetchArtifacts(artifacts, folder, step) {
-  const repository = join(folder, 'maven')
-  mkdirSync(repository, { recursive: true })
-  writeFileSync(join(folder, 'pom.xml'), pomOf(artifacts))
-  const args = ['-B', '-q', '-f', join(folder, 'pom.xml'), `-Dmaven.repo.local=${repository}`]
-  step('mvn', [
-    ...args,
-    'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies',
-    '-DincludeScope=runtime',
-    `-DoutputDirectory=${join(folder, 'libs')}`
-  ])
-  rmSync(repository, { recursive: true, force: true })
-}
-
-/** `java`, or another program beside it. Undefined: there is none. That of JAVA_HOME beats that of PATH. */
-export function java(program = 'java') {
-  const home = process.env.JAVA_HOME
-  const folders = [
-    ...(home === undefined || home === '' ? [] : [join(home, 'bin')]),
-    ...(process.env.PATH ?? '').split(delimiter)
-  ]
-  return folders.map(folder => join(folder, program)).find(path => existsSync(path))
-}
 
 /** How a class of Kafka is started: program and arguments. */
 export function kafkaCommand(folder, mainClass, args, { heapMb = 256 } = {}) {

@@ -7,7 +7,9 @@ import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, 
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { clientIn, clientPackage, clientVersion, installClient } from './kafka-client.mjs'
-import { fetchKafka, fetchKafkaStreams, java, kafkaVersion } from './kafka.mjs'
+import { fetchFlink, flinkVersion } from './flink.mjs'
+import { fetchKafka, fetchKafkaStreams, kafkaVersion } from './kafka.mjs'
+import { java } from './maven.mjs'
 import { root } from './prepare.mjs'
 import { down, running, up } from './running.mjs'
 
@@ -24,7 +26,8 @@ class CannotInstall extends Error {
 
 /**
  * One entry per server. `locate` answers the path of what is to be started, or undefined; `install(folder)` puts it into a new, empty
- * folder, which becomes `.cache/services/<name>` when it succeeded; `version` shows that it runs.
+ * folder, which becomes `.cache/services/<name>` when it succeeded; `version` shows that it runs. `onlyByName`: no test needs it, so it is
+ * installed only when it is named.
  */
 export const services = {
   'nats-server': {
@@ -80,6 +83,19 @@ export const services = {
     },
     version: () => `Kafka Streams ${kafkaVersion}`,
     install: folder => fromMaven(folder, 'javac', `Kafka Streams ${kafkaVersion}`, fetchKafkaStreams)
+  },
+  // A folder of jars, for Java programs that are compiled against them: 190 MB, so only where it is asked for.
+  flink: {
+    about: 'Apache Flink, with which the benchmark of Nexmark compares',
+    variable: 'CAIRN_FLINK_HOME',
+    onlyByName: true,
+    locate() {
+      const folder = folderOf('flink')
+      const there = java('javac') !== undefined && existsSync(join(folder, 'libs', `flink-clients-${flinkVersion}.jar`))
+      return there ? folder : undefined
+    },
+    version: () => `Apache Flink ${flinkVersion}`,
+    install: folder => fromMaven(folder, 'javac', `Apache Flink ${flinkVersion}, 190 MB`, fetchFlink)
   },
   // Of the servers that can be built from module proxies the smallest one whose conditional writes hold under concurrency.
   versitygw: {
@@ -253,11 +269,13 @@ function installOne(name) {
 
 function status() {
   let missing = 0
-  for (const [name, { about, version }] of Object.entries(services)) {
-    let found = 'missing: npm run services -- install'
+  for (const [name, { about, version, onlyByName }] of Object.entries(services)) {
+    let found = onlyByName
+      ? `not there; to have it: npm run services -- install ${name}`
+      : 'missing: npm run services -- install'
     try {
       const path = locate(name)
-      if (path === undefined) missing++
+      if (path === undefined) missing += onlyByName ? 0 : 1
       else found = `${version(path)} (${path})`
     } catch (error) {
       missing++
@@ -286,7 +304,8 @@ async function main([command, ...names]) {
     return 2
   }
   if (command === 'status') return status() === 0 ? 0 : 1
-  return install(names.length > 0 ? names : Object.keys(services)) === 0 ? 0 : 1
+  const all = Object.keys(services).filter(name => services[name].onlyByName !== true)
+  return install(names.length > 0 ? names : all) === 0 ? 0 : 1
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url))

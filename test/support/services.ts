@@ -1,7 +1,7 @@
 /** Real servers on this machine, installed by `npm run services -- install`. */
 import { locate } from '../../simulations/chaos/installed.ts'
 
-export { service } from '../../simulations/chaos/installed.ts'
+export { locate, service } from '../../simulations/chaos/installed.ts'
 
 /**
  * Options of a test that needs services: skipped where one is missing, unless CAIRN_REQUIRE_SERVICES=1.
@@ -11,5 +11,6 @@ export { service } from '../../simulations/chaos/installed.ts'
 export function needs(...names: readonly string[]): { readonly skip?: string } {
   const missing = names.filter(name => locate(name) === undefined)
   if (missing.length === 0 || process.env['CAIRN_REQUIRE_SERVICES'] === '1') return {}
-  return { skip: `${missing.join(', ')} is missing here; run: npm run services -- install` }
+  const install = missing.includes('flink') ? 'install flink' : 'install'
+  return { skip: `${missing.join(', ')} is missing here; run: npm run services -- ${install}` }
 }

@@ -1,0 +1,70 @@
+/**
+ * Apache Flink as its published artifacts: how Maven fetches them, how Java programs are compiled against them, and how they are started. No
+ * dependencies: `services.mjs` uses it before there are any.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { fetchArtifacts, java, logger } from './maven.mjs'
+
+/** The newest in Maven's central repository; runs on Java 17. */
+export const flinkVersion = '2.3.0'
+
+const artifacts = [
+  ...[
+    'flink-clients',
+    'flink-table-api-java',
+    'flink-table-planner-loader',
+    'flink-table-runtime',
+    'flink-json',
+    'flink-connector-datagen',
+    'flink-statebackend-rocksdb'
+  ].map(artifact => ['org.apache.flink', artifact, flinkVersion]),
+  logger
+]
+
+/** Fills `folder` with `libs`: Flink with SQL, JSON and RocksDB. */
+export const fetchFlink = (folder, step) => fetchArtifacts(artifacts, folder, step)
+
+/** What Flink's own configuration opens for Java 17. */
+const opened = [
+  ...['lang', 'lang.reflect', 'net', 'io', 'nio', 'text', 'time', 'util', 'util.concurrent'].map(
+    name => `java.${name}`
+  ),
+  'java.util.concurrent.atomic',
+  'java.util.concurrent.locks',
+  'sun.nio.ch'
+]
+
+/**
+ * Compiles the Java source files of a folder. @param folder of `libs` @param factories classes among them that Flink looks for by what they
+ * implement @throws what the compiler says
+ */
+export function compileForFlink(folder, sources, classes, factories) {
+  const files = readdirSync(sources).filter(name => name.endsWith('.java'))
+  const args = ['-cp', `${join(folder, 'libs')}/*`, '-d', classes, ...files.map(name => join(sources, name))]
+  const { status, error, stderr } = spawnSync(java('javac') ?? 'javac', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`the Java files of ${sources} cannot be compiled: ${error?.message ?? stderr}`)
+  const services = join(classes, 'META-INF', 'services')
+  mkdirSync(services, { recursive: true })
+  writeFileSync(join(services, 'org.apache.flink.table.factories.Factory'), `${factories.join('\n')}\n`)
+}
+
+/**
+ * How a class is started with Flink: program and arguments. @param temporary folder for what Flink leaves behind @param brief it is over before a
+ * better compiler would pay
+ */
+export function flinkCommand(folder, classes, mainClass, args, { heapMb, temporary, brief }) {
+  const options = [
+    `-Xmx${heapMb}m`,
+    ...(brief ? ['-XX:TieredStopAtLevel=1'] : []),
+    ...opened.map(name => `--add-opens=java.base/${name}=ALL-UNNAMED`),
+    '--add-exports=java.base/sun.net.util=ALL-UNNAMED',
+    `-Djava.io.tmpdir=${temporary}`,
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'
+  ]
+  return [
+    java() ?? 'java',
+    [...options, '-cp', [classes, `${join(folder, 'libs')}/*`].join(delimiter), mainClass, ...args]
+  ]
+}
