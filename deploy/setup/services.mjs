@@ -26,8 +26,8 @@ class CannotInstall extends Error {
 
 /**
  * One entry per server. `locate` answers the path of what is to be started, or undefined; `install(folder)` puts it into a new, empty
- * folder, which becomes `.cache/services/<name>` when it succeeded; `version` shows that it runs. `onlyByName`: no test needs it, so it is
- * installed only when it is named.
+ * folder, which becomes `.cache/services/<name>` when it succeeded; `version` shows that it runs. `onlyByName`: it is large and wanted by few,
+ * so it is installed only when it is named.
  */
 export const services = {
   'nats-server': {
