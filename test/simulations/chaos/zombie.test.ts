@@ -78,10 +78,10 @@ const saysWhatItRefuses: readonly Patch[] = [
   },
   {
     file: 'runtime/core/cluster-leader.js',
-    find: 'if (running === undefined || report.generation !== running.generation)',
-    replace: `if (running !== undefined && report.report !== undefined && report.generation < running.generation) { ${tells(
+    find: 'if (report.generation !== running.generation)',
+    replace: `if (report.report !== undefined && report.generation < running.generation) { ${tells(
       '`acknowledgement refused: of ${report.worker} in generation ${report.generation}`'
-    )} } if (running === undefined || report.generation !== running.generation)`
+    )} } if (report.generation !== running.generation)`
   }
 ]
 
