@@ -12,9 +12,10 @@
  *    a newer generation wrote it.
  * 4. Chunks are published in order of (epoch, chunk), each at most once per the ledger.
  * 5. Positions of sources, for whoever watches from outside, go along with the last chunk of their epoch, or alone when there is none; never
- *    before what was decided with them. Nothing here relies on them.
+ *    before what was decided with them. Nothing here relies on them. Alone only when the ledger says that the slot is this generation's: else
+ *    the entry that stands is written again, so that a deposed owner that initialises once more reads it and tells nobody how far it was.
  */
-import { CodedError } from '../kernel/errors.ts'
+import { assert, CodedError } from '../kernel/errors.ts'
 import { reached } from '../kernel/marks.ts'
 import type { LedgerEntry, PublishOutcome, SlotName, SourcePosition } from '../ports/publisher.ts'
 
@@ -53,7 +54,7 @@ const mostNotes = 20
 export class SlotMachine {
   readonly name: SlotName
   /** Newest entry known to be in the ledger. */
-  ledger: { readonly epoch: number; readonly chunk: number; readonly last: boolean } | undefined
+  ledger: LedgerEntry | undefined
   state: 'new' | 'initialising' | 'reading' | 'ready' | 'publishing' = 'new'
   private readonly queue: DecidedChunk[] = []
   /** Not told yet; as many as there are epochs to publish, at most. */
@@ -130,9 +131,15 @@ export class SlotMachine {
   private note(): SlotAction | undefined {
     const newest = this.untold.at(-1)
     if (newest === undefined) return undefined
+    const { ledger } = this
+    assert(ledger !== undefined, 'a slot is ready before its ledger was read')
     this.state = 'publishing'
     this.telling = newest
-    return { kind: 'note', slot: this, positions: newest.positions }
+    const { positions } = newest
+    if (ledger.generation === this.generation) return { kind: 'note', slot: this, positions }
+    reached('slot: an entry that says whose it is now')
+    const entry = { ...ledger, generation: this.generation, owner: this.owner }
+    return { kind: 'publish', slot: this, chunk: undefined, entry, positions }
   }
 
   noted(outcome: PublishOutcome): SlotAction | undefined {

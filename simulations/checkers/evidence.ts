@@ -32,7 +32,7 @@ export interface Publication {
   readonly atMs: number
 }
 
-/** The end of its lineage: the entry that stood in the slot again, without records, by a newer generation. */
+/** Whose the slot is now, or that its lineage ends: the entry that stood in it again, without records, by a newer generation. */
 export function isSeal(before: Publication | undefined, { entry, records }: Publication): boolean {
   if (before === undefined || records.length > 0) return false
   const { epoch, chunk, generation } = before.entry

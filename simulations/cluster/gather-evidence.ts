@@ -102,7 +102,8 @@ function toldOf(
       partition,
       position,
       atMs,
-      along: along?.entry.epoch,
+      // An entry without records says whose the slot is; it is no output.
+      along: along === undefined || along.records.length === 0 ? undefined : along.entry.epoch,
       slot: along?.slot
     }
   })

@@ -11,6 +11,10 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1744347',
+    symptom: 'a deposed owner that initialised a slot without output once more told older positions than its successor'
+  },
+  {
     seed: '1732341',
     symptom: 'who looked for a checkpoint to go back to took one that was deleted meanwhile for damage'
   },

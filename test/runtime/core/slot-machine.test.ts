@@ -201,3 +201,36 @@ void t.test(
     t.end()
   }
 )
+
+void t.test('a deposed owner that initialises once more tells nobody how far it was', t => {
+  let ledger: LedgerEntry = { epoch: 1, chunk: 0, last: true, generation: 1, manifestHash: 'h', owner: 'first' }
+  const told: string[] = []
+  const settle = (slot: SlotMachine): void => {
+    for (let next = slot.next(); next !== undefined;) {
+      if (next.kind === 'initialise') next = slot.initialised()
+      else if (next.kind === 'read-ledger') next = slot.ledgerRead(ledger)
+      else {
+        told.push(`${next.kind} ${(next.positions ?? []).map(({ position }) => position).join()}`)
+        if (next.kind === 'publish') ledger = next.entry
+        next =
+          next.kind === 'note' ? slot.noted({ kind: 'published' }) : slot.published({ kind: 'published' }, next.entry)
+      }
+    }
+  }
+  const owner = (generation: number, head: number): SlotMachine => {
+    const slot = new SlotMachine(name, { floor: { epoch: 1, chunk: 0 }, head, generation, owner: `o${generation}` })
+    slot.decided(head, [], [{ source: 'in', partition: 0, position: 10 * head }])
+    return slot
+  }
+  const deposed = owner(2, 2)
+  const successor = owner(3, 3)
+  settle(successor)
+  t.same(told.splice(0), ['publish 30'], 'the entry that stands is written again, without records')
+  t.match(ledger, { epoch: 1, chunk: 0, last: true, generation: 3, manifestHash: 'h', owner: 'o3' })
+  t.throws(() => settle(deposed), { code: 'FENCED' })
+  t.same(told, [])
+  successor.decided(4, [], [{ source: 'in', partition: 0, position: 40 }])
+  settle(successor)
+  t.same(told, ['note 40'], 'once in a generation is enough')
+  t.end()
+})
