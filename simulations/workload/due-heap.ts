@@ -1,4 +1,7 @@
-/** What falls due at a time, earliest first; of equal times, the smaller `order` first. */
+/**
+ * What falls due at a time, earliest first; of equal times, the smaller `order` first. Not `runtime/kernel/heap`, on which the timers rest that
+ * the model judges.
+ */
 export interface Due {
   readonly at: number
   readonly order: number

@@ -304,6 +304,22 @@ for (const [name, mistake] of Object.entries(mistakes))
     t.ok(noticed > 0)
   })
 
+void t.test(
+  'a store that was not brought to the checkpoint, because its generation was over, is not handed out',
+  async t => {
+    const opening = LocalState.open({
+      store: new MemoryStore(),
+      origin: { job: 'j', lineage: 1, keyGroups, slots },
+      stages: [{ index: 0, name: stage, slots: [0] }],
+      head: undefined,
+      storage: undefined as never,
+      decided: () => Promise.resolve(undefined),
+      isOver: () => true
+    })
+    await t.rejects(opening, { code: 'FENCED' })
+  }
+)
+
 void t.test('a list of parts with any bit flipped is no list', async t => {
   await fc.assert(
     fc.asyncProperty(fc.nat(), fc.nat(7), async (at, bit) => {
