@@ -1,5 +1,6 @@
-/** From produce to committed consume through a job, at a given rate. */
-import { spawn } from 'node:child_process'
+/** From produce to committed consume, through a job or without one, at a given rate. */
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { KafkaAppender } from '../../runtime/adapters/kafka/kafka-appender.ts'
@@ -13,7 +14,7 @@ import { cpuOf } from './cpu-time.ts'
 export interface LatencyRun {
   readonly perSecond: number
   readonly interval: string
-  readonly delivery: 'exactly-once' | 'at-least-once'
+  readonly delivery: 'exactly-once' | 'at-least-once' | 'without a job'
   readonly seconds: number
   /** New. */
   readonly name: string
@@ -40,25 +41,29 @@ export async function latency(
   brokers: readonly string[],
   topics: BenchTopics
 ): Promise<Latency> {
-  const [from, to] = [`${name}-in`, `${name}-out`]
+  const from = `${name}-in`
+  const to = delivery === 'without a job' ? from : `${name}-out`
   await topics.create(from)
-  await topics.create(to)
-  writeFileSync(join(folder, `${name}.mjs`), jobText(name, from, to, delivery, interval))
-  const bin = join(root, 'deploy/bin/cairn.cjs')
-  const job = spawn(process.execPath, [bin, 'run', `${name}.mjs`, '--kafka', brokers.join()], {
-    cwd: folder,
-    stdio: ['ignore', 'ignore', 'ignore']
-  })
-  const exited = new Promise(resolve => job.once('exit', resolve))
+  let job: ChildProcess | undefined
+  let exited: Promise<unknown> | undefined
+  if (delivery !== 'without a job') {
+    await topics.create(to)
+    writeFileSync(join(folder, `${name}.mjs`), jobText(name, from, to, delivery, interval))
+    const bin = join(root, 'deploy/bin/cairn.cjs')
+    const options: SpawnOptions = { cwd: folder, stdio: 'ignore' }
+    job = spawn(process.execPath, [bin, 'run', `${name}.mjs`, '--kafka', brokers.join()], options)
+    exited = once(job, 'exit')
+  }
   const consumer = new Consumer(brokers, to)
   const producer = new Producer(brokers, from, perSecond)
   try {
     await producer.send(warmMs)
     consumer.began = Date.now()
-    const before = [cpuOf(job.pid as number), cpuOf(process.pid)] as const
+    const before = [cpuOf(job?.pid), cpuOf(process.pid)] as const
     const count = await producer.send(seconds * 1000)
-    const cores = (pid: number, since: number): number => Math.round((100 * (cpuOf(pid) - since)) / seconds) / 100
-    const [jobCores, benchCores] = [cores(job.pid as number, before[0]), cores(process.pid, before[1])]
+    const cores = (pid: number | undefined, since: number): number =>
+      Math.round((100 * (cpuOf(pid) - since)) / seconds) / 100
+    const [jobCores, benchCores] = [cores(job?.pid, before[0]), cores(process.pid, before[1])]
     const until = performance.now() + lastMs
     while (consumer.found.length < count && performance.now() < until)
       await new Promise(resolve => setTimeout(resolve, 10))
@@ -74,7 +79,7 @@ export async function latency(
   } finally {
     await consumer.close()
     await producer.close()
-    job.kill('SIGKILL')
+    job?.kill('SIGKILL')
     await exited
   }
 }

@@ -65,8 +65,8 @@ class Bench {
 
   async latencies(): Promise<void> {
     const { rates, intervals, seconds } = this.flags
-    for (const delivery of ['exactly-once', 'at-least-once'] as const)
-      for (const interval of intervals.split(','))
+    for (const delivery of ['without a job', 'exactly-once', 'at-least-once'] as const)
+      for (const interval of delivery === 'without a job' ? ['never'] : intervals.split(','))
         for (const perSecond of rates.split(',').map(Number)) {
           say(`latency ${delivery}, ${perSecond} a second, a checkpoint every ${interval}`)
           const run = { perSecond, interval, delivery, seconds: Number(seconds), name: `bench${++this.made}` }

@@ -51,6 +51,8 @@ const leaveMs = 30_000
 const toldMs = 30_000
 /** What is open for longer keeps readers from what was published before it. */
 const openLimitMs = 1_000
+/** Of the transfers: what comes out before the first fault. Brokers that have just begun take a second for their first transactions. */
+const warmShare = 1 / 200
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 export async function kafkaRun(options: KafkaRunOptions): Promise<KafkaRunReport> {
@@ -120,7 +122,11 @@ class Field {
       'stop-broker': 0,
       'kill-broker': 0
     }
+    const bornMs = Date.now()
     this.fed = this.feed()
+    const stuck = await this.untilOut(Math.ceil(2 * warmShare * this.options.events))
+    if (stuck !== undefined) throw new Error(stuck)
+    this.away.push({ fromMs: bornMs, toMs: Date.now() })
     const began = performance.now()
     const all = faultKinds.reduce((sum, kind) => sum + counts[kind], 0)
     for (let n = 0; n < all; n++) {

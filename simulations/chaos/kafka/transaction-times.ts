@@ -21,13 +21,15 @@ export interface TransactionTimes {
   readonly longestMs: number
   /** While one was away. */
   readonly longestAwayMs: number
-  /** Aborted, and a worker was killed or stopped while they were open: they wait for a successor, who knows of it when the worker counts as lost. */
+  /** Aborted, and a worker was killed or stopped while they were open, or just before: they wait for a successor, who knows of it when the worker counts as lost. */
   readonly left: number
   readonly longestLeftMs: number
   /** One sentence for each with all brokers up that was not left, and took longer than the limit. */
   readonly tooLong: readonly string[]
 }
 
+/** What is on its way to a broker when its sender is killed begins a transaction after that. */
+const onItsWayMs = 200
 const completeCommit = 4
 const completeAbort = 5
 
@@ -78,7 +80,7 @@ export function timesOf(
   const meets = ({ startMs, endMs }: Transaction): boolean =>
     away.some(({ fromMs, toMs }) => startMs <= toMs && endMs >= fromMs)
   const isLeft = ({ startMs, endMs, isAborted }: Transaction): boolean =>
-    isAborted && struckMs.some(ms => ms >= startMs && ms <= endMs)
+    isAborted && struckMs.some(ms => ms >= startMs - onItsWayMs && ms <= endMs)
   const left = all.filter(isLeft)
   const others = all.filter(each => !isLeft(each))
   const calm = others.filter(each => !meets(each))
@@ -91,8 +93,8 @@ export function timesOf(
     tooLong: calm
       .filter(({ startMs, endMs }) => endMs - startMs > limitMs)
       .map(
-        ({ id, startMs, endMs }) =>
-          `a transaction of ${id} was open for ${endMs - startMs} ms, from ${new Date(startMs).toISOString()} on, with all brokers up`
+        ({ id, startMs, endMs, isAborted }) =>
+          `a transaction of ${id} that was ${isAborted ? 'aborted' : 'committed'} was open for ${endMs - startMs} ms, from ${new Date(startMs).toISOString()} on, with all brokers up`
       )
   }
 }
