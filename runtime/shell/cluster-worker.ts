@@ -440,10 +440,6 @@ export class ClusterWorker {
     const begins = log.begun
     if (begins?.generation !== number)
       throw new CodedError('FENCED', `generation ${number} is not the newest in the decision log`)
-    const parent = log.entries.findLast(entry => entry.kind === 'completed' && entry.epoch === begins.parent?.epoch)
-    const head = parent?.kind === 'completed' ? await readCheckpoint(ports.storage, plan.job, parent) : undefined
-    if (head?.hash !== begins.parent?.hash)
-      throw new CodedError('RECOVERY_HALTED', `the checkpoint that generation ${number} begins from is not in the log`)
     const { assignment } = begins
     const isOver = (): boolean => this.over || this.follower.generation !== number
     if (!workersOf(assignment).includes(this.id)) {
@@ -451,6 +447,11 @@ export class ClusterWorker {
       await warmUp({ graph: this.graph, ports, lineage: this.lineage, slots }, () => isOver() || this.leaving)
       return undefined
     }
+    // The others run it, maybe for long: only who takes part finds what it began from for sure.
+    const parent = log.entries.findLast(entry => entry.kind === 'completed' && entry.epoch === begins.parent?.epoch)
+    const head = parent?.kind === 'completed' ? await readCheckpoint(ports.storage, plan.job, parent) : undefined
+    if (head?.hash !== begins.parent?.hash)
+      throw new CodedError('RECOVERY_HALTED', `the checkpoint that generation ${number} begins from is not in the log`)
     return openGeneration({
       graph: this.graph,
       ports,

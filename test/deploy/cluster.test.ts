@@ -39,9 +39,14 @@ void t.test('workers are killed, drained, stopped and started again', needs('nat
   await job.progress()
   t.match(await job.cluster('cluster', 'status', 'transfers'), /2 tasks in each worker/, 'whoever leads')
 
-  // One after the other gives way to a new one.
+  // What they began from is gone when a new one comes, to which one after the other gives way.
+  await job.outlived()
   const last = start('w5')
   await last.runs()
+  t.notOk(
+    last.said.some(({ event }) => event === 'generation.failed'),
+    last.text
+  )
   job.release()
   for (const old of [left, w4]) {
     old.kill('SIGTERM')

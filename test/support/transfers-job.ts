@@ -128,6 +128,15 @@ export class TransfersJob {
     while (count() <= before) await new Promise(resolve => setTimeout(resolve, 20))
   }
 
+  /** Until none of the checkpoints that are kept now is kept any more. */
+  async outlived(): Promise<void> {
+    const kept = (): string[] =>
+      readdirSync(storageOf(this.at), { encoding: 'utf8', recursive: true }).filter(name => /manifests\/./.test(name))
+    const before = kept()
+    for (let now = before; now.some(name => before.includes(name)); now = kept())
+      await new Promise(resolve => setTimeout(resolve, 20))
+  }
+
   /** All output is there, and none of it twice. */
   right(t: Test): void {
     const transfers = transfersOf(this.perSource)
