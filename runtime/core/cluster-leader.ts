@@ -40,7 +40,7 @@ export interface ClusterLeaderSettings {
   readonly previous: Assignment | undefined
   /** Who led before, if it said that it ends. */
   readonly gone?: string
-  /** The newest checkpoint is final and everything is published. */
+  /** The newest checkpoint is final, everything is published, and nobody has to be told of it. */
   readonly finished: boolean
 }
 

@@ -36,6 +36,10 @@ export interface LeadershipSettings {
 
 const unfitCodes: readonly string[] = ['STATE_INCOMPATIBLE', 'FOREIGN_CHECKPOINT']
 
+/** Whether positions of sources were told up to the end is written nowhere: who leads anew has them told once more. */
+const tells = ({ publishers }: Ports): boolean =>
+  [...publishers.values()].some(({ sources = [] }) => sources.length > 0)
+
 export class Leadership {
   private readonly settings: LeadershipSettings
   private readonly spans: CheckpointSpans
@@ -142,7 +146,7 @@ export class Leadership {
       timing,
       previous: log.begun?.assignment,
       ...(gone === undefined ? {} : { gone }),
-      finished: head?.manifest.final === true && head.manifest.outboxes.length === 0
+      finished: head?.manifest.final === true && head.manifest.outboxes.length === 0 && !tells(ports)
     })
     for (const report of this.heardBefore.values()) this.command({ kind: 'heard', report })
     this.command({ kind: 'tick' })

@@ -11,6 +11,10 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1810124',
+    symptom: 'whoever led after the last checkpoint took the job for finished, though its positions were not told yet'
+  },
+  {
     seed: '1744347',
     symptom: 'a deposed owner that initialised a slot without output once more told older positions than its successor'
   },
