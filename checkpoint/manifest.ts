@@ -11,6 +11,7 @@ export interface FileRef {
   readonly sha256: string
 }
 export interface StateFileRef extends FileRef {
+  /** As it says of itself; see `epochHere`. */
   readonly epoch: number
   readonly records: number
   /** Part of a full image: nothing older says anything about its key groups. */
@@ -20,6 +21,9 @@ export interface StateFileRef extends FileRef {
   /** It was copied from that job, for a replay that begins there, and says so of itself. */
   readonly job?: string
 }
+/** The epoch of this lineage up to which a file tells: what a fork has copied was there from the beginning, whatever its number was where it came from. */
+export const epochHere = ({ epoch, lineage }: Pick<StateFileRef, 'epoch' | 'lineage'>): number =>
+  lineage === undefined ? epoch : 0
 export interface OutboxChunk {
   readonly offset: number
   readonly length: number

@@ -14,7 +14,7 @@
  */
 import { assert } from '../runtime/kernel/errors.ts'
 import { crc32 } from '../runtime/kernel/checksum.ts'
-import type { Manifest, StateFileRef } from './manifest.ts'
+import { epochHere, type Manifest, type StateFileRef } from './manifest.ts'
 
 /** Raised when the keys or values of a store change: an older store is made anew. */
 const layout = 1
@@ -118,7 +118,7 @@ export interface LoadPlan {
 
 /** Deltas that bring what equals `from` up to the head. */
 export const deltasSince = (files: readonly StateFileRef[], from: number): StateFileRef[] =>
-  files.filter(file => file.epoch > from)
+  files.filter(file => epochHere(file) > from)
 
 /**
  * @param head what the parts are to equal
@@ -168,7 +168,7 @@ function refusal(
   if (at === null) return 'was not loaded to its end'
   if (!proven(at) || (to !== null && !proven(to))) return 'equals no checkpoint that leads to the newest'
   // A full image is newer: it tells of no deletion. Or the stage was given up and began anew; or it was empty then.
-  if (!files.some(file => file.epoch <= at.epoch)) return 'is so old that nothing of its time is left'
+  if (!files.some(file => epochHere(file) <= at.epoch)) return 'is so old that nothing of its time is left'
   return undefined
 }
 

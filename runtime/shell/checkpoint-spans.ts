@@ -1,5 +1,5 @@
 /** One span for each checkpoint of a leader, from the first trigger to its decision; told of each as often as one likes. */
-import type { Manifest } from '../../checkpoint/manifest.ts'
+import { epochHere, type Manifest } from '../../checkpoint/manifest.ts'
 import type { CheckpointSpan, Tracing } from '../ports/telemetry.ts'
 
 export class CheckpointSpans {
@@ -40,7 +40,7 @@ export class CheckpointSpans {
 /** State that the checkpoint wrote itself. */
 export function addedBytes({ stages, epoch }: Manifest): number {
   return stages.reduce(
-    (sum, stage) => sum + stage.files.reduce((all, file) => all + (file.epoch === epoch ? file.sizeBytes : 0), 0),
+    (sum, stage) => sum + stage.files.reduce((all, file) => all + (epochHere(file) === epoch ? file.sizeBytes : 0), 0),
     0
   )
 }

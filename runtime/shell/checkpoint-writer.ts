@@ -13,6 +13,7 @@ import { planCompaction } from '../../checkpoint/compaction.ts'
 import { appendUntilKnown, type Completed, type DecisionLog } from '../../checkpoint/decision-log.ts'
 import {
   encodeManifest,
+  epochHere,
   manifestFormat,
   type Manifest,
   type OutboxRef,
@@ -283,7 +284,7 @@ export class CheckpointWriter {
       if (run === undefined) continue
       const merge: Merge = { stage: stage.name, replaces: stage.files.slice(run.from, run.to), made: undefined }
       this.merge = merge
-      const epoch = Math.max(...merge.replaces.map(file => file.epoch))
+      const epoch = Math.max(...merge.replaces.map(epochHere))
       const undecided = (this.head?.manifest.epoch ?? 0) + 1
       const made: string[] = []
       try {

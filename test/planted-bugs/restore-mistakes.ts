@@ -26,6 +26,14 @@ export const restoreMistakes: readonly Mistake[] = [
     changes: [[fork, 'refuseGone(settings, log, head?.manifest);', '']]
   },
   {
+    name: 'what a fork has copied counts by the numbers of the epochs where it came from',
+    changes: [['checkpoint/manifest.js', 'lineage === undefined ? epoch : 0', 'epoch']],
+    among: {
+      faults: ['restore', 'crash-machine', 'crash'],
+      why: 'a store has to lag behind a lineage that is younger than the checkpoint from which it came'
+    }
+  },
+  {
     name: 'a leader of a lineage that has ended is believed',
     changes: [[clusterWorker, 'if (directive.lineage < lineage)', 'if (false)']],
     among: { faults: ['crash', 'restore'], why: 'the job has to be taken back just when it has come to its end' }

@@ -11,6 +11,10 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1834229',
+    symptom: 'files that a fork had copied were taken for newer than the local store, which went back to what they held'
+  },
+  {
     seed: '1810124',
     symptom: 'whoever led after the last checkpoint took the job for finished, though its positions were not told yet'
   },

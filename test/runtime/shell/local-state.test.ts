@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { DirectoryStorage } from '../../../checkpoint/adapters/directory-storage.ts'
 import { MemoryStore } from '../../../checkpoint/adapters/memory-store.ts'
-import type { Manifest, StateFileRef } from '../../../checkpoint/manifest.ts'
+import { epochHere, type Manifest, type StateFileRef } from '../../../checkpoint/manifest.ts'
 import { prefixDelete, StateFileWriter, type StateRecord } from '../../../checkpoint/state-file.ts'
 import { mergeFiles } from '../../../checkpoint/state-reader.ts'
 import {
@@ -98,7 +98,7 @@ class History {
     const from = random.int(files.length - 1)
     const to = from + 2 + random.int(files.length - from - 1)
     const run = files.slice(from, to)
-    const epoch = Math.max(...run.map(file => file.epoch))
+    const epoch = Math.max(...run.map(epochHere))
     const base = from === 0
     const merged = await mergeFiles(
       this.storage,
@@ -114,6 +114,18 @@ class History {
   /** The newest checkpoints are lost, and others with their numbers come. */
   forget(count: number): void {
     this.line = this.line.slice(0, Math.max(1, this.line.length - count))
+  }
+
+  /** The job goes on from a checkpoint in a lineage of its own, with copies of its files. */
+  fork(from: Head | undefined): void {
+    const files = from?.manifest.stages[0]?.files ?? []
+    const { lineage } = this
+    this.lineage++
+    this.line = []
+    this.push(
+      0,
+      files.map(file => ({ lineage, ...file }))
+    )
   }
 
   private get files(): readonly StateFileRef[] {
@@ -216,9 +228,8 @@ async function live(seed: number, { LocalState: Code }: Module): Promise<LocalSt
       history.forget(1 + random.int(3))
       await history.decide([change(random)])
     }
-    if (random.int(16) === 0) {
-      history.line = []
-      history.lineage++
+    if (random.int(8) === 0) {
+      history.fork(history.line[random.int(history.line.length + 1)])
       await history.decide([change(random)])
     }
   }
@@ -284,8 +295,13 @@ const mistakes: Readonly<Record<string, Change>> = {
   ],
   'a full image is applied as if it were a delta': [
     storeParts,
-    'if (!files.some(file => file.epoch <= at.epoch))',
+    'if (!files.some(file => epochHere(file) <= at.epoch))',
     'if (false)'
+  ],
+  'what a fork has copied counts by the numbers of where it came from': [
+    storeParts,
+    'files.filter(file => epochHere(file) > from)',
+    'files.filter(file => file.epoch > from)'
   ],
   'a part that is loading passes for loaded': [storeParts, 'slot, at: null, to: null }', 'slot, at: point, to: null }'],
   'slots that were given up half-way pass for caught up': [
