@@ -1,5 +1,5 @@
 /** The job of the bench as a process of its own: by Cairn, by a loop written by hand, by Kafka Streams. */
-import { spawn, type SpawnOptions } from 'node:child_process'
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -37,17 +37,24 @@ export interface StartedJob {
   stop(): Promise<void>
 }
 
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
   const [program, args] = commandOf(job, place)
   // Java says nothing unless something is wrong.
   const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', job.who === 'kafka-streams' ? 'inherit' : 'ignore']
   const child = spawn(program, args, { cwd: place.folder, stdio })
+  running.add(child)
   const exited = once(child, 'exit')
   return {
     pid: child.pid as number,
     async stop() {
       child.kill('SIGKILL')
       await exited
+      running.delete(child)
     }
   }
 }

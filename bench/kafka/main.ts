@@ -142,6 +142,8 @@ const flags = new Command('npm run bench:kafka --')
   .parse()
   .opts<Flags>()
 const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-kafka-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
 const wantsStreams = flags.peers.includes('kafka-streams')
 const streams = wantsStreams ? prepareKafkaStreams(join(folder, 'classes'), flags) : undefined
 if (wantsStreams && streams === undefined)
@@ -151,14 +153,14 @@ if (wantsStreams && streams === undefined)
 const kafka = await KafkaProcess.launch({ program: service('kafka'), folder: join(folder, 'kafka') })
 try {
   const bench = new Bench(flags, { folder, brokers: kafka.addresses(), streams })
-  const peer = streams && { kafkaStreams: kafkaStreamsVersion, threads: streams.threads, store: streams.store }
+  const { threads, store } = flags
+  const peer = streams ? { kafkaStreams: kafkaStreamsVersion, threads, store } : { kafkaStreams: 'LEFT OUT' }
   const reader = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
-  print({ cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader, ...peer })
+  print({ cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader, ...(wantsStreams ? peer : {}) })
   if (flags.only !== 'latency') await bench.throughput()
   if (flags.only !== 'throughput') await bench.latencies()
   await bench.close()
   if (bench.isVoid) process.exitCode = 1
 } finally {
   await kafka.stop()
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }
