@@ -98,7 +98,7 @@ class Bench {
     for (const perSecond of rates.split(',').map(Number))
       for (const job of jobs) {
         const of = { latency: job?.who ?? 'without a job', delivery: job?.delivery, perSecond, interval: job?.interval }
-        say(Object.values(of).join(' '))
+        say(`latency: ${Object.values(of).filter(Boolean).join(' ')}`)
         const run = { perSecond, seconds, job, name: `bench${++this.made}` }
         const { faults, ...found } = await latency(run, this.place, this.topics)
         print({ ...of, ...found, ...this.verdict([{ faults }]) })
