@@ -1,42 +1,16 @@
-/** Topics of the bench, and the events in them. */
+/** Topics of the bench. */
 import { KafkaReaders } from '../../runtime/adapters/kafka/kafka-readers.ts'
 import { loadKafka, type ClientError } from '../../runtime/adapters/kafka/load-kafka.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 import type { LogReader } from '../../runtime/ports/log.ts'
 import { OwnTopics } from '../../simulations/chaos/own-topics.ts'
+import { benchEvent, partitions } from './bench-events.ts'
+import { OutputCheck } from './output-check.ts'
 
-export const partitions = 4
-const keys = 10_000
 /** Longer than between two checkpoints. */
 const quietMs = 1_500
 const stillMs = 60_000
 const fillMs = 60_000
-const encoder = new TextEncoder()
-
-export interface BenchEvent {
-  readonly partition: number
-  readonly timestamp: number
-  readonly key: undefined
-  readonly value: Uint8Array
-}
-
-export function benchEvent(n: number, at: number): BenchEvent {
-  const value = encoder.encode(JSON.stringify({ key: `k${n % keys}`, at }))
-  return { partition: n % partitions, timestamp: at, key: undefined, value }
-}
-
-/** Counts by key and passes each event on, with the time at which it was made. */
-export const jobText = (name: string, from: string, to: string, delivery: string, interval: string): string => `
-import { Actor, job, json, kafka } from 'cairn'
-class Count extends Actor {
-  n = 0
-  receive({ key, at }, ctx) { this.n++; ctx.emit({ key, at, n: this.n }) }
-}
- export default job('${name}', j => ({
-  out: j.source('in', kafka({ topic: '${from}', value: json() })).keyBy(each => each.key).actor(Count, { name: 'Count' })
-    .to('out', kafka({ topic: '${to}', value: json(), key: each => each.key }), { delivery: '${delivery}' })
-}), { interval: '${interval}' })
-`
 
 type Done = (error?: ClientError | null) => void
 interface Transactional {
@@ -51,6 +25,12 @@ interface Transactional {
 }
 const until = (begin: (done: Done) => void): Promise<void> =>
   new Promise((resolve, reject) => begin(error => (error ? reject(error) : resolve())))
+
+export interface Output {
+  /** Of all records, in order. */
+  readonly times: readonly number[]
+  readonly check: OutputCheck
+}
 
 export class BenchTopics {
   readonly own: OwnTopics
@@ -96,8 +76,8 @@ export class BenchTopics {
     }
   }
 
-  /** Until so many records are committed; asks where the end is, and reads only then. Throws when nothing comes any more. */
-  async timesOf(topic: string, count: number): Promise<number[]> {
+  /** Once so many records are committed; asks where the end is, and reads only then. Throws when nothing comes any more. */
+  async outputOf(topic: string, count: number): Promise<Output> {
     const reader = this.readers.reader({ topic })
     try {
       let movedAt = performance.now()
@@ -108,8 +88,8 @@ export class BenchTopics {
         before = end
         // The marks of transactions count, too.
         if (end >= count && performance.now() - movedAt > quietMs) {
-          const times = await timesIn(reader)
-          if (times.length >= count) return times.sort((a, b) => a - b)
+          const output = await outputIn(reader)
+          if (output.times.length >= count) return output
         }
         if (performance.now() - movedAt > stillMs) throw new Error(`${topic}: nothing comes any more`)
         await new Promise(resolve => setTimeout(resolve, 200))
@@ -125,14 +105,18 @@ export class BenchTopics {
   }
 }
 
-async function timesIn(reader: LogReader): Promise<number[]> {
+async function outputIn(reader: LogReader): Promise<Output> {
   const times: number[] = []
+  const check = new OutputCheck()
   for (const [partition] of (await reader.partitions()).entries())
     for (let position = 0; ;) {
       const got = await reader.fetch(partition, position, 1 << 20, 0)
       if (got.kind !== 'records') break
-      for (let i = 0; i < got.batch.count; i++) times.push(got.batch.timestamp(i))
+      for (let i = 0; i < got.batch.count; i++) {
+        times.push(got.batch.timestamp(i))
+        check.take(got.batch.key(i), got.batch.value(i))
+      }
       position = got.next
     }
-  return times
+  return { times: times.sort((a, b) => a - b), check }
 }

@@ -1,21 +1,19 @@
 /** From produce to committed consume, through a job or without one, at a given rate. */
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
-import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { KafkaAppender } from '../../runtime/adapters/kafka/kafka-appender.ts'
 import { KafkaReaders } from '../../runtime/adapters/kafka/kafka-readers.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
-import { root } from '../../simulations/chaos/installed.ts'
 import { quantile } from '../barrier.ts'
-import { benchEvent, jobText, partitions, type BenchTopics } from './bench-topics.ts'
+import { benchEvent, partitions } from './bench-events.ts'
+import type { BenchTopics } from './bench-topics.ts'
 import { cpuOf } from './cpu-time.ts'
+import { startJob, type BenchPlace, type Contender, type Delivery } from './jobs.ts'
+import { OutputCheck } from './output-check.ts'
 
 export interface LatencyRun {
   readonly perSecond: number
-  readonly interval: string
-  readonly delivery: 'exactly-once' | 'at-least-once' | 'without a job'
   readonly seconds: number
+  /** Undefined: without one, from the topic that the events are produced to. */
+  readonly job: { readonly who: Contender; readonly interval: string; readonly delivery: Delivery } | undefined
   /** New. */
   readonly name: string
 }
@@ -26,37 +24,37 @@ export interface Latency {
   readonly arrived: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** Median of the last second of events by that of the first: more than about 1 where the job falls behind. */
+  readonly growth: number
   /** Cores in use while events came: by the job, and by the bench, which makes them and reads what comes out. The broker is neither. */
   readonly jobCores: number
   readonly benchCores: number
+  /** What is wrong with output that is exactly once. */
+  readonly faults: readonly string[]
 }
 
-/** Until code is warm and connections are there. */
+/** Until code is warm, from when the job has caught up with what was produced while it began. */
 const warmMs = 5_000
+/** Newer than that it has caught up; one that takes longer for it than the other never will. */
+const [caughtUpMs, startMs] = [2_000, 60_000]
 const lastMs = 20_000
 
 export async function latency(
-  { perSecond, interval, delivery, seconds, name }: LatencyRun,
-  folder: string,
-  brokers: readonly string[],
+  { perSecond, seconds, job: wanted, name }: LatencyRun,
+  place: BenchPlace,
   topics: BenchTopics
 ): Promise<Latency> {
   const from = `${name}-in`
-  const to = delivery === 'without a job' ? from : `${name}-out`
+  const to = wanted === undefined ? from : `${name}-out`
   await topics.create(from)
-  let job: ChildProcess | undefined
-  let exited: Promise<unknown> | undefined
-  if (delivery !== 'without a job') {
-    await topics.create(to)
-    writeFileSync(join(folder, `${name}.mjs`), jobText(name, from, to, delivery, interval))
-    const bin = join(root, 'deploy/bin/cairn.cjs')
-    const options: SpawnOptions = { cwd: folder, stdio: 'ignore' }
-    job = spawn(process.execPath, [bin, 'run', `${name}.mjs`, '--kafka', brokers.join()], options)
-    exited = once(job, 'exit')
-  }
-  const consumer = new Consumer(brokers, to)
-  const producer = new Producer(brokers, from, perSecond)
+  if (wanted !== undefined) await topics.create(to)
+  const job = wanted === undefined ? undefined : startJob({ ...wanted, from, to, name }, place)
+  const isExact = wanted?.delivery === 'exactly-once'
+  const consumer = new Consumer(place.brokers, to, isExact)
+  const producer = new Producer(place.brokers, from, perSecond)
   try {
+    const until = performance.now() + startMs
+    while (consumer.newestAgeMs() > caughtUpMs && performance.now() < until) await producer.send(100)
     await producer.send(warmMs)
     consumer.began = Date.now()
     const before = [cpuOf(job?.pid), cpuOf(process.pid)] as const
@@ -64,38 +62,58 @@ export async function latency(
     const cores = (pid: number | undefined, since: number): number =>
       Math.round((100 * (cpuOf(pid) - since)) / seconds) / 100
     const [jobCores, benchCores] = [cores(job?.pid, before[0]), cores(process.pid, before[1])]
-    const until = performance.now() + lastMs
-    while (consumer.found.length < count && performance.now() < until)
+    const last = performance.now() + lastMs
+    while (consumer.records < producer.sent && performance.now() < last)
       await new Promise(resolve => setTimeout(resolve, 10))
-    const found = consumer.found.sort((a, b) => a - b)
+    const { found, began } = consumer
+    const ages = found.map(({ ageMs }) => ageMs).sort((a, b) => a - b)
+    const medianOf = (second: number): number => {
+      const from = began + 1000 * second
+      const some = found.filter(({ at }) => at >= from && at < from + 1000).map(({ ageMs }) => ageMs)
+      return quantile(
+        some.sort((a, b) => a - b),
+        0.5
+      )
+    }
     return {
       sentPerSecond: Math.round(count / seconds),
       arrived: found.length / count,
-      p50Ms: quantile(found, 0.5),
-      p99Ms: quantile(found, 0.99),
+      p50Ms: quantile(ages, 0.5),
+      p99Ms: quantile(ages, 0.99),
+      growth: Math.round((100 * medianOf(seconds - 1)) / medianOf(0)) / 100,
       jobCores,
-      benchCores
+      benchCores,
+      faults: isExact ? consumer.check.faults(producer.sent) : []
     }
   } finally {
     await consumer.close()
     await producer.close()
-    job?.kill('SIGKILL')
-    await exited
+    await job?.stop()
   }
 }
 
 /** Reads what is committed, and how old it is. */
 class Consumer {
-  readonly found: number[] = []
+  readonly found: { readonly at: number; readonly ageMs: number }[] = []
   /** Events that are older do not count. */
   began = Infinity
+  records = 0
+  readonly check = new OutputCheck()
+  private newestAt = -Infinity
   private over = false
+  private readonly isChecked: boolean
   private readonly reader: ReturnType<KafkaReaders['reader']>
   private readonly following: readonly Promise<void>[]
 
-  constructor(brokers: readonly string[], topic: string) {
+  constructor(brokers: readonly string[], topic: string, isChecked: boolean) {
+    this.isChecked = isChecked
     this.reader = new KafkaReaders({ cluster: { brokers }, name: 'bench', clock: nodeClock }).reader({ topic })
     this.following = Array.from({ length: partitions }, (_, partition) => this.follow(partition))
+  }
+
+  /** Of the newest event that has come; Infinity before there is one. */
+  newestAgeMs(): number {
+    return Date.now() - this.newestAt
   }
 
   private async follow(partition: number): Promise<void> {
@@ -104,11 +122,18 @@ class Consumer {
       const now = Date.now()
       if (got.kind === 'records')
         for (let i = 0; i < got.batch.count; i++) {
-          const { at } = JSON.parse(Buffer.from(got.batch.value(i) ?? []).toString()) as { readonly at: number }
-          if (at >= this.began) this.found.push(now - at)
+          const { at } = this.row(got.batch.key(i), got.batch.value(i))
+          this.records++
+          this.newestAt = Math.max(this.newestAt, at)
+          if (at >= this.began) this.found.push({ at, ageMs: now - at })
         }
       if (got.kind === 'records' || got.kind === 'caught-up') position = got.next
     }
+  }
+
+  private row(key: Uint8Array | undefined, value: Uint8Array | undefined): { readonly at: number } {
+    if (this.isChecked) return this.check.take(key, value)
+    return JSON.parse(Buffer.from(value ?? []).toString()) as { readonly at: number }
   }
 
   async close(): Promise<void> {
@@ -121,7 +146,7 @@ class Consumer {
 class Producer {
   private readonly appender: KafkaAppender
   private readonly perSecond: number
-  private sent = 0
+  sent = 0
 
   constructor(brokers: readonly string[], topic: string, perSecond: number) {
     this.appender = new KafkaAppender({ cluster: { brokers }, topic, name: 'bench' })

@@ -8,7 +8,7 @@ import {
   type ClientError,
   type ClientMessage
 } from '../../runtime/adapters/kafka/load-kafka.ts'
-import { partitions } from './bench-topics.ts'
+import { partitions } from './bench-events.ts'
 
 type Done = (error?: ClientError | null) => void
 interface Consumer {

@@ -1,22 +1,28 @@
-/** `npm run bench:kafka`: throughput beside a loop written by hand, and latencies, on a real Kafka of its own on this machine. */
+/** `npm run bench:kafka`: throughput beside a loop written by hand and Kafka Streams, and latencies, on a real Kafka of its own on this machine. */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command } from 'commander'
-import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { service } from '../../simulations/chaos/installed.ts'
 import { KafkaProcess } from '../../simulations/chaos/kafka-process.ts'
+import { numberFrom } from '../../simulations/chaos/number-option.ts'
+import { kafkaStreamsVersion, prepareKafkaStreams, streamsStores, type StreamsStore } from '../peers/kafka-streams.ts'
 import { BenchTopics } from './bench-topics.ts'
-import { latency } from './latency.ts'
+import type { BenchPlace, Contender } from './jobs.ts'
+import { latency, type LatencyRun } from './latency.ts'
 import { throughput, type Throughput } from './throughput.ts'
 
 interface Flags {
   readonly only?: 'throughput' | 'latency'
+  readonly peers: readonly string[]
+  readonly threads: number
+  readonly store: StreamsStore
   readonly rates: string
   readonly intervals: string
-  readonly seconds: string
-  readonly events: string
-  readonly rounds: string
+  readonly seconds: number
+  readonly events: number
+  readonly warm?: number
+  readonly rounds: number
 }
 
 const say = (text: string): void => void process.stderr.write(`bench:kafka: ${text}\n`)
@@ -24,59 +30,79 @@ const print = (found: object): void => void process.stdout.write(`${JSON.stringi
 
 class Bench {
   private readonly flags: Flags
-  private readonly folder: string
-  private readonly brokers: readonly string[]
+  private readonly place: BenchPlace
   private readonly topics: BenchTopics
   private made = 0
+  /** Output was not what it has to be, somewhere. */
+  isVoid = false
 
-  constructor(flags: Flags, folder: string, brokers: readonly string[]) {
+  constructor(flags: Flags, place: BenchPlace) {
     this.flags = flags
-    this.folder = folder
-    this.brokers = brokers
-    this.topics = new BenchTopics(brokers)
+    this.place = place
+    this.topics = new BenchTopics(place.brokers)
   }
 
-  /** Cairn and the loop in turns; medians. */
+  private get peers(): readonly Contender[] {
+    return this.place.streams === undefined ? ['loop'] : ['loop', 'kafka-streams']
+  }
+
+  /** In turns, whoever goes first in one round goes last in the next. */
   async throughput(): Promise<void> {
-    const events = Number(this.flags.events)
+    const { events, rounds, warm = Math.ceil(events / 4) } = this.flags
+    const all: readonly Contender[] = ['cairn', ...this.peers]
     for (const interval of this.flags.intervals.split(',')) {
-      const intervalMs = parseDuration(interval as Duration, '--intervals')
-      const found: Record<'cairn' | 'loop', Throughput[]> = { cairn: [], loop: [] }
-      for (let round = 1; round <= Number(this.flags.rounds); round++)
-        for (const who of ['cairn', 'loop'] as const) {
+      const found = new Map<Contender, Throughput[]>(all.map(who => [who, []]))
+      for (let round = 1; round <= rounds; round++)
+        for (const who of round % 2 === 1 ? all : all.toReversed()) {
           say(`throughput of ${who}, a commit every ${interval}, round ${round}`)
-          const run = { who, interval, intervalMs, events, name: `bench${++this.made}` }
-          found[who].push(await throughput(run, this.folder, this.brokers, this.topics))
+          const run = { who, interval, events, warm, name: `bench${++this.made}` }
+          found.get(who)?.push(await throughput(run, this.place, this.topics))
         }
-      const median = (who: 'cairn' | 'loop', what: keyof Throughput): number =>
-        found[who].map(each => each[what]).sort((a, b) => a - b)[Math.floor(found[who].length / 2)] ?? NaN
-      for (const who of ['cairn', 'loop'] as const) {
-        const [eventsPerSecond, eventsPerCpuSecond] = [
-          median(who, 'eventsPerSecond'),
-          median(who, 'eventsPerCpuSecond')
-        ]
-        print({ throughput: who, interval, events, eventsPerSecond, eventsPerCpuSecond })
-      }
-      const ofLoop = (what: keyof Throughput): number =>
-        Math.round((100 * median('cairn', what)) / median('loop', what))
-      print({ interval, percentOfLoop: ofLoop('eventsPerSecond'), percentPerCpu: ofLoop('eventsPerCpuSecond') })
+      this.report(interval, found)
     }
+  }
+
+  private report(interval: string, found: ReadonlyMap<Contender, readonly Throughput[]>): void {
+    const { events } = this.flags
+    for (const [throughput, of] of found) {
+      const median = (what: Figure): number => spread(of.map(each => each[what]))[1]
+      const [eventsPerSecond, eventsPerCpuSecond] = [median('eventsPerSecond'), median('eventsPerCpuSecond')]
+      print({ throughput, interval, events, eventsPerSecond, eventsPerCpuSecond, ...this.verdict(of) })
+    }
+    const own = found.get('cairn') ?? []
+    for (const cairnBy of this.peers) {
+      const theirs = found.get(cairnBy) ?? []
+      const by = (what: Figure): Spread =>
+        spread(own.map((each, round) => Math.round((100 * each[what]) / (theirs[round]?.[what] ?? NaN)) / 100))
+      const verdict = this.verdict([...own, ...theirs])
+      const ratios = { eventsPerSecond: by('eventsPerSecond'), eventsPerCpuSecond: by('eventsPerCpuSecond') }
+      print({ cairnBy, interval, ...(verdict.VOID === undefined ? ratios : verdict) })
+    }
+  }
+
+  private verdict(runs: readonly { readonly faults: readonly string[] }[]): { VOID?: readonly string[] } {
+    const faults = runs.flatMap(each => each.faults)
+    if (faults.length === 0) return {}
+    this.isVoid = true
+    return { VOID: faults }
   }
 
   async latencies(): Promise<void> {
     const { rates, intervals, seconds } = this.flags
-    for (const delivery of ['without a job', 'exactly-once', 'at-least-once'] as const)
-      for (const interval of delivery === 'without a job' ? ['never'] : intervals.split(','))
-        for (const perSecond of rates.split(',').map(Number)) {
-          say(`latency ${delivery}, ${perSecond} a second, a checkpoint every ${interval}`)
-          const run = { perSecond, interval, delivery, seconds: Number(seconds), name: `bench${++this.made}` }
-          print({
-            latency: delivery,
-            perSecond,
-            interval,
-            ...(await latency(run, this.folder, this.brokers, this.topics))
-          })
-        }
+    const jobs: LatencyRun['job'][] = [undefined]
+    for (const interval of intervals.split(',')) {
+      jobs.push({ who: 'cairn', interval, delivery: 'exactly-once' })
+      if (this.place.streams !== undefined) jobs.push({ who: 'kafka-streams', interval, delivery: 'exactly-once' })
+      jobs.push({ who: 'cairn', interval, delivery: 'at-least-once' })
+    }
+    for (const perSecond of rates.split(',').map(Number))
+      for (const job of jobs) {
+        const of = { latency: job?.who ?? 'without a job', delivery: job?.delivery, perSecond, interval: job?.interval }
+        say(`latency: ${Object.values(of).filter(Boolean).join(' ')}`)
+        const run = { perSecond, seconds, job, name: `bench${++this.made}` }
+        const { faults, ...found } = await latency(run, this.place, this.topics)
+        print({ ...of, ...found, ...this.verdict([{ faults }]) })
+      }
   }
 
   close(): Promise<void> {
@@ -84,23 +110,57 @@ class Bench {
   }
 }
 
+type Figure = 'eventsPerSecond' | 'eventsPerCpuSecond'
+type Spread = readonly [least: number, median: number, greatest: number]
+
+function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b)
+  return [sorted[0] ?? NaN, sorted[Math.floor(sorted.length / 2)] ?? NaN, sorted.at(-1) ?? NaN]
+}
+
+const peerNames = ['kafka-streams']
+
+function peers(text: string): string[] {
+  const named = text.split(',').filter(name => name !== '')
+  for (const name of named)
+    if (!peerNames.includes(name)) throw new InvalidArgumentError(`There are the peers ${peerNames.join(', ')}.`)
+  return named
+}
+
+const count = numberFrom(1, true)
 const flags = new Command('npm run bench:kafka --')
-  .option('--only <what>', 'throughput, or latency')
+  .addOption(new Option('--only <what>', 'one of the two').choices(['throughput', 'latency']))
+  .option('--peers <list>', `beside Cairn and the loop: ${peerNames.join(', ')}`, peers, [])
+  .option('--threads <n>', 'of Kafka Streams', count, 1)
+  .addOption(new Option('--store <where>', 'of Kafka Streams').choices(streamsStores).default('memory'))
   .option('--rates <list>', 'latency: events a second', '10000,50000')
   .option('--intervals <list>', 'time between checkpoints', '100ms,1s')
-  .option('--seconds <n>', 'of each measurement of latency', '15')
-  .option('--events <n>', 'throughput: beside a quarter to get warm', '600000')
-  .option('--rounds <n>', 'throughput: of each, in turns', '3')
+  .option('--seconds <n>', 'of each measurement of latency', count, 15)
+  .option('--events <n>', 'throughput: beside those to get warm', count, 600_000)
+  .option('--warm <n>', 'throughput: events to get warm (default: a quarter of --events)', count)
+  .option('--rounds <n>', 'throughput: of each, in turns', count, 3)
   .parse()
   .opts<Flags>()
 const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-kafka-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+const wantsStreams = flags.peers.includes('kafka-streams')
+const streams = wantsStreams ? prepareKafkaStreams(join(folder, 'classes'), flags) : undefined
+if (wantsStreams && streams === undefined)
+  say(
+    'KAFKA STREAMS IS LEFT OUT: it is not on this machine and could not be fetched (npm run services -- install kafka-streams says why)'
+  )
 const kafka = await KafkaProcess.launch({ program: service('kafka'), folder: join(folder, 'kafka') })
 try {
-  const bench = new Bench(flags, folder, kafka.addresses())
+  const bench = new Bench(flags, { folder, brokers: kafka.addresses(), streams })
+  const { threads, store } = flags
+  const peer = streams ? { kafkaStreams: kafkaStreamsVersion, threads, store } : { kafkaStreams: 'LEFT OUT' }
+  const reader = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
+  print({ cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader, ...(wantsStreams ? peer : {}) })
   if (flags.only !== 'latency') await bench.throughput()
   if (flags.only !== 'throughput') await bench.latencies()
   await bench.close()
+  if (bench.isVoid) process.exitCode = 1
 } finally {
   await kafka.stop()
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }

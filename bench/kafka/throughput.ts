@@ -1,69 +1,57 @@
 /**
- * Consume, count, produce, exactly once: Cairn and a loop written by hand. When they are warm, a transaction is committed that makes all of the
- * events readable at once. Brokers stamp each record of the output when they write it: until the last of them is the time, and nobody has to watch
- * meanwhile.
+ * Consume, count, produce, exactly once: Cairn, a loop written by hand, and Kafka Streams. When they are warm, a transaction is committed that makes
+ * all of the events readable at once. Brokers stamp each record of the output when they write it: until the last of them is the time, and nobody has
+ * to watch meanwhile.
  */
-import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { root } from '../../simulations/chaos/installed.ts'
-import { jobText, type BenchTopics } from './bench-topics.ts'
+import type { BenchTopics } from './bench-topics.ts'
 import { cpuOf } from './cpu-time.ts'
+import { startJob, type BenchPlace, type Contender } from './jobs.ts'
 
 export interface Throughput {
   readonly eventsPerSecond: number
   readonly eventsPerCpuSecond: number
+  /** What is wrong with the output; without any the figures mean something. */
+  readonly faults: readonly string[]
 }
 
 export interface ThroughputRun {
-  readonly who: 'cairn' | 'loop'
+  readonly who: Contender
   readonly interval: string
-  readonly intervalMs: number
   /** New. */
   readonly name: string
   readonly events: number
+  /** More of them before, to get warm. */
+  readonly warm: number
 }
 
 const sampleMs = 50
 
 export async function throughput(
-  { who, interval, intervalMs, name, events }: ThroughputRun,
-  folder: string,
-  brokers: readonly string[],
+  { who, interval, name, events, warm }: ThroughputRun,
+  place: BenchPlace,
   topics: BenchTopics
 ): Promise<Throughput> {
   const [from, to] = [`${name}-in`, `${name}-out`]
-  const warm = Math.ceil(events / 4)
   await topics.create(from)
   await topics.create(to, true)
   const release = await topics.fill(from, warm, events)
-  writeFileSync(join(folder, `${name}.mjs`), jobText(name, from, to, 'exactly-once', interval))
-  const args =
-    who === 'cairn'
-      ? [join(root, 'deploy/bin/cairn.cjs'), 'run', `${name}.mjs`, '--kafka', brokers.join()]
-      : [fileURLToPath(new URL('loop.js', import.meta.url)), brokers.join(), from, to, String(intervalMs)]
-  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'ignore', 'ignore'] })
-  const exited = new Promise(resolve => child.once('exit', resolve))
+  const job = startJob({ who, from, to, interval, delivery: 'exactly-once', name }, place)
   const samples: { readonly at: number; readonly cpu: number }[] = []
-  const timer = setInterval(() => samples.push({ at: Date.now(), cpu: cpuOf(child.pid as number) }), sampleMs)
-  let times: readonly number[]
-  let began: number
+  const timer = setInterval(() => samples.push({ at: Date.now(), cpu: cpuOf(job.pid) }), sampleMs)
   try {
-    await topics.timesOf(to, warm)
-    began = Date.now()
+    await topics.outputOf(to, warm)
+    const began = Date.now()
     await release()
-    times = await topics.timesOf(to, warm + events)
+    const { times, check } = await topics.outputOf(to, warm + events)
+    const cpuAt = (ms: number): number => samples.find(({ at }) => at >= ms)?.cpu ?? samples.at(-1)?.cpu ?? NaN
+    const ended = times.at(-1) ?? NaN
+    return {
+      eventsPerSecond: Math.round(events / ((ended - began) / 1000)),
+      eventsPerCpuSecond: Math.round(events / (cpuAt(ended) - cpuAt(began))),
+      faults: check.faults(warm + events)
+    }
   } finally {
     clearInterval(timer)
-    child.kill('SIGKILL')
-    await exited
-  }
-  if (times.length !== warm + events) throw new Error(`${who}: ${times.length} records of ${warm + events}`)
-  const ended = times.at(-1) ?? NaN
-  const cpuAt = (ms: number): number => samples.find(({ at }) => at >= ms)?.cpu ?? samples.at(-1)?.cpu ?? NaN
-  return {
-    eventsPerSecond: Math.round(events / ((ended - began) / 1000)),
-    eventsPerCpuSecond: Math.round(events / (cpuAt(ended) - cpuAt(began)))
+    await job.stop()
   }
 }

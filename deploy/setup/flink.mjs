@@ -2,10 +2,9 @@
  * Apache Flink as its published artifacts: how Maven fetches them, how Java programs are compiled against them, and how they are started. No
  * dependencies: `services.mjs` uses it before there are any.
  */
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { fetchArtifacts, java, logger } from './maven.mjs'
+import { compileJava, fetchArtifacts, java, logger } from './maven.mjs'
 
 /** The newest in Maven's central repository; runs on Java 17. */
 export const flinkVersion = '2.3.0'
@@ -41,10 +40,7 @@ const opened = [
  * implement @throws what the compiler says
  */
 export function compileForFlink(folder, sources, classes, factories) {
-  const files = readdirSync(sources).filter(name => name.endsWith('.java'))
-  const args = ['-cp', `${join(folder, 'libs')}/*`, '-d', classes, ...files.map(name => join(sources, name))]
-  const { status, error, stderr } = spawnSync(java('javac') ?? 'javac', args, { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`the Java files of ${sources} cannot be compiled: ${error?.message ?? stderr}`)
+  compileJava(folder, sources, classes)
   const services = join(classes, 'META-INF', 'services')
   mkdirSync(services, { recursive: true })
   writeFileSync(join(services, 'org.apache.flink.table.factories.Factory'), `${factories.join('\n')}\n`)

@@ -2,8 +2,10 @@
  * Apache Kafka as its published artifacts: how Maven fetches them, how a broker is configured, and how its classes are started. No
  * dependencies: `services.mjs` uses it before there are any.
  */
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { fetchArtifacts, java, logger } from './maven.mjs'
+
+export { compileJava } from './maven.mjs'
 
 /** The newest whose broker and tools can all be had from Maven's central repository; runs on Java 17. */
 export const kafkaVersion = '4.3.1'
@@ -36,6 +38,23 @@ export function kafkaCommand(folder, mainClass, args, { heapMb = 256 } = {}) {
     '-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info'
   ]
   return [java() ?? 'java', [...options, '-cp', `${join(folder, 'libs')}/*`, mainClass, ...args]]
+}
+
+/**
+ * How a compiled program with Kafka Streams is started: program and arguments. @param temporary folder for what is left behind @param brief it is
+ * over before a better compiler would pay
+ */
+export function streamsCommand(folder, classes, mainClass, args, { heapMb, temporary, brief }) {
+  const options = [
+    `-Xmx${heapMb}m`,
+    ...(brief ? ['-XX:TieredStopAtLevel=1'] : []),
+    `-Djava.io.tmpdir=${temporary}`,
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'
+  ]
+  return [
+    java() ?? 'java',
+    [...options, '-cp', [classes, `${join(folder, 'libs')}/*`].join(delimiter), mainClass, ...args]
+  ]
 }
 
 /**

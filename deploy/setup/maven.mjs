@@ -1,5 +1,6 @@
-/** What runs on Java: how Maven fetches it, and where Java is. No dependencies: `services.mjs` uses it before there are any. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+/** What runs on Java: how Maven fetches it, how programs are compiled against it, and where Java is. No dependencies: `services.mjs` uses it before there are any. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /** Without a logger of any kind nobody hears what a server says. */
@@ -40,4 +41,12 @@ export function java(program = 'java') {
     ...(process.env.PATH ?? '').split(delimiter)
   ]
   return folders.map(folder => join(folder, program)).find(path => existsSync(path))
+}
+
+/** Compiles the Java source files of a folder into `classes`. @param folder of `libs` @throws what the compiler says */
+export function compileJava(folder, sources, classes) {
+  const files = readdirSync(sources).filter(name => name.endsWith('.java'))
+  const args = ['-cp', `${join(folder, 'libs')}/*`, '-d', classes, ...files.map(name => join(sources, name))]
+  const { status, error, stderr } = spawnSync(java('javac') ?? 'javac', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`the Java files of ${sources} cannot be compiled: ${error?.message ?? stderr}`)
 }

@@ -74,7 +74,7 @@ export const services = {
   },
   // A folder of jars; its programs are Java source files, so a whole JDK is wanted.
   'kafka-streams': {
-    about: 'Kafka Streams, whose output the same programs here are compared with',
+    about: 'Kafka Streams, with whose output and speed the same programs here are compared',
     variable: 'CAIRN_KAFKA_STREAMS_HOME',
     locate() {
       const folder = folderOf('kafka-streams')
