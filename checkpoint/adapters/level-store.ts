@@ -11,6 +11,7 @@ const views = { keyEncoding: 'view', valueEncoding: 'view' } as const
 
 const engine: LsmEngine = {
   name: 'level',
+  batchWrites: 500,
   async open(folder) {
     const db = new Level<Uint8Array, Uint8Array>(folder, { ...views, writeBufferSize: 16 * 1024 * 1024 })
     await db.open()

@@ -42,6 +42,8 @@ export interface LsmBatch {
 export interface LsmEngine {
   /** What its coverage marks begin with. */
   readonly name: string
+  /** The most writes of one batch; to fill it holds the event loop for about 2 µs a write. */
+  readonly batchWrites: number
   open(folder: string): Promise<LsmDatabase>
   /** Deletes the database in a folder. Throws what is locked when another process uses it. */
   destroy(folder: string): Promise<void>
@@ -49,8 +51,6 @@ export interface LsmEngine {
   check(folder: string): Promise<void>
 }
 
-/** Filling a batch holds the event loop for about 2 µs a write. */
-const batchWrites = 500
 const batchBytes = 1024 * 1024
 
 /** Closed by this process without a fault: nobody else wrote there since, for the job's folder is locked. */
@@ -59,6 +59,7 @@ let strays = 0
 
 export class LsmStore implements StateStore {
   readonly lost: string | undefined
+  private readonly engine: LsmEngine
   private readonly folder: string
   private readonly db: LsmDatabase
   private readonly scratch = new ByteWriter(1024)
@@ -66,7 +67,8 @@ export class LsmStore implements StateStore {
   /** Another process uses the folder that was asked for. */
   private readonly stray: boolean
 
-  private constructor(folder: string, db: LsmDatabase, lost?: string, stray = false) {
+  private constructor(engine: LsmEngine, folder: string, db: LsmDatabase, lost?: string, stray = false) {
+    this.engine = engine
     this.folder = folder
     this.db = db
     this.lost = lost
@@ -78,7 +80,7 @@ export class LsmStore implements StateStore {
     try {
       const lost = sound.delete(folder) ? undefined : await whyDamaged(engine, folder)
       if (lost !== undefined) return await LsmStore.create(engine, folder, lost)
-      return new LsmStore(folder, await engine.open(folder))
+      return new LsmStore(engine, folder, await engine.open(folder))
     } catch (error) {
       if (!isLocked(error)) return LsmStore.create(engine, folder, (error as Error).message)
       reached(`${engine.name} store: in use by another process`)
@@ -94,7 +96,7 @@ export class LsmStore implements StateStore {
       // Refuses what another process uses.
       await engine.destroy(folder)
       await rm(folder, { recursive: true, force: true })
-      return new LsmStore(folder, await engine.open(folder), lost, stray)
+      return new LsmStore(engine, folder, await engine.open(folder), lost, stray)
     })
   }
 
@@ -149,7 +151,7 @@ export class LsmStore implements StateStore {
         if (value === undefined) batch.del(key)
         else batch.put(key, this.sealed(key, value))
         bytes += key.length + (value?.length ?? 0)
-        if (batch.length >= batchWrites || bytes >= batchBytes) await flush()
+        if (batch.length >= this.engine.batchWrites || bytes >= batchBytes) await flush()
       }
       await flush()
       await written()

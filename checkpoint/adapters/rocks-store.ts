@@ -27,6 +27,7 @@ const options = {
 /** Up to so many keys are deleted one by one: each range that is deleted as such costs every read, until it is merged away. */
 const fewKeys = 1000
 const stalledMs = 5
+const mostStalledMs = 1000
 /** Says why the store is damaged. RocksDB takes no notice of it. */
 const damageFile = 'DAMAGED'
 
@@ -64,7 +65,7 @@ class RocksDatabase implements LsmDatabase {
       del: key => batch.del(key),
       write: async () => {
         // A write that has to wait for merges would hold the event loop until they are done.
-        while (this.isStalled()) await sleep(stalledMs)
+        for (let waited = 0; waited < mostStalledMs && this.isStalled(); waited += stalledMs) await sleep(stalledMs)
         await batch.write()
         await turn()
       },
@@ -85,7 +86,7 @@ class RocksDatabase implements LsmDatabase {
     process.off('uncaughtExceptionMonitor', this.noteDamage)
   }
 
-  /** Not for long, unless writes fail from now on: then the next one says why. */
+  /** Where writes fail from now on, the next one says why. */
   private isStalled(): boolean {
     const is = (name: string): boolean => this.db.getProperty(`rocksdb.${name}`) !== '0'
     return (is('actual-delayed-write-rate') || is('is-write-stopped')) && !is('background-errors')
@@ -108,6 +109,8 @@ async function opened(folder: string): Promise<RocksLevel> {
 
 const engine: LsmEngine = {
   name: 'rocksdb',
+  // They are written on the event loop, too.
+  batchWrites: 100,
   open: async folder => new RocksDatabase(folder, await opened(folder)),
   async destroy(folder) {
     if (!existsSync(folder)) return
