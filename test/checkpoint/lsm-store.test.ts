@@ -50,7 +50,7 @@ interface Case {
 }
 const cases: Readonly<Record<string, Case>> = {
   level: { Store: LevelStore, options: {}, beside: /^(LOCK|LOG)$/, flips: 60 },
-  rocksdb: { Store: RocksStore, options: needs('rocksdb'), beside: /^(LOCK|IDENTITY|OPTIONS-.*)$/, flips: 15 }
+  rocksdb: { Store: RocksStore, options: needs('rocksdb'), beside: /^(LOCK|IDENTITY|OPTIONS-.*)$/, flips: 10 }
 }
 
 for (const [name, { Store, options, beside, flips }] of Object.entries(cases)) {
