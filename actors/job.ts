@@ -7,6 +7,7 @@ import { json } from './codecs.ts'
 import { dedupeActor } from './dedupe-actor.ts'
 import { checkPlan } from './plan-checks.ts'
 import {
+  isOnDisk,
   usualQuarantineLimit,
   type ActorNode,
   type JobOptions,
@@ -285,7 +286,7 @@ export function job<H>(name: string, build: (j: JobBuilder) => H, options: JobOp
     keyGroups: options.keyGroups ?? 1920,
     slots: options.slots ?? 8,
     store: options.store ?? 'memory',
-    cacheBytes: recorder.size(options.cache ?? (options.store === 'level' ? '256MiB' : undefined), 'cache'),
+    cacheBytes: recorder.size(options.cache ?? (isOnDisk(options.store) ? '256MiB' : undefined), 'cache'),
     onError: options.onError ?? 'fail',
     deadLetters: options.deadLetters ?? defaultDeadLetters(name),
     handles: named,

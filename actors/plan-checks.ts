@@ -3,7 +3,7 @@ import { CodedError } from '../runtime/kernel/errors.ts'
 import { defineActor } from './definition.ts'
 import { checkInputsAndOutputs } from './io-checks.ts'
 import { findLoops, stageWays } from './loops.ts'
-import type { ActorNode, Plan, Port, SourceNode } from './plan.ts'
+import { storeKinds, type ActorNode, type Plan, type Port, type SourceNode } from './plan.ts'
 
 const nameRule = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/
 
@@ -50,8 +50,8 @@ function checkNumbers(plan: Plan, problems: string[]): void {
     problems.push(`slots (${plan.slots}) must divide keyGroups (${plan.keyGroups})`)
   if (plan.parallelism > plan.slots)
     problems.push(`parallelism (${plan.parallelism}) is above slots (${plan.slots}), which bound it`)
-  if (!['memory', 'level'].includes(plan.store))
-    problems.push(`store is ${JSON.stringify(plan.store)}; it is 'memory' or 'level'`)
+  if (!storeKinds.includes(plan.store))
+    problems.push(`store is ${JSON.stringify(plan.store)}; it is 'memory', 'level' or 'rocksdb'`)
   if (plan.intervalMs < 10) problems.push(`interval is ${plan.intervalMs} ms; it must be at least 10 ms`)
 }
 

@@ -101,6 +101,11 @@ export interface SinkNode {
   readonly delivery: Delivery
 }
 
+/** Where actors live that do not fit into the cache. */
+export const storeKinds = ['memory', 'level', 'rocksdb'] as const
+export type StoreKind = (typeof storeKinds)[number]
+export const isOnDisk = (store: StoreKind | undefined): boolean => store !== undefined && store !== 'memory'
+
 export interface JobOptions {
   /** Tasks per stage. Default 1. */
   readonly parallelism?: number
@@ -112,11 +117,12 @@ export interface JobOptions {
   readonly slots?: number
   /**
    * Where actors live that do not fit into `cache`: `'memory'` (default) keeps them as bytes in memory, `'level'` in LevelDB on the
-   * local disk, so that state may outgrow memory. What is kept there is a cache of checkpoints; nothing is lost with it.
+   * local disk, so that state may outgrow memory; `'rocksdb'` in RocksDB there, which needs the package `@nxtedition/rocksdb`. What is
+   * kept there is a cache of checkpoints; nothing is lost with it.
    */
-  readonly store?: 'memory' | 'level'
+  readonly store?: StoreKind
   /**
-   * About how many bytes of actors to keep ready as objects, e.g. '256MiB' (the default of `level`). Without it `memory` keeps all
+   * About how many bytes of actors to keep ready as objects, e.g. '256MiB' (the default of a store on disk). Without it `memory` keeps all
    * actors as objects.
    */
   readonly cache?: number | `${number}${'B' | 'KiB' | 'MiB' | 'GiB'}`
@@ -139,7 +145,7 @@ export interface Plan {
   readonly intervalMs: number
   readonly keyGroups: number
   readonly slots: number
-  readonly store: 'memory' | 'level'
+  readonly store: StoreKind
   /** undefined = every actor stays in memory as an object. */
   readonly cacheBytes: number | undefined
   readonly onError: 'fail' | 'dead-letter'

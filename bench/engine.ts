@@ -6,6 +6,7 @@ import type { Job } from '../actors/stream.ts'
 import { DirectoryStorage } from '../checkpoint/adapters/directory-storage.ts'
 import { LevelStore } from '../checkpoint/adapters/level-store.ts'
 import { MemoryStore } from '../checkpoint/adapters/memory-store.ts'
+import { RocksStore } from '../checkpoint/adapters/rocks-store.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
 import type { CheckpointStorage } from '../checkpoint/storage.ts'
 import { nodeClock } from '../runtime/adapters/node-clock.ts'
@@ -109,8 +110,10 @@ export async function startEngine(
     publishers: new Map([...sinks, deadLettersName].map(name => [name, publisher])),
     appenders: new Map(),
     nonce: () => `n${nonces++}`,
-    store: () =>
-      plan.store === 'level' ? LevelStore.create(join(folder, 'store')) : Promise.resolve(new MemoryStore())
+    store: async () =>
+      plan.store === 'memory'
+        ? new MemoryStore()
+        : (plan.store === 'level' ? LevelStore : RocksStore).create(join(folder, 'store'))
   })
   if (begun.kind !== 'running') throw new Error('a new job had finished')
   return {

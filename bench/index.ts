@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { BarrierResult } from './barrier.ts'
 import type { Spec } from './measure.ts'
+import { diskStores, type StoresResult } from './stores.ts'
 import type { CheckpointResult, LargerResult, MemoryResult } from './state.ts'
 import type { ThroughputResult } from './throughput.ts'
 import { quantile } from './barrier.ts'
@@ -124,20 +125,62 @@ function memory(lines: Line[], keys: number): void {
 }
 
 /** The budget: what the process may take in resident memory, beyond what it takes before the first event. */
-function larger(lines: Line[], budgetBytes: number): void {
+function larger(lines: Line[], budgetBytes: number, store: (typeof diskStores)[number]): void {
   const bytesPerKey = 4000
   const keys = 2 * Math.ceil((2 * budgetBytes) / bytesPerKey)
   progress(`state larger than memory, ${thousands(keys)} keys of ${bytesPerKey} bytes`)
-  const spec = { kind: 'larger', keys, bytesPerKey, cacheBytes: budgetBytes / 32, rounds: 2 } as const
+  const spec = { kind: 'larger', store, keys, bytesPerKey, cacheBytes: budgetBytes / 32, rounds: 2 } as const
   const result = measure<LargerResult>(spec)
   const grown = result.peakRssMiB - result.baselineRssMiB
   lines.push({
-    name: `state of ${result.stateMiB.toFixed(0)} MiB in LevelDB, every key compared`,
+    name: `state of ${result.stateMiB.toFixed(0)} MiB in ${store === 'level' ? 'LevelDB' : 'RocksDB'}, every key compared`,
     value: `${result.wrongKeys} wrong; ${grown.toFixed(0)} MiB resident memory; ${thousands(result.eventsPerSecond)} events/s`,
     goal: `0 wrong, ≤ ${(budgetBytes / 1024 ** 2).toFixed(0)} MiB`,
     met: result.wrongKeys === 0 && grown <= budgetBytes / 1024 ** 2,
     result
   })
+}
+
+/** RocksDB against LevelDB, in turns. */
+function stores(lines: Line[], keys: number, rounds: number): void {
+  const bytesPerKey = 100
+  const results: Record<(typeof diskStores)[number], StoresResult>[] = []
+  for (let round = 0; round < rounds; round++) {
+    progress(`local stores, ${thousands(keys)} keys of ${bytesPerKey} bytes, round ${round + 1} of ${rounds}`)
+    const [level, rocksdb] = diskStores.map(store =>
+      measure<StoresResult>({ kind: 'stores', store, keys, bytesPerKey })
+    ) as [StoresResult, StoresResult]
+    results.push({ level, rocksdb })
+  }
+  const what: Readonly<Record<keyof StoresResult, string>> = {
+    restoreMs: 'restore',
+    restoreCpuMs: 'restore, CPU',
+    heldMs: 'restore, event loop held at most',
+    checkpointMs: 'a checkpoint of a hundredth of the keys',
+    readManyMicros: 'reads of 256 keys',
+    readSyncMicros: 'reads of one key',
+    scanMicros: 'scan',
+    openMs: 'opening what another process left',
+    diskBytes: 'bytes on disk'
+  }
+  for (const [field, name] of Object.entries(what) as [keyof StoresResult, string][]) {
+    const ratio = quantile(
+      results.map(({ level, rocksdb }) => rocksdb[field] / level[field]),
+      0.5
+    )
+    const of = (store: (typeof diskStores)[number]): string =>
+      quantile(
+        results.map(each => each[store][field]),
+        0.5
+      ).toPrecision(3)
+    lines.push({
+      name,
+      value: `${ratio.toFixed(2)} times LevelDB (${of('rocksdb')} against ${of('level')})`,
+      goal: '',
+      met: undefined,
+      result: results.map(each => [each.level[field], each.rocksdb[field]])
+    })
+  }
 }
 
 function print(lines: readonly Line[]): void {
@@ -152,16 +195,21 @@ const options = new Command('bench')
   .description('Measures Cairn on this machine: ratios against a hand-written loop, barriers, checkpoints, memory.')
   .option('--json', 'print the figures as JSON')
   .option('--quick', 'smaller and shorter, to see that it runs')
+  .addOption(new Option('--store <store>', 'of the state larger than memory').choices(diskStores).default('level'))
+  .option('--stores', 'only the local stores, RocksDB against LevelDB')
   .parse()
-  .opts<{ json?: boolean; quick?: boolean }>()
+  .opts<{ json?: boolean; quick?: boolean; store: (typeof diskStores)[number]; stores?: boolean }>()
 
 const lines: Line[] = []
 const scale = options.quick === true ? 0.05 : 1
-throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
-barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)
-checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
-memory(lines, 1_000_000 * scale)
-larger(lines, 512 * 1024 * 1024 * (options.quick === true ? 0.25 : 1))
+if (options.stores === true) stores(lines, 1_000_000 * scale, options.quick === true ? 1 : 3)
+else {
+  throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
+  barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)
+  checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
+  memory(lines, 1_000_000 * scale)
+  larger(lines, 512 * 1024 * 1024 * (options.quick === true ? 0.25 : 1), options.store)
+}
 const machine = {
   cpus: cpus().length,
   model: cpus()[0]?.model,

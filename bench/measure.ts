@@ -8,9 +8,10 @@ import {
   type LargerSpec,
   type MemorySpec
 } from './state.ts'
+import { measureStores, type StoresSpec } from './stores.ts'
 import { measureThroughput, type ThroughputSpec } from './throughput.ts'
 
-export type Spec = ThroughputSpec | BarrierSpec | CheckpointSpec | MemorySpec | LargerSpec
+export type Spec = ThroughputSpec | BarrierSpec | CheckpointSpec | MemorySpec | LargerSpec | StoresSpec
 
 async function measure(spec: Spec): Promise<unknown> {
   switch (spec.kind) {
@@ -24,6 +25,8 @@ async function measure(spec: Spec): Promise<unknown> {
       return measureMemory(spec)
     case 'larger':
       return measureLarger(spec)
+    case 'stores':
+      return measureStores(spec)
   }
 }
 

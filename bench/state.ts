@@ -86,6 +86,7 @@ export async function measureMemory({ keys }: MemorySpec): Promise<MemoryResult>
 
 export interface LargerSpec {
   readonly kind: 'larger'
+  readonly store: 'level' | 'rocksdb'
   readonly keys: number
   /** Of text in each actor. */
   readonly bytesPerKey: number
@@ -130,7 +131,7 @@ export async function measureLarger(spec: LargerSpec): Promise<LargerResult> {
           .actor(Document)
         return { out: stage.to('out', files('unused', json<never>())) }
       },
-      { store: 'level', cache: spec.cacheBytes, interval: 500 }
+      { store: spec.store, cache: spec.cacheBytes, interval: 500 }
     ),
     reader
   )

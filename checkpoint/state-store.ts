@@ -1,7 +1,7 @@
 /**
  * The local state store: where a task keeps the actors that are not in memory. Ordered keys, raw bytes. It is a cache of decided
  * checkpoints: nothing depends on what a local disk remembers, but what is proven to be right is used again (`store-parts.ts`).
- * Implementations: `memory`, `level` (later `rocksdb`), one conformance suite.
+ * Implementations: `memory`, `level`, `rocksdb`, one conformance suite.
  *
  * Invariants
  * 1. After a crash of the process or the machine it holds what was applied up to some point, and nothing of what came later; or it is

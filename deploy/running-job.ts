@@ -1,4 +1,5 @@
 /** What the command line sees of a job that runs in this process. `startJob` in `start-job.ts` makes one. */
+import type { StoreKind } from '../actors/plan.ts'
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import type { KafkaOptions } from './kafka.ts'
 import type { QuarantineAnswer, QuarantineCommand } from '../runtime/core/quarantine.ts'
@@ -13,7 +14,7 @@ export interface StartOptions {
   /** Override the job's own options. */
   readonly parallelism?: number
   readonly intervalMs?: number
-  readonly store?: 'memory' | 'level'
+  readonly store?: StoreKind
   readonly cacheBytes?: number
   /** Freeze events, and notice state that changes between handlers. */
   readonly check?: boolean

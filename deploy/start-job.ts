@@ -3,13 +3,15 @@ import { randomBytes } from 'node:crypto'
 import { rename, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { SinkSpec } from '../actors/connectors.ts'
-import type { Plan, SourceNode } from '../actors/plan.ts'
+import { isOnDisk, type Plan, type SourceNode, type StoreKind } from '../actors/plan.ts'
 import type { Job } from '../actors/stream.ts'
 import { DirectoryLineages } from '../checkpoint/adapters/directory-lineages.ts'
 import { LevelStore } from '../checkpoint/adapters/level-store.ts'
-import { oneAtATime } from '../checkpoint/state-store.ts'
+import { loadRocks } from '../checkpoint/adapters/load-rocks.ts'
 import { MemoryStore } from '../checkpoint/adapters/memory-store.ts'
 import { nodeFiles } from '../checkpoint/adapters/node-files.ts'
+import { RocksStore } from '../checkpoint/adapters/rocks-store.ts'
+import { oneAtATime, type StateStore } from '../checkpoint/state-store.ts'
 import { firstLineage } from '../checkpoint/lineages.ts'
 import { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import { CsvReader } from '../runtime/adapters/csv-reader.ts'
@@ -44,7 +46,7 @@ export type Started =
     }
   | { readonly kind: 'finished'; readonly epoch: number; readonly restored: string | undefined }
 
-/** Of `--store level` without `--cache`. */
+/** Of a `--store` on disk without `--cache`. */
 const defaultCacheBytes = 256 * 1024 * 1024
 
 const nonce = (): string => randomBytes(8).toString('hex')
@@ -55,7 +57,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
     parallelism: options.parallelism ?? job.plan.parallelism,
     intervalMs: options.intervalMs ?? job.plan.intervalMs,
     store: options.store ?? job.plan.store,
-    cacheBytes: options.cacheBytes ?? job.plan.cacheBytes ?? (options.store === 'level' ? defaultCacheBytes : undefined)
+    cacheBytes: options.cacheBytes ?? job.plan.cacheBytes ?? (isOnDisk(options.store) ? defaultCacheBytes : undefined)
   }
   const folder = resolve(localStorage(options.storage), plan.job)
   const spans = options.tracing === true ? { tracing: await loadTracing() } : {}
@@ -228,7 +230,23 @@ function deliveryOf(plan: Plan, sink: string): 'exactly-once' | 'at-least-once' 
   return node?.kind === 'sink' ? node.delivery : 'exactly-once'
 }
 
-/** The outside world of a job in this process. `folder`: local to it. Throws OPTION_INVALID. */
+/** Each kind on disk has a folder of its own: what another left behind is neither read nor touched. Throws PACKAGE_MISSING. */
+function storeOf(kind: StoreKind, folder: string): () => Promise<StateStore> {
+  switch (kind) {
+    case 'memory': {
+      // Of use to the next generation of this process.
+      const inMemory = new MemoryStore()
+      return () => Promise.resolve(inMemory)
+    }
+    case 'level':
+      return () => LevelStore.open(join(folder, 'store'))
+    case 'rocksdb':
+      loadRocks()
+      return () => RocksStore.open(join(folder, 'store-rocksdb'))
+  }
+}
+
+/** The outside world of a job in this process. `folder`: local to it. Throws OPTION_INVALID, PACKAGE_MISSING. */
 export function bind(
   plan: Plan,
   folder: string,
@@ -252,14 +270,10 @@ export function bind(
       appenders.set(name, appender)
       publishers.set(name, target)
     }
-  // Of use to the next generation of this process.
-  const inMemory = new MemoryStore()
   return {
     clock: nodeClock,
     measure: () => performance.now(),
-    store: oneAtATime(() =>
-      plan.store === 'level' ? LevelStore.open(join(folder, 'store')) : Promise.resolve(inMemory)
-    ),
+    store: oneAtATime(storeOf(plan.store, folder)),
     spill: { files: nodeFiles, folder: join(folder, 'spill') },
     reader: node => reader(node, kafka, log),
     publishers,

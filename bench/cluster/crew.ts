@@ -21,7 +21,7 @@ export interface CrewOptions {
   readonly interval: string
   /** Events a second once every key is there; absent: as many as can be. */
   readonly rate?: string
-  readonly store?: 'memory' | 'level'
+  readonly store?: 'memory' | 'level' | 'rocksdb'
   /** Accounts by class; absent: all in turns. */
   readonly accounts?: readonly (readonly number[])[]
 }

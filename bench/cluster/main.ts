@@ -66,7 +66,7 @@ interface Disturbance {
 const filled = <T>(
   workers: number,
   { stateBytes, rate }: Disturbance,
-  store: 'memory' | 'level',
+  store: 'memory' | 'level' | 'rocksdb',
   work: (crew: Crew) => Promise<T>
 ): Promise<T> => {
   const keys = Math.ceil(stateBytes / accountBytes)
@@ -91,7 +91,7 @@ const watched = async <T>({ timeline: wanted }: Disturbance, crew: Crew, work: (
  * its part; or is started again at once, with its disk or an empty one. In turns, in one crew.
  */
 const recovery = <Then extends 'away' | 'intact' | 'lost'>(
-  store: 'memory' | 'level',
+  store: 'memory' | 'level' | 'rocksdb',
   thens: readonly Then[],
   disturbance: Disturbance
 ): Promise<Map<Then, number[]>> =>
@@ -137,7 +137,7 @@ const rescale = (disturbance: Disturbance): Promise<number[]> =>
   })
 
 /** Each of four workers is told to end and started again. */
-const rollingRestart = (store: 'memory' | 'level', disturbance: Disturbance): Promise<number[]> =>
+const rollingRestart = (store: 'memory' | 'level' | 'rocksdb', disturbance: Disturbance): Promise<number[]> =>
   filled(4, disturbance, store, async crew => {
     const all: number[] = []
     for (let round = 1; round <= disturbance.rounds; round++) {
@@ -178,7 +178,7 @@ const program = new Command('bench:cluster')
   )
   .option('--rounds <n>', 'of each measurement', '3')
   .option('--only <what>', 'throughput, recovery, rescale or rolling')
-  .option('--store <store>', 'memory or level: only with the state there')
+  .option('--store <store>', 'memory, level or rocksdb: only with the state there; without it memory and level')
   .option('--timeline', 'tell what happens while the job is disturbed, and when')
   .option('--json', 'all results, for programs')
   .addHelpText(
@@ -197,7 +197,9 @@ const program = new Command('bench:cluster')
       void lines.push({ name, median: show(quantile(all, 0.5)), all })
     const seconds = (value: number): string => `${(value / 1000).toFixed(2)} s`
     const wanted = (what: string): boolean => only === undefined || only === what
-    const stores = (['memory', 'level'] as const).filter(each => store === undefined || store === each)
+    const stores = (['memory', 'level', 'rocksdb'] as const).filter(
+      each => store === each || (store === undefined && each !== 'rocksdb')
+    )
     for (const workers of wanted('throughput') ? [1, 2, 4] : []) {
       const got = await rounds(`throughput of ${workers}`, Number(count), () => throughput(workers, Number(events)))
       const share = quantile(
@@ -222,7 +224,7 @@ const program = new Command('bench:cluster')
       for (const [then, all] of await recovery(each, thens, disturbance))
         add(`SIGKILL of one of 3, ${what}, state in ${each}; ${fates[then]}: until new output`, all, seconds)
     }
-    if (wanted('rescale') && store !== 'level')
+    if (wanted('rescale') && (store === undefined || store === 'memory'))
       add(
         `rescale of 2 workers between 1 and 2 tasks each, ${what}, state in memory: longest time without output`,
         await rescale(disturbance),

@@ -1,217 +1,39 @@
-/**
- * A state store on LevelDB. A value carries a checksum over its key and itself: LevelDB does not verify what it reads. A folder that
- * another process left behind is read and checked once, before LevelDB opens it: what is damaged is thrown away.
- */
-import { readdir, readFile, rm } from 'node:fs/promises'
+/** A state store on LevelDB, which does not verify what it reads: every table and log is read and checked before it is opened. */
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
-import { ByteReader, ByteWriter } from '../../runtime/kernel/bytes.ts'
-import { crc32 } from '../../runtime/kernel/checksum.ts'
-import { CodedError } from '../../runtime/kernel/errors.ts'
 import { checkLevelFolder } from '../../runtime/kernel/level-folder.ts'
-import { reached } from '../../runtime/kernel/marks.ts'
-import {
-  afterPrefix,
-  type StateStore,
-  type StoreEntry,
-  type StorePrefixDelete,
-  type StoreWrite
-} from '../state-store.ts'
+import { LsmStore, type LsmEngine } from './lsm-store.ts'
 
-/** Filling a batch holds the event loop for about 2 µs a write. */
-const batchWrites = 500
-const batchBytes = 1024 * 1024
 /** What `level` is in Node, which its types do not say. */
 const classic = Level as unknown as { destroy(folder: string): Promise<void> }
 const views = { keyEncoding: 'view', valueEncoding: 'view' } as const
 
-/** Closed by this process without a fault: nobody else wrote there since, for the job's folder is locked. */
-const sound = new Set<string>()
-let strays = 0
-
-export class LevelStore implements StateStore {
-  readonly lost: string | undefined
-  private readonly folder: string
-  private readonly db: Level<Uint8Array, Uint8Array>
-  private readonly scratch = new ByteWriter(1024)
-  private damaged = false
-  /** Another process uses the folder that was asked for. */
-  private readonly stray: boolean
-
-  private constructor(folder: string, db: Level<Uint8Array, Uint8Array>, lost?: string, stray = false) {
-    this.folder = folder
-    this.db = db
-    this.lost = lost
-    this.stray = stray
-  }
-
-  /** With what is there, unless it is damaged. In use by another process: another folder, for this time. Throws STORAGE_FAILED. */
-  static async open(folder: string): Promise<LevelStore> {
-    try {
-      const lost = sound.delete(folder) ? undefined : await whyDamaged(folder)
-      if (lost !== undefined) return await LevelStore.create(folder, lost)
-      return new LevelStore(folder, await opened(folder))
-    } catch (error) {
-      if (!isLocked(error)) return LevelStore.create(folder, (error as Error).message)
-      reached('level store: in use by another process')
-      const own = `${folder}-${process.pid}-${++strays}`
-      return LevelStore.create(own, undefined, true)
-    }
-  }
-
-  /** An empty store in the folder, whatever was there. Throws STORAGE_FAILED. */
-  static async create(folder: string, lost?: string, stray = false): Promise<LevelStore> {
-    if (lost !== undefined) reached('level store: damaged')
-    return guarded(folder, async () => {
-      // Refuses what another process uses.
-      await classic.destroy(folder)
-      await rm(folder, { recursive: true, force: true })
-      return new LevelStore(folder, await opened(folder), lost, stray)
-    })
-  }
-
-  async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    const values = await this.guarded(() => this.db.getMany([...keys]))
-    return values.map((value, i) => this.opened(keys[i] as Uint8Array, value))
-  }
-
-  getSync(key: Uint8Array): Uint8Array | undefined {
-    try {
-      return this.opened(key, this.db.getSync(key))
-    } catch (error) {
-      throw this.noticed(coded(this.folder, error))
-    }
-  }
-
-  async scan(from: Uint8Array, to: Uint8Array, limit: number): Promise<readonly StoreEntry[]> {
-    const found = await this.guarded(() => this.db.iterator({ gte: from, lt: to, limit }).all())
-    return found.map(([key, value]) => ({ key, value: this.opened(key, value) as Uint8Array }))
-  }
-
-  async apply(
-    writes: Iterable<StoreWrite | StorePrefixDelete> | AsyncIterable<StoreWrite | StorePrefixDelete>
-  ): Promise<void> {
-    // One batch is filled while the one before is written.
-    let batch: ReturnType<typeof this.db.batch> | undefined
-    let bytes = 0
-    let writing: Promise<void> | undefined
-    const written = async (): Promise<void> => {
-      const before = writing
-      writing = undefined
-      await before
-    }
-    const flush = async (): Promise<void> => {
-      await written()
-      const full = batch
-      batch = undefined
-      bytes = 0
-      writing = full === undefined ? undefined : this.guarded(() => full.write())
-      writing?.catch(() => undefined)
-    }
-    try {
-      for await (const write of writes) {
-        if ('prefix' in write) {
-          await flush()
-          await written()
-          await this.guarded(() => this.db.clear({ gte: write.prefix, lt: afterPrefix(write.prefix) }))
-          continue
-        }
-        const { key, value } = write
-        batch ??= this.db.batch()
-        if (value === undefined) batch.del(key)
-        else batch.put(key, this.sealed(key, value))
-        bytes += key.length + (value?.length ?? 0)
-        if (batch.length >= batchWrites || bytes >= batchBytes) await flush()
+const engine: LsmEngine = {
+  name: 'level',
+  batchWrites: 500,
+  async open(folder) {
+    const db = new Level<Uint8Array, Uint8Array>(folder, { ...views, writeBufferSize: 16 * 1024 * 1024 })
+    await db.open()
+    return db
+  },
+  destroy: folder => classic.destroy(folder),
+  async check(folder) {
+    const read = async (name: string): Promise<Uint8Array | undefined> => {
+      try {
+        return await readFile(join(folder, name))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+        throw error
       }
-      await flush()
-      await written()
-    } catch (error) {
-      await batch?.close()
-      await writing?.catch(() => undefined)
-      throw error
     }
-  }
-
-  async close(): Promise<void> {
-    await this.guarded(() => this.db.close())
-    if (this.damaged || this.stray) await rm(this.folder, { recursive: true, force: true })
-    else sound.add(this.folder)
-  }
-
-  /** Good until the next call: a batch copies what it is given. */
-  private sealed(key: Uint8Array, value: Uint8Array): Uint8Array {
-    this.scratch.reset()
-    this.scratch.u32(crc32(value, crc32(key)))
-    this.scratch.bytes(value)
-    return this.scratch.view()
-  }
-
-  private opened(key: Uint8Array, sealed: Uint8Array | undefined): Uint8Array | undefined {
-    if (sealed === undefined) return undefined
-    const value = sealed.subarray(4)
-    if (sealed.length < 4 || new ByteReader(sealed).u32() !== crc32(value, crc32(key)))
-      throw this.noticed(new CodedError('CORRUPT', `state store "${this.folder}": a value fails its checksum`))
-    return value
-  }
-
-  private async guarded<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await guarded(this.folder, work)
-    } catch (error) {
-      throw this.noticed(error as CodedError)
-    }
-  }
-
-  /** Damage is not met twice: the store is empty when it is opened again. */
-  private noticed(error: CodedError): CodedError {
-    if (error.code === 'CORRUPT') this.damaged = true
-    return error
+    await checkLevelFolder(folder, { read, names: () => readdir(folder) })
   }
 }
 
-async function opened(folder: string): Promise<Level<Uint8Array, Uint8Array>> {
-  const db = new Level<Uint8Array, Uint8Array>(folder, { ...views, writeBufferSize: 16 * 1024 * 1024 })
-  await db.open()
-  return db
-}
-
-async function whyDamaged(folder: string): Promise<string | undefined> {
-  const read = async (name: string): Promise<Uint8Array | undefined> => {
-    try {
-      return await readFile(join(folder, name))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw error
-    }
-  }
-  const names = async (): Promise<readonly string[]> => readdir(folder)
-  try {
-    await checkLevelFolder(folder, { read, names })
-    return undefined
-  } catch (error) {
-    return (error as Error).message
-  }
-}
-
-function isLocked(error: unknown): boolean {
-  for (let each = error as (Error & { readonly code?: string }) | undefined; each !== undefined;)
-    if (each.code === 'LEVEL_LOCKED' || /\block\b/i.test(each.message)) return true
-    else each = each.cause as typeof each
-  return false
-}
-
-async function guarded<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    throw coded(folder, error)
-  }
-}
-
-function coded(folder: string, error: unknown): CodedError {
-  if (error instanceof CodedError) return error
-  const { message, cause } = error as Error & { readonly code?: string }
-  const codes = [error, cause].map(each => (each as { readonly code?: unknown } | undefined)?.code)
-  const code = codes.includes('LEVEL_CORRUPTION') ? 'CORRUPT' : 'STORAGE_FAILED'
-  return new CodedError(code, `state store "${folder}": ${message}`, { cause: error })
+export const LevelStore = {
+  /** With what is there, unless it is damaged. In use by another process: another folder, for this time. Throws STORAGE_FAILED. */
+  open: (folder: string): Promise<LsmStore> => LsmStore.open(engine, folder),
+  /** An empty store in the folder, whatever was there. Throws STORAGE_FAILED. */
+  create: (folder: string): Promise<LsmStore> => LsmStore.create(engine, folder)
 }

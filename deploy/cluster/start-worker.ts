@@ -1,7 +1,7 @@
 /** The composition root of a worker process: binds a job to real files, NATS and TCP, and joins the job's cluster. */
 import { createHash, randomBytes } from 'node:crypto'
 import type { Job } from '../../actors/stream.ts'
-import type { Plan } from '../../actors/plan.ts'
+import type { Plan, StoreKind } from '../../actors/plan.ts'
 import { followLineages } from '../../checkpoint/lineages.ts'
 import { loadTracing } from '../../runtime/adapters/opentelemetry.ts'
 import { tcpTransport, type TcpOptions } from '../../runtime/adapters/tcp-transport.ts'
@@ -29,7 +29,7 @@ export interface WorkerOptions {
   readonly timing: ClusterTiming & ElectorTiming
   readonly tasks?: number
   readonly intervalMs?: number
-  readonly store?: 'memory' | 'level'
+  readonly store?: StoreKind
   readonly cacheBytes?: number
   readonly dropState?: readonly string[]
   /** Spans through `@opentelemetry/api`. Throws PACKAGE_MISSING. */

@@ -1,5 +1,6 @@
 /** Which settings each command has. `docs/configuration.md` shows them all; a test keeps the two equal. */
 import { hostname } from 'node:os'
+import { storeKinds } from '../../actors/plan.ts'
 import { logLevels } from '../cluster/log-events.ts'
 import { saslMechanisms } from '../../runtime/adapters/kafka/kafka-options.ts'
 import { readingClients } from '../../runtime/adapters/kafka/kafka-readers.ts'
@@ -84,7 +85,7 @@ const replay = {
 /** How a job runs in a process. */
 const running = {
   interval: duration('time between checkpoints, like 100ms or 1s'),
-  store: oneOf('where actors live that do not fit into the cache', '<kind>', ['memory', 'level']),
+  store: oneOf('where actors live that do not fit into the cache', '<kind>', storeKinds),
   cache: size('how much of the actors to keep ready, like 64MiB'),
   dropState: flagOnly(list('give up the stored state of stages that the job no longer has', '<stage...>'))
 } satisfies Settings

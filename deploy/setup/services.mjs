@@ -11,6 +11,7 @@ import { fetchFlink, flinkVersion } from './flink.mjs'
 import { fetchKafka, fetchKafkaStreams, kafkaVersion } from './kafka.mjs'
 import { java } from './maven.mjs'
 import { root } from './prepare.mjs'
+import { installRocks, rocksIn, rocksPackage, rocksVersion } from './rocksdb.mjs'
 import { down, running, up } from './running.mjs'
 
 const cache = join(root, '.cache', 'services')
@@ -126,6 +127,22 @@ export const services = {
         throw new CannotInstall(
           error.message,
           'It needs a C++ compiler, make and Python, and the headers of OpenSSL, zlib and zstd: libssl-dev zlib1g-dev libzstd-dev.'
+        )
+      }
+    }
+  },
+  rocksdb: {
+    about: `${rocksPackage}, with which jobs keep their state in RocksDB`,
+    variable: 'CAIRN_ROCKSDB',
+    locate: () => rocksIn(root) ?? rocksIn(folderOf('rocksdb')),
+    version: rocksVersion,
+    install(folder) {
+      try {
+        installRocks(folder, { step, say })
+      } catch (error) {
+        throw new CannotInstall(
+          error.message,
+          `Its package holds a binary for Linux (glibc) on x64 and macOS on arm64. Elsewhere build it as its BUILDING.md says and name its folder in CAIRN_ROCKSDB, or do without: store 'level' needs nothing.`
         )
       }
     }

@@ -27,12 +27,13 @@ const u32 = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true)
 
 /**
- * Records of a log-format file. What is cut off at the end was never complete; anything else that is wrong throws.
+ * Records of a log-format file, and where they end. What is cut off at the end was never complete; anything else that is wrong throws.
  * @param strict nothing may stand behind the end either
  */
-function* logRecords(bytes: Uint8Array, strict = false): Generator<Uint8Array> {
+function* logRecords(bytes: Uint8Array, strict = false): Generator<Uint8Array, number> {
   let parts: Uint8Array[] = []
-  for (let at = 0; at + recordHeaderBytes <= bytes.length;) {
+  let at = 0
+  while (at + recordHeaderBytes <= bytes.length) {
     const left = blockBytes - (at % blockBytes)
     if (left < recordHeaderBytes) {
       at += left
@@ -42,11 +43,11 @@ function* logRecords(bytes: Uint8Array, strict = false): Generator<Uint8Array> {
     const end = at + recordHeaderBytes + length
     if (strict && recordHeaderBytes + length > left)
       throw new CodedError('CORRUPT', `the record at byte ${at} is longer than its block`)
-    if (end > bytes.length) return
+    if (end > bytes.length) return at
     if (u32(bytes, at) === 0 && length === 0) {
       if (strict && bytes.subarray(at).some(byte => byte !== 0))
         throw new CodedError('CORRUPT', `something stands behind the end at byte ${at}`)
-      return
+      return at
     }
     if (unmasked(u32(bytes, at)) !== crc32c(bytes.subarray(at + 6, end)))
       throw new CodedError('CORRUPT', `the record at byte ${at} fails its checksum`)
@@ -59,6 +60,18 @@ function* logRecords(bytes: Uint8Array, strict = false): Generator<Uint8Array> {
       parts = []
     }
     at = end
+  }
+  return at
+}
+
+/** Checks a file of this format that is made durable after each record, as RocksDB's MANIFEST is. Throws CORRUPT. */
+export function verifyWhole(bytes: Uint8Array): void {
+  const records = logRecords(bytes, true)
+  for (;;) {
+    const { done, value } = records.next()
+    if (done !== true) continue
+    if (value !== bytes.length) throw new CodedError('CORRUPT', `the record at byte ${value} is cut off`)
+    return
   }
 }
 

@@ -7,12 +7,14 @@ import fc from 'fast-check'
 import t from 'tap'
 import { LevelStore } from '../../checkpoint/adapters/level-store.ts'
 import { MemoryStore } from '../../checkpoint/adapters/memory-store.ts'
+import { RocksStore } from '../../checkpoint/adapters/rocks-store.ts'
 import { afterPrefix, type StateStore, type StorePrefixDelete, type StoreWrite } from '../../checkpoint/state-store.ts'
 import { Prng } from '../../runtime/kernel/prng.ts'
 import { LocalStore } from '../../simulations/world/local-store.ts'
 import { SimHost } from '../../simulations/world/process.ts'
 import { WorldTime } from '../../simulations/world/time.ts'
 import { testMistakes, type Mistakes } from '../support/planted.ts'
+import { needs } from '../support/services.ts'
 
 /** A store of the simulated world, whose time passes by itself. */
 async function simulated(): Promise<StateStore> {
@@ -34,8 +36,10 @@ let made = 0
 const stores: Readonly<Record<string, () => Promise<StateStore>>> = {
   memory: () => Promise.resolve(new MemoryStore()),
   simulated,
-  level: () => LevelStore.create(join(folder, String(made++)))
+  level: () => LevelStore.create(join(folder, String(made++))),
+  rocksdb: () => RocksStore.create(join(folder, String(made++)))
 }
+const wants = (name: string) => (name === 'rocksdb' ? needs('rocksdb') : {})
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 type Op = StoreWrite | StorePrefixDelete
@@ -119,12 +123,12 @@ async function checkAnswers(open: () => Promise<StateStore>, numRuns: number): P
 }
 
 for (const [name, open] of Object.entries(stores)) {
-  void t.test(`${name}: reads and scans answer what a naive sorted map answers`, async t => {
-    await checkAnswers(open, name === 'level' ? 40 : 300)
+  void t.test(`${name}: reads and scans answer what a naive sorted map answers`, wants(name), async t => {
+    await checkAnswers(open, name === 'level' || name === 'rocksdb' ? 40 : 300)
     t.pass('equal')
   })
 
-  void t.test(`${name}: more writes than one slice, read back`, async t => {
+  void t.test(`${name}: more writes than one slice, read back`, wants(name), async t => {
     const store = await open()
     const text = new TextEncoder()
     function* writes(): Generator<StoreWrite> {

@@ -245,7 +245,8 @@ void t.test('the image runs as nobody in particular, without a shell, with the p
   const [, command = '[]'] = /^CMD (\[.*\])$/m.exec(dockerfile) ?? []
   t.ok(parseCommand(JSON.parse(command) as string[]))
   const { devDependencies, peerDependencies } = packageOf('package.json')
-  const tested = { ...devDependencies, ...packageOf('deploy/setup/kafka-client/package.json').dependencies }
+  const pinned = (name: string) => packageOf(`deploy/setup/${name}/package.json`).dependencies
+  const tested = { ...devDependencies, ...pinned('kafka-client'), ...pinned('rocksdb') }
   for (const peer of Object.keys(peerDependencies ?? {}))
     t.ok(dockerfile.includes(`${peer}@${tested[peer]}`), `${peer} at the version that is tested`)
   for (const [, from = ''] of dockerfile.matchAll(/^COPY (?!--)(\S+)/gm)) t.ok(existsSync(join(root, from)), from)

@@ -97,7 +97,7 @@ void t.test('all that is wrong is told at once, by name, value and place', async
     '"lostAfter" in a.json 5: it must be a duration like 100ms, 5s or 2m',
     '"metrics" in a.json 9464: it is not of the form host:port',
     '"nats" in a.json []: it must name at least one',
-    '"store" in a.json "disk": it must be memory or level',
+    '"store" in a.json "disk": it must be memory or level or rocksdb',
     '"tasks" in a.json "two": it must be a whole number from 1',
     '--listen "nowhere": it is not of the form host:port',
     '--tls-ca "none.pem": it cannot be read: ENOENT',
