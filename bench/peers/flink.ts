@@ -4,22 +4,17 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { locate, root } from '../../simulations/chaos/installed.ts'
+import { root } from '../../simulations/chaos/installed.ts'
 import { queryOf, type Row } from '../nexmark/catalogue.ts'
 import { Discard } from '../nexmark/discard.ts'
 import { hashOfLast, lastRows, linesOf } from '../nexmark/hash.ts'
 import type { Measured } from '../nexmark/measure.ts'
+import { peerFolder, type JavaCommand } from './java-peer.ts'
 
 interface Setup {
   readonly flinkVersion: string
   compileForFlink(folder: string, sources: string, classes: string, factories: readonly string[]): void
-  flinkCommand(
-    folder: string,
-    classes: string,
-    mainClass: string,
-    args: readonly string[],
-    options: { readonly heapMb: number; readonly temporary: string; readonly brief: boolean }
-  ): readonly [program: string, args: readonly string[]]
+  readonly flinkCommand: JavaCommand
 }
 
 const setup = (await import(pathToFileURL(join(root, 'deploy/setup/flink.mjs')).href)) as Setup
@@ -40,11 +35,7 @@ export interface Flink {
 
 /** Undefined: Flink is not here, and could not be had; why was told on standard error. @param classes a new folder */
 export function prepareFlink(classes: string): Flink | undefined {
-  if (locate('flink') === undefined) {
-    const services = join(root, 'deploy', 'setup', 'services.mjs')
-    spawnSync(process.execPath, [services, 'install', 'flink'], { stdio: ['ignore', 2, 2] })
-  }
-  const folder = locate('flink')
+  const folder = peerFolder('flink')
   if (folder === undefined) return undefined
   mkdirSync(classes)
   setup.compileForFlink(folder, sources, classes, ['NexmarkEvents', 'NexmarkResults'])

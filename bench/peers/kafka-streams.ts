@@ -1,20 +1,14 @@
 /** Kafka Streams as a peer of the benchmark on Kafka: the same job, from the same topic, with a store in memory or in RocksDB. */
-import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { locate, root } from '../../simulations/chaos/installed.ts'
+import { root } from '../../simulations/chaos/installed.ts'
+import { peerFolder, type JavaCommand } from './java-peer.ts'
 
 interface Setup {
   readonly kafkaVersion: string
   compileJava(folder: string, sources: string, classes: string): void
-  streamsCommand(
-    folder: string,
-    classes: string,
-    mainClass: string,
-    args: readonly string[],
-    options: { readonly heapMb: number; readonly temporary: string; readonly brief: boolean }
-  ): readonly [program: string, args: readonly string[]]
+  readonly streamsCommand: JavaCommand
 }
 
 const setup = (await import(pathToFileURL(join(root, 'deploy/setup/kafka.mjs')).href)) as Setup
@@ -41,11 +35,7 @@ export interface KafkaStreams {
 
 /** Undefined: it is not here, and could not be had; why was told on standard error. @param classes a new folder */
 export function prepareKafkaStreams(classes: string, { threads, store }: Pick<KafkaStreams, 'threads' | 'store'>) {
-  if (locate('kafka-streams') === undefined) {
-    const services = join(root, 'deploy', 'setup', 'services.mjs')
-    spawnSync(process.execPath, [services, 'install', 'kafka-streams'], { stdio: ['ignore', 2, 2] })
-  }
-  const folder = locate('kafka-streams')
+  const folder = peerFolder('kafka-streams')
   if (folder === undefined) return undefined
   mkdirSync(classes)
   setup.compileJava(folder, sources, classes)

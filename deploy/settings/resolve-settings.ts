@@ -14,7 +14,7 @@ export interface Given {
 
 /** Variables of the environment that are none of our settings. */
 const otherVariables =
-  /^CAIRN_(CONFIG|OUTPUT|REQUIRE_SERVICES|NATS_SERVER|S3_SERVER|KAFKA_CLIENT|PROMETHEUS|TEST_.*|CHAOS_.*)$/
+  /^CAIRN_(CONFIG|OUTPUT|REQUIRE_SERVICES|NATS_SERVER|S3_SERVER|KAFKA_CLIENT|ROCKSDB|PROMETHEUS|TEST_.*|CHAOS_.*)$/
 /** More would tell a stranger's file back to a log. */
 const shownCharacters = 60
 

@@ -15,8 +15,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'runtime/kafka-protocol': ['runtime/kernel'],
   'runtime/core': ['runtime/kernel', 'runtime/ports', 'actors', 'checkpoint'],
   'runtime/shell': ['runtime/kernel', 'runtime/ports', 'runtime/core', 'actors', 'checkpoint'],
-  'runtime/adapters': ['runtime/kernel', 'runtime/ports', 'runtime/kafka-protocol'],
-  'checkpoint/adapters': ['runtime/kernel', 'runtime/ports', 'checkpoint'],
+  'runtime/packages': ['runtime/kernel'],
+  'runtime/adapters': ['runtime/kernel', 'runtime/ports', 'runtime/kafka-protocol', 'runtime/packages'],
+  'checkpoint/adapters': ['runtime/kernel', 'runtime/ports', 'runtime/packages', 'checkpoint'],
   actors: ['runtime/kernel'],
   checkpoint: ['runtime/kernel', 'runtime/ports']
 }

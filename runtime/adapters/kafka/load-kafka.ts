@@ -2,11 +2,7 @@
  * The named Kafka client is an optional package with a native addon: it is loaded when a job first reads or writes a topic with it. Its own
  * types omit methods and are not there where it is not: what is used of it is typed here.
  */
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { CodedError } from '../../kernel/errors.ts'
+import { loadAddon } from '../../packages/addon-package.ts'
 
 /** `code` is librdkafka's number; below -100 they are of the client itself. */
 export interface ClientError extends Error {
@@ -100,45 +96,22 @@ export interface KafkaPackage {
   readonly librdkafkaVersion: string
 }
 
-const packageName = '@confluentinc/kafka-javascript'
-const variable = 'CAIRN_KAFKA_CLIENT'
-
-/** Where `npm run services -- install kafka-client` puts it in a clone, for this version of Node's own interface. */
-function installedPlace(): string | undefined {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(folder, 'package.json'))) {
-    if (dirname(folder) === folder) return undefined
-    folder = dirname(folder)
-  }
-  const cache = join(folder, '.cache', 'services', `kafka-client-${process.versions.modules}`)
-  const place = join(cache, 'node_modules', packageName)
-  return existsSync(place) ? place : undefined
-}
-
 let loaded: KafkaPackage | undefined
 
 /** Throws PACKAGE_MISSING, which says what was tried. */
-export function loadKafka(load: (name: string) => unknown = createRequire(import.meta.url)): KafkaPackage {
-  if (loaded !== undefined) return loaded
-  const named = process.env[variable]
-  const places = named === undefined || named === '' ? [packageName, installedPlace()] : [named]
-  const tried: string[] = []
-  for (const place of places) {
-    if (place === undefined) continue
-    try {
-      const found = load(place) as Partial<KafkaPackage>
-      if (found.KafkaConsumer !== undefined) return (loaded = found as KafkaPackage)
-      tried.push(`${place}: it is another package`)
-    } catch (error) {
-      const [sentence] = (error instanceof Error ? error.message : String(error)).split('\n')
-      tried.push(`${place}: ${sentence}`)
-    }
-  }
-  throw new CodedError(
-    'PACKAGE_MISSING',
-    `Kafka needs the package "${packageName}", which cannot be loaded (${tried.join('; ')})`,
+export function loadKafka(load?: (name: string) => unknown): KafkaPackage {
+  loaded ??= loadAddon<KafkaPackage>(
     {
-      remedy: `In a clone of Cairn: npm run services -- install kafka-client. Elsewhere: npm install ${packageName}@1.10; where its binary cannot be downloaded, docs/kafka.md says how it is built.`
-    }
+      name: '@confluentinc/kafka-javascript',
+      variable: 'CAIRN_KAFKA_CLIENT',
+      // One for each version of Node's own interface: it is built there.
+      cache: `kafka-client-${process.versions.modules}`,
+      exported: 'KafkaConsumer',
+      who: 'Kafka',
+      remedy:
+        'In a clone of Cairn: npm run services -- install kafka-client. Elsewhere: npm install @confluentinc/kafka-javascript@1.10; where its binary cannot be downloaded, docs/kafka.md says how it is built.'
+    },
+    load
   )
+  return loaded
 }
