@@ -15,7 +15,7 @@ import { RequestFaults, type BrokerFault } from './faults.ts'
 import { GroupOffsets } from './groups.ts'
 import { handlers, notFetched } from './handlers.ts'
 import { Partition } from './partition.ts'
-import type { CallKind, Reply, Request, TopicPartition } from './requests.ts'
+import type { CallKind, Marker, Reply, Request, TopicPartition } from './requests.ts'
 import { resolveBrokerOptions, type BrokerOptions, type Deliver, type ResolvedBrokerOptions } from './world.ts'
 
 export interface TopicOptions {
@@ -58,10 +58,10 @@ export class BrokerCluster {
       {
         now: () => world.now(),
         retryLater: callback => world.schedule(100, callback),
-        mark: (at, producerId, epoch, commit, done) => this.mark(at, producerId, epoch, commit, done),
-        markGroup: (group, producerId, commit, done) =>
+        mark: (at, marker, done) => this.mark(at, marker, done),
+        markGroup: (group, marker, done) =>
           world.schedule(this.markerMs(), () => {
-            this.groups.mark(group, producerId, commit, world.now())
+            this.groups.mark(group, marker, world.now())
             done(true)
           })
       },
@@ -141,18 +141,13 @@ export class BrokerCluster {
     return 0.5 + this.prng.next() * this.options.markerMs + this.faults.markerDelay(this.now)
   }
 
-  private mark(
-    at: TopicPartition,
-    producerId: number,
-    epoch: number,
-    commit: boolean,
-    done: (written: boolean) => void
-  ): void {
+  private mark(at: TopicPartition, marker: Marker, done: (written: boolean) => void): void {
     this.options.world.schedule(this.markerMs(), () => {
       const partition = this.partition(at)
       if (partition === undefined) return done(true)
       if (partition.leaderlessUntil > this.now || this.isDown(partition.leader)) return done(false)
-      partition.mark(producerId, epoch, commit, error => done(error === 'NONE' || error === 'INVALID_PRODUCER_EPOCH'))
+      // Who is deposed has stopped, whatever it is told.
+      partition.mark(marker, error => done(error === 'NONE' || error === 'INVALID_PRODUCER_EPOCH'))
     })
   }
 
@@ -261,7 +256,7 @@ export class BrokerCluster {
     partition.append({ ...batch, records: [{ timestamp: 0, key: value, value }] }, undefined, () => undefined)
     const end = (): void => {
       if (partition.isOpen(producerId, 0))
-        partition.mark(producerId, 0, false, error => {
+        partition.mark({ producerId, producerEpoch: 0, coordinatorEpoch: 0, commit: false }, error => {
           if (error !== 'NONE') this.options.world.schedule(100, end)
         })
     }

@@ -9,9 +9,11 @@
  * 3. Version 1: the epoch moves with InitProducerId only, so a late EndTxn may decide the next transaction (KAFKA-17754).
  *    Version 2: it moves with every end; a repeated end is recognised by the epoch before.
  * 4. An epoch about to run over takes a new producer id.
+ * 5. Markers carry the coordinator's own epoch: who wrote a newer one takes none of a coordinator that was deposed, however long they were on
+ *    their way. Without that they would end the owner's next transaction.
  */
 import { reached } from '../../runtime/kernel/marks.ts'
-import type { BrokerError, Reply, Request, TopicPartition } from './requests.ts'
+import type { BrokerError, Marker, Reply, Request, TopicPartition } from './requests.ts'
 
 export type TransactionState =
   'Empty' | 'Ongoing' | 'PrepareCommit' | 'PrepareAbort' | 'CompleteCommit' | 'CompleteAbort'
@@ -36,12 +38,14 @@ interface Transaction {
   serial: number
   /** Which writing of markers is the newest; older ones stop. */
   round: number
+  /** How often its coordination has moved from one broker to another. */
+  coordinatorEpoch: number
 }
 
 export interface MarkerTarget {
   /** Calls back when the marker is on all replicas, or can never be needed. */
-  mark(at: TopicPartition, producerId: number, epoch: number, commit: boolean, done: (written: boolean) => void): void
-  markGroup(group: string, producerId: number, commit: boolean, done: (written: boolean) => void): void
+  mark(at: TopicPartition, marker: Marker, done: (written: boolean) => void): void
+  markGroup(group: string, marker: Marker, done: (written: boolean) => void): void
   retryLater(callback: () => void): void
   now(): number
 }
@@ -126,7 +130,8 @@ export class TransactionCoordinator {
       startedAt: 0,
       touchedAt: this.target.now(),
       serial: 0,
-      round: 0
+      round: 0,
+      coordinatorEpoch: 0
     }
     this.transactions.set(request.transactionalId, transaction)
     this.byProducer.set(transaction.producerId, transaction)
@@ -270,7 +275,8 @@ export class TransactionCoordinator {
   private writeMarkers(transaction: Transaction): void {
     const round = ++transaction.round
     const commit = transaction.state === 'PrepareCommit'
-    const { producerId, producerEpoch } = transaction
+    const { producerId, producerEpoch, coordinatorEpoch } = transaction
+    const marker = { producerId, producerEpoch, coordinatorEpoch, commit }
     let missing = transaction.partitions.size + transaction.groups.size
     const attempt = (write: (done: (written: boolean) => void) => void): void => {
       if (transaction.round !== round) return
@@ -284,9 +290,8 @@ export class TransactionCoordinator {
       })
     }
     if (missing === 0) this.complete(transaction)
-    for (const at of transaction.partitions.values())
-      attempt(done => this.target.mark(at, producerId, producerEpoch, commit, done))
-    for (const group of transaction.groups) attempt(done => this.target.markGroup(group, producerId, commit, done))
+    for (const at of transaction.partitions.values()) attempt(done => this.target.mark(at, marker, done))
+    for (const group of transaction.groups) attempt(done => this.target.markGroup(group, marker, done))
   }
 
   private complete(transaction: Transaction): void {
@@ -298,11 +303,13 @@ export class TransactionCoordinator {
 
   /** Another broker has taken over: what was being written is written again, from the log. */
   takeOver(ids: (transactionalId: string) => boolean): void {
-    for (const transaction of this.transactions.values())
-      if (ids(transaction.transactionalId) && transaction.state.startsWith('Prepare')) {
-        reached('broker: new coordinator writes markers again')
-        this.writeMarkers(transaction)
-      }
+    for (const transaction of this.transactions.values()) {
+      if (!ids(transaction.transactionalId)) continue
+      transaction.coordinatorEpoch++
+      if (!transaction.state.startsWith('Prepare')) continue
+      reached('broker: new coordinator writes markers again')
+      this.writeMarkers(transaction)
+    }
   }
 
   /** Decided transactions whose markers are not all written. */

@@ -1,5 +1,6 @@
 /** Offsets of consumer groups: pending until the transaction's marker, and forgotten after a while (Kafka's simple groups). */
-import type { TopicPartition } from './requests.ts'
+import { reached } from '../../runtime/kernel/marks.ts'
+import type { Marker, TopicPartition } from './requests.ts'
 
 interface Stored {
   readonly offset: number
@@ -18,6 +19,8 @@ export class GroupOffsets {
   readonly history: (Pending & { readonly atMs: number })[] = []
   private readonly stored = new Map<string, Stored>()
   private readonly pending = new Map<number, Map<string, Pending>>()
+  /** By producer, the newest that wrote a marker. */
+  private readonly coordinatorEpochs = new Map<number, number>()
 
   private static keyOf(group: string, at: TopicPartition): string {
     return `${group}/${at.topic}/${at.partition}`
@@ -45,7 +48,13 @@ export class GroupOffsets {
     this.history.push({ ...what, atMs: now })
   }
 
-  mark(group: string, producerId: number, commit: boolean, now: number): void {
+  mark(group: string, { producerId, coordinatorEpoch, commit }: Marker, now: number): void {
+    const newest = this.coordinatorEpochs.get(producerId) ?? 0
+    if (coordinatorEpoch < newest) {
+      reached('broker: a marker of a deposed coordinator')
+      return
+    }
+    this.coordinatorEpochs.set(producerId, coordinatorEpoch)
     const mine = this.pending.get(producerId)
     if (mine === undefined) return
     for (const [key, what] of mine) {

@@ -9,7 +9,7 @@
  */
 import type { RecordHeader } from '../../runtime/kernel/record-header.ts'
 import { reached } from '../../runtime/kernel/marks.ts'
-import type { BrokerError, NewBatch } from './requests.ts'
+import type { BrokerError, Marker, NewBatch } from './requests.ts'
 import type { BrokerWorld } from './world.ts'
 
 export interface StoredRecord {
@@ -29,6 +29,8 @@ export interface StoredBatch {
   readonly baseSequence: number
   readonly transactional: boolean
   readonly control: 'commit' | 'abort' | undefined
+  /** Of who wrote a control batch. */
+  readonly coordinatorEpoch?: number
   readonly appendedAt: number
   /** Fewer than the offsets it spans after a compaction; none in a control batch. */
   readonly records: readonly StoredRecord[]
@@ -39,6 +41,8 @@ export interface StoredBatch {
 
 interface ProducerState {
   epoch: number
+  /** The newest that wrote a marker. */
+  coordinatorEpoch: number
   nextSequence: number
   recent: { readonly first: number; readonly last: number; readonly offset: number }[]
   /** First offset of the open transaction. */
@@ -162,9 +166,13 @@ export class Partition {
   }
 
   /** A commit or abort marker from the transaction coordinator. */
-  mark(producerId: number, producerEpoch: number, commit: boolean, done: (error: BrokerError) => void): void {
+  mark({ producerId, producerEpoch, coordinatorEpoch, commit }: Marker, done: (error: BrokerError) => void): void {
     const state = this.producers.get(producerId)
     if (state !== undefined && producerEpoch < state.epoch) return done('INVALID_PRODUCER_EPOCH')
+    if (state !== undefined && coordinatorEpoch < state.coordinatorEpoch) {
+      reached('broker: a marker of a deposed coordinator')
+      return done('TRANSACTION_COORDINATOR_FENCED')
+    }
     this.store({
       baseOffset: this.end,
       lastOffset: this.end,
@@ -174,6 +182,7 @@ export class Partition {
       baseSequence: -1,
       transactional: true,
       control: commit ? 'commit' : 'abort',
+      coordinatorEpoch,
       appendedAt: this.world.now(),
       records: [],
       sizeBytes: 78,
@@ -199,12 +208,13 @@ export class Partition {
     let state = this.producers.get(batch.producerId)
     if (state === undefined || batch.producerEpoch > state.epoch) {
       // An open transaction of an older epoch is ended by its marker, whatever came in between.
-      const openSince = state?.openSince
-      state = { epoch: batch.producerEpoch, nextSequence: 0, recent: [], openSince, touchedAt: 0 }
+      const { openSince, coordinatorEpoch = 0 } = state ?? {}
+      state = { epoch: batch.producerEpoch, coordinatorEpoch, nextSequence: 0, recent: [], openSince, touchedAt: 0 }
       this.producers.set(batch.producerId, state)
     }
     state.touchedAt = batch.appendedAt
     if (batch.control !== undefined) {
+      state.coordinatorEpoch = Math.max(state.coordinatorEpoch, batch.coordinatorEpoch ?? 0)
       if (state.openSince === undefined) return
       const span = { firstOffset: state.openSince, lastOffset: batch.lastOffset }
       this.deciding.push(span)

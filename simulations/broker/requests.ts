@@ -28,6 +28,7 @@ export const brokerErrors = {
   INVALID_PRODUCER_ID_MAPPING: 49,
   INVALID_TRANSACTION_TIMEOUT: 50,
   CONCURRENT_TRANSACTIONS: 51,
+  TRANSACTION_COORDINATOR_FENCED: 52,
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 53,
   KAFKA_STORAGE_ERROR: 56,
   SASL_AUTHENTICATION_FAILED: 58,
@@ -43,6 +44,14 @@ export type BrokerError = keyof typeof brokerErrors
 export interface TopicPartition {
   readonly topic: string
   readonly partition: number
+}
+
+/** The end of a transaction, on its way from the coordinator to who holds a part of it. */
+export interface Marker {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly coordinatorEpoch: number
+  readonly commit: boolean
 }
 
 /** A record on its way in. */

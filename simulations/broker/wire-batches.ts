@@ -92,7 +92,10 @@ function encode(batch: StoredBatch): Uint8Array {
       .int16(0)
       .int16(control === 'commit' ? 1 : 0)
       .take()
-    const value = new Out().int16(0).int32(0).take()
+    const value = new Out()
+      .int16(0)
+      .int32(batch.coordinatorEpoch ?? 0)
+      .take()
     writeRecord(body, 0, 0, key, value)
   }
   const checked = body.take()

@@ -11,6 +11,10 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1845877',
+    symptom: 'the made-up brokers let a marker of a deposed coordinator end the next transaction of the same owner'
+  },
+  {
     seed: '1834229',
     symptom: 'files that a fork had copied were taken for newer than the local store, which went back to what they held'
   },

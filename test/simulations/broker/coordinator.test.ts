@@ -81,6 +81,31 @@ void t.test('an end is answered before any marker; who initialises waits for the
   t.equal((await ask('InitProducerId', { ...anybody, timeoutMs })).error, 'NONE')
 })
 
+void t.test('a marker of a deposed coordinator that comes late leaves the next transaction alone', async t => {
+  const { ask, write, pass, cluster } = lab()
+  const at = { topic: 't', partition: 0 }
+  const position = (owner: Owner, offset: number): Promise<unknown> =>
+    ask('TxnOffsetCommit', { ...owner, group: 'g', version: 2, offsets: [{ ...at, offset }] })
+  let owner = { ...anybody, ...(await ask('InitProducerId', { ...anybody, timeoutMs: 60_000 })) }
+  await write(owner, 2)
+  await position(owner, 5)
+  cluster.inject({ kind: 'slow-markers', delayMs: 5000 }, 20)
+  owner = { ...owner, ...(await ask('EndTxn', { ...owner, version: 2, commit: true })) }
+  await pass(50)
+  cluster.inject({ kind: 'coordinator-change' }, 50)
+  await pass(200)
+  t.equal(cluster.coordinator.stateOf('x'), 'CompleteCommit', 'by the new one')
+  t.equal(await write(owner, 2), 'NONE')
+  await position(owner, 6)
+  await pass(6000)
+  t.equal(cluster.committed('t').length, 1, 'the next one is still open')
+  t.equal(cluster.groups.fetch('g', at), 'unstable', 'and so is what it tells the group')
+  await ask('EndTxn', { ...owner, version: 2, commit: false })
+  await pass(200)
+  t.equal(cluster.committed('t').length, 1)
+  t.equal(cluster.groups.fetch('g', at), 5)
+})
+
 void t.test('an open transaction is aborted by the next owner, and by time; its writer is fenced', async t => {
   for (const takeover of [true, false]) {
     const { ask, write, pass, cluster } = lab()

@@ -104,7 +104,9 @@ const makeLog =
     }
     const mark = (partition: number, producerId: number, commit: boolean): Promise<void> =>
       new Promise(resolve =>
-        cluster.partition({ topic: 'texts', partition })?.mark(producerId, 0, commit, () => resolve())
+        cluster
+          .partition({ topic: 'texts', partition })
+          ?.mark({ producerId, producerEpoch: 0, coordinatorEpoch: 0, commit }, () => resolve())
       )
     let producerId = 5
     for (const [partition, list] of texts.entries())

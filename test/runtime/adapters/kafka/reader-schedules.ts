@@ -107,7 +107,7 @@ class Run {
     if (!transactional) return
     const commit = random.int(2) === 0
     const end = (): void =>
-      found.mark(producerId, 0, commit, error => {
+      found.mark({ producerId, producerEpoch: 0, coordinatorEpoch: 0, commit }, error => {
         if (error !== 'NONE') time.schedule(50, end)
       })
     time.schedule(random.int(600), end)

@@ -123,7 +123,9 @@ export class SimulatedLab implements ReaderLab {
       for (const [topic, partitions] of sequences)
         for (const partition of partitions.keys())
           await new Promise<void>(resolve =>
-            this.scene.cluster.partition({ topic, partition })?.mark(producerId, 0, commit, () => resolve())
+            this.scene.cluster
+              .partition({ topic, partition })
+              ?.mark({ producerId, producerEpoch: 0, coordinatorEpoch: 0, commit }, () => resolve())
           )
     }
     return Promise.resolve({
