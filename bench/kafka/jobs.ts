@@ -1,4 +1,4 @@
-/** The job of the bench as a process of its own: by Cairn, by a loop written by hand, by Kafka Streams. */
+/** The job of the bench as a process of its own: by Cairn, by a loop written by hand, by Kafka Streams, by Flink. */
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { root } from '../../simulations/chaos/installed.ts'
-import { streamsCountCommand, type KafkaStreams } from '../peers/kafka-streams.ts'
+import { countByKeyCommand, type Peer, type PeerName } from '../peers/count-by-key.ts'
 import { jobText } from './bench-events.ts'
 
-export type Contender = 'cairn' | 'loop' | 'kafka-streams'
+export type Contender = 'cairn' | 'loop' | PeerName
 export type Delivery = 'exactly-once' | 'at-least-once'
 
 export interface BenchJob {
@@ -28,11 +28,13 @@ export interface BenchPlace {
   /** For what jobs leave behind. */
   readonly folder: string
   readonly brokers: readonly string[]
-  readonly streams?: KafkaStreams | undefined
+  readonly peers: readonly Peer[]
 }
 
 export interface StartedJob {
   readonly pid: number
+  /** What it gives, or a rejection when the job ends meanwhile. */
+  while<T>(work: Promise<T>): Promise<T>
   /** At once, without a last commit. */
   stop(): Promise<void>
 }
@@ -45,12 +47,16 @@ process.on('exit', () => {
 export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
   const [program, args] = commandOf(job, place)
   // Java says nothing unless something is wrong.
-  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', job.who === 'kafka-streams' ? 'inherit' : 'ignore']
+  const isPeer = place.peers.some(({ name }) => name === job.who)
+  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', isPeer ? 'inherit' : 'ignore']
   const child = spawn(program, args, { cwd: place.folder, stdio })
   running.add(child)
   const exited = once(child, 'exit')
+  const ended = exited.then(() => Promise.reject(new Error(`${job.who} ended by itself`)))
+  ended.catch(() => undefined)
   return {
     pid: child.pid as number,
+    while: work => Promise.race([work, ended]),
     async stop() {
       child.kill('SIGKILL')
       await exited
@@ -61,7 +67,7 @@ export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
 
 function commandOf(
   { who, from, to, interval, delivery, name }: BenchJob,
-  { folder, brokers, streams }: BenchPlace
+  { folder, brokers, peers }: BenchPlace
 ): readonly [program: string, args: readonly string[]] {
   const intervalMs = parseDuration(interval as Duration, '--intervals')
   switch (who) {
@@ -74,8 +80,10 @@ function commandOf(
       const loop = fileURLToPath(new URL('loop.js', import.meta.url))
       return [process.execPath, [loop, brokers.join(), from, to, String(intervalMs)]]
     }
-    case 'kafka-streams':
-      if (streams === undefined) throw new Error('Kafka Streams was not prepared')
-      return streamsCountCommand(streams, { brokers, from, to, intervalMs, folder: join(folder, name) })
+    default: {
+      const peer = peers.find(each => each.name === who)
+      if (peer === undefined) throw new Error(`${who} was not prepared`)
+      return countByKeyCommand(peer, { brokers, from, to, intervalMs, folder: join(folder, name) })
+    }
   }
 }

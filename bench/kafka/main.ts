@@ -1,4 +1,4 @@
-/** `npm run bench:kafka`: throughput beside a loop written by hand and Kafka Streams, and latencies, on a real Kafka of its own on this machine. */
+/** `npm run bench:kafka`: throughput beside a loop written by hand, Kafka Streams and Flink, and latencies, on a real Kafka of its own on this machine. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,14 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { service } from '../../simulations/chaos/installed.ts'
 import { KafkaProcess } from '../../simulations/chaos/kafka-process.ts'
 import { numberFrom } from '../../simulations/chaos/number-option.ts'
-import { kafkaStreamsVersion, prepareKafkaStreams, streamsStores, type StreamsStore } from '../peers/kafka-streams.ts'
+import {
+  peerNames,
+  peerStores,
+  peerVersion,
+  preparePeer,
+  type PeerName,
+  type PeerStore
+} from '../peers/count-by-key.ts'
 import { BenchTopics } from './bench-topics.ts'
 import type { BenchPlace, Contender } from './jobs.ts'
 import { latency, type LatencyRun } from './latency.ts'
@@ -14,9 +21,9 @@ import { throughput, type Throughput } from './throughput.ts'
 
 interface Flags {
   readonly only?: 'throughput' | 'latency'
-  readonly peers: readonly string[]
+  readonly peers: readonly PeerName[]
   readonly threads: number
-  readonly store: StreamsStore
+  readonly store: PeerStore
   readonly rates: string
   readonly intervals: string
   readonly seconds: number
@@ -42,14 +49,14 @@ class Bench {
     this.topics = new BenchTopics(place.brokers)
   }
 
-  private get peers(): readonly Contender[] {
-    return this.place.streams === undefined ? ['loop'] : ['loop', 'kafka-streams']
+  private get others(): readonly Contender[] {
+    return ['loop', ...this.place.peers.map(({ name }) => name)]
   }
 
   /** In turns, whoever goes first in one round goes last in the next. */
   async throughput(): Promise<void> {
     const { events, rounds, warm = Math.ceil(events / 4) } = this.flags
-    const all: readonly Contender[] = ['cairn', ...this.peers]
+    const all: readonly Contender[] = ['cairn', ...this.others]
     for (const interval of this.flags.intervals.split(',')) {
       const found = new Map<Contender, Throughput[]>(all.map(who => [who, []]))
       for (let round = 1; round <= rounds; round++)
@@ -70,7 +77,7 @@ class Bench {
       print({ throughput, interval, events, eventsPerSecond, eventsPerCpuSecond, ...this.verdict(of) })
     }
     const own = found.get('cairn') ?? []
-    for (const cairnBy of this.peers) {
+    for (const cairnBy of this.others) {
       const theirs = found.get(cairnBy) ?? []
       const by = (what: Figure): Spread =>
         spread(own.map((each, round) => Math.round((100 * each[what]) / (theirs[round]?.[what] ?? NaN)) / 100))
@@ -92,7 +99,7 @@ class Bench {
     const jobs: LatencyRun['job'][] = [undefined]
     for (const interval of intervals.split(',')) {
       jobs.push({ who: 'cairn', interval, delivery: 'exactly-once' })
-      if (this.place.streams !== undefined) jobs.push({ who: 'kafka-streams', interval, delivery: 'exactly-once' })
+      for (const { name } of this.place.peers) jobs.push({ who: name, interval, delivery: 'exactly-once' })
       jobs.push({ who: 'cairn', interval, delivery: 'at-least-once' })
     }
     for (const perSecond of rates.split(',').map(Number))
@@ -118,21 +125,21 @@ function spread(values: readonly number[]): Spread {
   return [sorted[0] ?? NaN, sorted[Math.floor(sorted.length / 2)] ?? NaN, sorted.at(-1) ?? NaN]
 }
 
-const peerNames = ['kafka-streams']
-
-function peers(text: string): string[] {
+function peers(text: string): PeerName[] {
   const named = text.split(',').filter(name => name !== '')
-  for (const name of named)
-    if (!peerNames.includes(name)) throw new InvalidArgumentError(`There are the peers ${peerNames.join(', ')}.`)
-  return named
+  return named.map(name => {
+    const known = peerNames.find(each => each === name)
+    if (known === undefined) throw new InvalidArgumentError(`There are the peers ${peerNames.join(', ')}.`)
+    return known
+  })
 }
 
 const count = numberFrom(1, true)
 const flags = new Command('npm run bench:kafka --')
   .addOption(new Option('--only <what>', 'one of the two').choices(['throughput', 'latency']))
   .option('--peers <list>', `beside Cairn and the loop: ${peerNames.join(', ')}`, peers, [])
-  .option('--threads <n>', 'of Kafka Streams', count, 1)
-  .addOption(new Option('--store <where>', 'of Kafka Streams').choices(streamsStores).default('memory'))
+  .option('--threads <n>', 'of Kafka Streams; of Flink its parallelism', count, 1)
+  .addOption(new Option('--store <where>', 'of the peers').choices(peerStores).default('memory'))
   .option('--rates <list>', 'latency: events a second', '10000,50000')
   .option('--intervals <list>', 'time between checkpoints', '100ms,1s')
   .option('--seconds <n>', 'of each measurement of latency', count, 15)
@@ -144,19 +151,24 @@ const flags = new Command('npm run bench:kafka --')
 const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-kafka-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
-const wantsStreams = flags.peers.includes('kafka-streams')
-const streams = wantsStreams ? prepareKafkaStreams(join(folder, 'classes'), flags) : undefined
-if (wantsStreams && streams === undefined)
-  say(
-    'KAFKA STREAMS IS LEFT OUT: it is not on this machine and could not be fetched (npm run services -- install kafka-streams says why)'
-  )
+const prepared = flags.peers.flatMap(name => {
+  const peer = preparePeer(name, join(folder, `classes-${name}`), flags)
+  if (peer !== undefined) return [peer]
+  const left = `${name.toUpperCase()} IS LEFT OUT: it is not on this machine and could not be fetched`
+  say(`${left} (npm run services -- install ${name} says why)`)
+  return []
+})
 const kafka = await KafkaProcess.launch({ program: service('kafka'), folder: join(folder, 'kafka') })
 try {
-  const bench = new Bench(flags, { folder, brokers: kafka.addresses(), streams })
+  const bench = new Bench(flags, { folder, brokers: kafka.addresses(), peers: prepared })
   const { threads, store } = flags
-  const peer = streams ? { kafkaStreams: kafkaStreamsVersion, threads, store } : { kafkaStreams: 'LEFT OUT' }
+  const versions = flags.peers.map(name => [
+    name,
+    prepared.some(peer => peer.name === name) ? peerVersion(name) : 'LEFT OUT'
+  ])
   const reader = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
-  print({ cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader, ...(wantsStreams ? peer : {}) })
+  const machine = { cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader }
+  print({ ...machine, ...(versions.length === 0 ? {} : { peers: Object.fromEntries(versions), threads, store }) })
   if (flags.only !== 'latency') await bench.throughput()
   if (flags.only !== 'throughput') await bench.latencies()
   await bench.close()

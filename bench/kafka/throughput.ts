@@ -39,10 +39,10 @@ export async function throughput(
   const samples: { readonly at: number; readonly cpu: number }[] = []
   const timer = setInterval(() => samples.push({ at: Date.now(), cpu: cpuOf(job.pid) }), sampleMs)
   try {
-    await topics.outputOf(to, warm)
+    await job.while(topics.outputOf(to, warm))
     const began = Date.now()
     await release()
-    const { times, check } = await topics.outputOf(to, warm + events)
+    const { times, check } = await job.while(topics.outputOf(to, warm + events))
     const cpuAt = (ms: number): number => samples.find(({ at }) => at >= ms)?.cpu ?? samples.at(-1)?.cpu ?? NaN
     const ended = times.at(-1) ?? NaN
     return {

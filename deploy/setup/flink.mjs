@@ -8,6 +8,8 @@ import { compileJava, fetchArtifacts, java, logger } from './maven.mjs'
 
 /** The newest in Maven's central repository; runs on Java 17. */
 export const flinkVersion = '2.3.0'
+/** Of the newest Flink that one was published for. */
+export const flinkKafkaVersion = '5.0.0-2.2'
 
 const artifacts = [
   ...[
@@ -17,12 +19,14 @@ const artifacts = [
     'flink-table-runtime',
     'flink-json',
     'flink-connector-datagen',
+    'flink-connector-base',
     'flink-statebackend-rocksdb'
   ].map(artifact => ['org.apache.flink', artifact, flinkVersion]),
+  ['org.apache.flink', 'flink-connector-kafka', flinkKafkaVersion],
   logger
 ]
 
-/** Fills `folder` with `libs`: Flink with SQL, JSON and RocksDB. */
+/** Fills `folder` with `libs`: Flink with SQL, JSON, RocksDB and Kafka. */
 export const fetchFlink = (folder, step) => fetchArtifacts(artifacts, folder, step)
 
 /** What Flink's own configuration opens for Java 17. */

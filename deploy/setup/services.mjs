@@ -7,7 +7,7 @@ import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, 
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { clientIn, clientPackage, clientVersion, installClient } from './kafka-client.mjs'
-import { fetchFlink, flinkVersion } from './flink.mjs'
+import { fetchFlink, flinkKafkaVersion, flinkVersion } from './flink.mjs'
 import { fetchKafka, fetchKafkaStreams, kafkaVersion } from './kafka.mjs'
 import { java } from './maven.mjs'
 import { root } from './prepare.mjs'
@@ -85,18 +85,19 @@ export const services = {
     version: () => `Kafka Streams ${kafkaVersion}`,
     install: folder => fromMaven(folder, 'javac', `Kafka Streams ${kafkaVersion}`, fetchKafkaStreams)
   },
-  // A folder of jars, for Java programs that are compiled against them: 190 MB, so only where it is asked for.
+  // A folder of jars, for Java programs that are compiled against them: 200 MB, so only where it is asked for.
   flink: {
-    about: 'Apache Flink, with which the benchmark of Nexmark compares',
+    about: 'Apache Flink, with which the benchmarks of Nexmark and Kafka compare',
     variable: 'CAIRN_FLINK_HOME',
     onlyByName: true,
     locate() {
       const folder = folderOf('flink')
-      const there = java('javac') !== undefined && existsSync(join(folder, 'libs', `flink-clients-${flinkVersion}.jar`))
+      const jars = [`flink-clients-${flinkVersion}.jar`, `flink-connector-kafka-${flinkKafkaVersion}.jar`]
+      const there = java('javac') !== undefined && jars.every(jar => existsSync(join(folder, 'libs', jar)))
       return there ? folder : undefined
     },
     version: () => `Apache Flink ${flinkVersion}`,
-    install: folder => fromMaven(folder, 'javac', `Apache Flink ${flinkVersion}, 190 MB`, fetchFlink)
+    install: folder => fromMaven(folder, 'javac', `Apache Flink ${flinkVersion}, 200 MB`, fetchFlink)
   },
   // Of the servers that can be built from module proxies the smallest one whose conditional writes hold under concurrency.
   versitygw: {
