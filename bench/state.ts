@@ -18,6 +18,8 @@ export interface CheckpointResult {
   readonly changed: number
   readonly medianMs: number
   readonly worstMs: number
+  /** CPU of the whole process meanwhile: the median. */
+  readonly cpuMs: number
   /** Written per checkpoint, merging included: the mean over all rounds. */
   readonly bytesPerCheckpoint: number
   /** Of delta, manifest and decision alone: the median. */
@@ -34,15 +36,18 @@ export async function measureCheckpoints(spec: CheckpointSpec): Promise<Checkpoi
   let round = 0
   for (const changed of spec.changed) {
     const times: number[] = []
+    const cpus: number[] = []
     const bytes: number[] = []
     const manifests: number[] = []
     const start = storage.bytes
     for (let n = 0; n < spec.rounds; n++) {
       await filled.change(changed, ++round)
       const [before, merged, manifest] = [storage.bytes, storage.bytesIn('bases'), storage.bytesIn('manifests')]
-      const from = performance.now()
+      const [from, cpu] = [performance.now(), process.cpuUsage()]
       await shell.checkpoint()
       times.push(performance.now() - from)
+      const { user, system } = process.cpuUsage(cpu)
+      cpus.push((user + system) / 1000)
       await filled.engine.quiet()
       bytes.push(storage.bytes - before - (storage.bytesIn('bases') - merged))
       manifests.push(storage.bytesIn('manifests') - manifest)
@@ -51,6 +56,7 @@ export async function measureCheckpoints(spec: CheckpointSpec): Promise<Checkpoi
       changed,
       medianMs: quantile(times, 0.5),
       worstMs: Math.max(...times),
+      cpuMs: quantile(cpus, 0.5),
       bytesPerCheckpoint: (storage.bytes - start) / spec.rounds,
       medianBytes: quantile(bytes, 0.5),
       manifestBytes: quantile(manifests, 0.5)

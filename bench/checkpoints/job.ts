@@ -5,9 +5,9 @@
 import { files, generator, job, json, type Context, type Duration } from 'cairn'
 import { chooseTextBytes, Document } from '../document.ts'
 
-const { KEYS = '1000', TEXT = '0', STORE = 'level', INTERVAL = '1s' } = process.env
+const { KEYS = '1000', TEXT = '0', STORE = 'level', INTERVAL = '1s', RATE = '1' } = process.env
 const keys = Number(KEYS)
-const perSecond = 10_000
+const perSecond = Number(RATE)
 chooseTextBytes(Number(TEXT))
 
 interface Entry {

@@ -131,6 +131,7 @@ const { keys, store } = options
 const amounts: Amounts = { ...(options.quick === true ? quick : usual), ...options }
 const { bytes, intervals: intervalsMs, checkpoints, rounds } = amounts
 const sizes = keys?.map(n => sizeOf(n, bytes)) ?? amounts.state.map(mb => sizeOf(Math.ceil((mb * 1e6) / bytes), bytes))
+const none = { duration: [], pause: [], throughput: [], recovery: [] }
 const figures: Figures = { duration: [], pause: [], throughput: [], recovery: [] }
 const skipped: { readonly measurement: Measurement; readonly keys: number; readonly why: string }[] = []
 
@@ -163,21 +164,31 @@ async function measure(what: Measurement, size: Size): Promise<void> {
 
 const load = (): string => (loadavg()[0] as number).toFixed(1)
 const loadBefore = load()
+const setting = (): string =>
+  `${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 1024 ** 3)} GiB, Node ${process.version}; load ${loadBefore} before, ${load()} after. ` +
+  `State in ${store}, ${bytes} bytes a key.${skipped.map(({ measurement, keys, why }) => ` SKIPPED: ${measurement} of ${keys} keys: ${why}.`).join('')}`
+const writePage = (): void => {
+  if (options.html !== undefined) writeFileSync(options.html, html(figures, setting()))
+}
 for (const size of sizes)
   for (const what of amounts.only) {
     const where = `${what}, ${size.keys} keys, ${size.stateBytes / 1e6} MB`
     const why = lackOf(size, store, what === 'recovery' ? [] : amounts.changed, roomHere())
     progress(why === undefined ? where : `${where}: SKIPPED: ${why}`)
-    if (why === undefined) await measure(what, size)
-    else skipped.push({ measurement: what, keys: size.keys, why })
+    if (why !== undefined) {
+      skipped.push({ measurement: what, keys: size.keys, why })
+      continue
+    }
+    await measure(what, size)
+    // Who interrupts a run of hours keeps what it has told.
+    const own = { ...none, [what]: figures[what].filter(({ keys }) => keys === size.keys) }
+    process.stderr.write(text(own, `${where}:`))
+    writePage()
   }
-const setting =
-  `${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 1024 ** 3)} GiB, Node ${process.version}; load ${loadBefore} before, ${load()} after. ` +
-  `State in ${store}, ${bytes} bytes a key.${skipped.map(({ measurement, keys, why }) => ` SKIPPED: ${measurement} of ${keys} keys: ${why}.`).join('')}`
-if (options.html !== undefined) writeFileSync(options.html, html(figures, setting))
+writePage()
 process.stdout.write(
   options.json === true
-    ? `${JSON.stringify({ setting, ...figures, goals: goalsOf(figures), skipped }, null, 2)}\n`
-    : text(figures, setting)
+    ? `${JSON.stringify({ setting: setting(), ...figures, goals: goalsOf(figures), skipped }, null, 2)}\n`
+    : text(figures, setting())
 )
 process.exit(skipped.length === 0 ? 0 : 1)

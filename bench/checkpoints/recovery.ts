@@ -35,6 +35,8 @@ export interface RecoveryResult {
 const sayEveryMs = 5000
 const restoredMark = 'state restored in'
 const listenMs = 5
+/** Events a second; while the documents are made, more would only be in their way. */
+const [fillingRate, rate] = [100, 10_000]
 /** Beyond what is put out when it is asked for. */
 const settledEpochs = 3
 /** As the sink names its files: lineage, sink, stage, slot, epoch, chunk. */
@@ -59,10 +61,10 @@ class Life {
     return join(this.folder, 'out')
   }
 
-  begin(intervalMs: number): WorkerChild {
+  begin(intervalMs: number, rate: number): WorkerChild {
     const name = `life-${++this.lives}`
     const args = [join(root, 'deploy', 'bin', 'cairn.cjs'), 'run', join('checkpoints', 'job.ts')]
-    const env = { ...this.env, INTERVAL: `${intervalMs}ms` }
+    const env = { ...this.env, INTERVAL: `${intervalMs}ms`, RATE: String(rate) }
     return (this.child = new WorkerChild({
       name,
       folder: this.folder,
@@ -119,7 +121,7 @@ class Life {
 export async function measureRecovery(spec: RecoverySpec): Promise<RecoveryResult[]> {
   const { say, keys, rounds } = spec
   const life = new Life(spec)
-  let child = life.begin(1000)
+  let child = life.begin(1000, fillingRate)
   const telling = setInterval(() => {
     const [, made] = /.* (\d+) keys/s.exec(child.text) ?? []
     say(`${made ?? 0} of ${keys} keys are filled`)
@@ -131,7 +133,7 @@ export async function measureRecovery(spec: RecoverySpec): Promise<RecoveryResul
     const results: RecoveryResult[] = []
     for (const intervalMs of spec.intervalsMs) {
       const [all, restored]: [number[], number[]] = [[], []]
-      // The first is not counted: the process that it kills had another interval.
+      // The first is not counted: the process that it kills had another interval, or made the documents.
       for (let round = 0; round <= rounds; round++) {
         say(`killed, and started again with a checkpoint every ${intervalMs} ms, ${round} of ${rounds}`)
         // Anywhere between two checkpoints.
@@ -139,7 +141,7 @@ export async function measureRecovery(spec: RecoverySpec): Promise<RecoveryResul
         const start = performance.now()
         await life.kill()
         const head = await life.head()
-        child = life.begin(intervalMs)
+        child = life.begin(intervalMs, rate)
         const newborn = child
         let restoredMs = NaN
         const listening = setInterval(() => {

@@ -108,13 +108,24 @@ type Table = readonly (readonly string[])[]
 /** The first line is the heading; nothing when nothing was measured. */
 const tables: Readonly<Record<Measurement, (figures: Figures) => Table>> = {
   duration: ({ duration }) => [
-    ['state', 'keys', 'changed', 'duration p50', 'worst', 'bytes p50', 'of it manifest', 'with merging, mean'],
+    [
+      'state',
+      'keys',
+      'changed',
+      'duration p50',
+      'worst',
+      'CPU p50',
+      'bytes p50',
+      'of it manifest',
+      'with merging, mean'
+    ],
     ...duration.map(row => [
       bytes(row.stateBytes),
       count(row.keys),
       count(row.changed),
       millis(row.medianMs),
       millis(row.worstMs),
+      millis(row.cpuMs),
       bytes(row.medianBytes),
       bytes(row.manifestBytes),
       bytes(row.bytesPerCheckpoint)
@@ -193,7 +204,9 @@ export function text(figures: Figures, setting: string): string {
   const parts = measurements
     .filter(each => figures[each].length > 0)
     .map(each => `${titles[each]}\n\n${columns(tables[each](figures), []).join('\n')}\n`)
-  return [setting, ...parts, columns(goalTable(goalsOf(figures)), [0, 1, 2, 3]).join('\n'), ''].join('\n')
+  const goals = goalsOf(figures)
+  const judged = goals.length === 0 ? [] : [columns(goalTable(goals), [0, 1, 2, 3]).join('\n'), '']
+  return [setting, '', ...parts, ...judged].join('\n')
 }
 
 /** A line for each value of `by`. */
