@@ -1,124 +1,131 @@
 /**
- * What a checkpoint does to the events around it. Pause = the longest gap between two completed events within a second after a
- * barrier; how much of it was garbage collection is told apart.
+ * What a checkpoint does to the events around it, while they come as fast as they are handled. Pause = the longest gap between two
+ * completed events from the barrier until the checkpoint is decided; garbage collection within the gaps is told apart.
  */
 import { PerformanceObserver } from 'node:perf_hooks'
-import { Actor, files, job, json, lines, type Context } from '../actors/index.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Context } from '../actors/index.ts'
 import type { KeyedTask } from '../runtime/core/keyed-task.ts'
-import { handled, startEngine } from './engine.ts'
-import { EventBytes, EventReader, type Payment } from './events.ts'
+import { Document } from './document.ts'
+import type { Payment } from './events.ts'
+import { Filled, type SizedState } from './sized-state.ts'
 
-export interface BarrierSpec {
+export interface BarrierSpec extends SizedState {
   readonly kind: 'barrier'
-  readonly keys: number
-  readonly changed: number
+  /** How many keys change between two checkpoints; one after the other. */
+  readonly changed: readonly number[]
+  /** Checkpoints of each. */
   readonly barriers: number
 }
+/** In ms. */
+export interface Quantiles {
+  readonly p50: number
+  readonly p99: number
+  readonly p999: number
+  readonly worst: number
+}
 export interface BarrierResult {
-  /** `allDirty`: when (almost) every key had changed. */
+  readonly changed: number
+  readonly barriers: number
+  /** `allDirty`: when (almost) every key had changed, or as many as change in a step of filling. */
   readonly sealMs: { readonly allDirty: number; readonly median: number; readonly worst: number }
-  readonly pauseMs: { readonly p50: number; readonly p99: number; readonly worst: number }
-  /** Of the pauses: garbage collection that lies within them. */
-  readonly gcMs: { readonly p50: number; readonly p99: number; readonly worst: number }
-  /** Pause without garbage collection: what the barrier's own work causes at most. */
-  readonly workMs: { readonly p50: number; readonly p99: number; readonly worst: number }
+  readonly pauseMs: Quantiles
+  /** Garbage collection within the longest gap. */
+  readonly gcMs: Quantiles
+  /** The longest of all gaps, each without the garbage collection in it: what the barrier's own work causes at most. */
+  readonly workMs: Quantiles
+  /** The longest gap while no checkpoint is taken, in as much time before the barrier as the checkpoint before took. */
+  readonly withoutMs: Quantiles
   readonly checkpointMs: { readonly median: number }
-  readonly deltaBytes: number
 }
 
-/** End of the newest handler, and the longest gap since it was asked for. */
-let last = 0
-let longest = 0
-let gapEnd = 0
+/** Shorter gaps between two handlers are not looked at. */
+const leastGapMs = 0.2
 
-class Account extends Actor {
-  count = 0
-  total = 0
+/** Of performance.now(). */
+interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/** End of the newest handler, and the gaps since they were asked for. */
+let last = 0
+let gaps: Span[] = []
+
+class Account extends Document {
   receive(payment: Payment, _ctx: Context<never>): void {
-    this.count++
-    this.total += payment.amount
+    this.add(payment)
     const now = performance.now()
-    if (now - last > longest) {
-      longest = now - last
-      gapEnd = now
-    }
+    if (now - last > leastGapMs) gaps.push({ start: last, end: now })
     last = now
   }
 }
 
-export async function measureBarrier(spec: BarrierSpec): Promise<BarrierResult> {
-  const { keys, changed, barriers } = spec
-  // Every key once, then rounds that change `changed` of them and go on while the checkpoint is taken.
-  const perRound = 3 * changed
-  const fill = new EventBytes(keys + barriers * perRound, keys, 'uniform', undefined, i =>
-    i < keys ? i : (((i - keys) % changed) * Math.max(1, Math.floor(keys / changed))) % keys
-  )
-  const reader = new EventReader(fill, 1000)
-  const engine = await startEngine(
-    job(
-      'barrier',
-      j => {
-        const stage = j
-          .source('payments', lines('unused', json<Payment>()))
-          .keyBy(p => p.account)
-          .actor(Account)
-        return { out: stage.to('out', files('unused', json<never>())) }
-      },
-      { interval: 3_600_000 }
-    ),
-    reader
-  )
-  const collections: { start: number; end: number }[] = []
+function taken(): Span[] {
+  const all = gaps
+  gaps = []
+  return all
+}
+
+const lengthOf = ({ start, end }: Span): number => end - start
+const longestOf = (spans: readonly Span[]): Span =>
+  spans.reduce((longest, span) => (lengthOf(span) > lengthOf(longest) ? span : longest), { start: 0, end: 0 })
+const within = (gap: Span, collections: readonly Span[]): number =>
+  collections.reduce((sum, { start, end }) => sum + Math.max(0, Math.min(gap.end, end) - Math.max(gap.start, start)), 0)
+
+export async function measureBarrier(spec: BarrierSpec): Promise<BarrierResult[]> {
+  let collections: Span[] = []
   const observer = new PerformanceObserver(list => {
-    for (const entry of list.getEntries())
-      collections.push({ start: entry.startTime, end: entry.startTime + entry.duration })
+    for (const { startTime, duration } of list.getEntries())
+      collections.push({ start: startTime, end: startTime + duration })
   })
+  let seals: number[] = []
+  const filled = await Filled.start(spec, Account, ({ worker }) => (seals = timeSeals(worker.keyedTasks(1))))
+  const { shell } = filled.engine
+  // The first is of a few keys.
+  const allDirty = Math.max(...seals.slice(1))
   observer.observe({ entryTypes: ['gc'] })
-  const seals = timeSeals(engine.worker.keyedTasks(1))
-  engine.shell.start()
-  // Once, so that the first sealing measured is not the first ever.
-  await handled(engine, 1000)
-  await engine.shell.checkpoint()
-  reader.release(keys)
-  await handled(engine, keys)
-  await engine.shell.checkpoint()
-  const pauses: number[] = []
-  const gcs: number[] = []
-  const durations: number[] = []
-  let deltaBytes = 0
-  for (let round = 0; round < barriers; round++) {
-    const base = keys + round * perRound
-    reader.release(base + changed)
-    await handled(engine, base + changed)
-    // Events keep coming while the checkpoint of those is taken.
-    const before = engine.storage.bytes
-    reader.release(base + perRound)
-    await handled(engine, base + changed + 1)
-    longest = 0
-    const start = performance.now()
-    const decided = engine.shell.checkpoint()
-    await decided
-    durations.push(performance.now() - start)
-    deltaBytes = engine.storage.bytes - before
-    await handled(engine, base + perRound)
-    await new Promise(resolve => setTimeout(resolve, 20))
-    pauses.push(longest)
-    const [from, to] = [gapEnd - longest, gapEnd]
-    gcs.push(collections.reduce((sum, gc) => sum + Math.max(0, Math.min(to, gc.end) - Math.max(from, gc.start)), 0))
-    collections.length = 0
+  const results: BarrierResult[] = []
+  for (const changed of spec.changed) {
+    const [pauses, gcs, works]: [number[], number[], number[]] = [[], [], []]
+    const [withouts, durations]: [number[], number[]] = [[], []]
+    seals.length = 0
+    // Who reads keys from disk does so before, and everything has been compiled.
+    await filled.change(changed, 0)
+    for (let round = 0; round < spec.barriers; round++) {
+      await filled.change(changed, 0)
+      taken()
+      last = performance.now()
+      filled.release()
+      await sleep(durations.at(-1) ?? 0)
+      withouts.push(lengthOf(longestOf(taken())))
+      const start = performance.now()
+      await shell.checkpoint()
+      durations.push(performance.now() - start)
+      const all = taken()
+      await filled.hold()
+      // Collections are told of in a later turn.
+      await sleep(5)
+      const longest = longestOf(all)
+      pauses.push(lengthOf(longest))
+      gcs.push(within(longest, collections))
+      works.push(all.reduce((most, gap) => Math.max(most, lengthOf(gap) - within(gap, collections)), 0))
+      collections = []
+    }
+    results.push({
+      changed,
+      barriers: spec.barriers,
+      sealMs: { allDirty, median: quantile(seals, 0.5), worst: Math.max(...seals) },
+      pauseMs: spread(pauses),
+      gcMs: spread(gcs),
+      workMs: spread(works),
+      withoutMs: spread(withouts),
+      checkpointMs: { median: quantile(durations, 0.5) }
+    })
   }
   observer.disconnect()
-  reader.release(fill.count)
-  await engine.close()
-  const work = pauses.map((pause, i) => pause - (gcs[i] as number))
-  return {
-    sealMs: { allDirty: seals[1] ?? NaN, median: quantile(seals.slice(2), 0.5), worst: Math.max(...seals) },
-    pauseMs: spread(pauses),
-    gcMs: spread(gcs),
-    workMs: spread(work),
-    checkpointMs: { median: quantile(durations, 0.5) },
-    deltaBytes
-  }
+  await filled.engine.close()
+  return results
 }
 
 /** How long each sealing takes, measured around the very call. */
@@ -135,8 +142,9 @@ function timeSeals(tasks: readonly KeyedTask[]): number[] {
   return seals
 }
 
-function spread(values: readonly number[]) {
-  return { p50: quantile(values, 0.5), p99: quantile(values, 0.99), worst: Math.max(...values) }
+function spread(values: readonly number[]): Quantiles {
+  const [p50, p99, p999] = [0.5, 0.99, 0.999].map(q => quantile(values, q)) as [number, number, number]
+  return { p50, p99, p999, worst: Math.max(...values) }
 }
 
 export function quantile(values: readonly number[], q: number): number {

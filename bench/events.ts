@@ -58,6 +58,7 @@ export class EventReader implements LogReader {
   /** Records given out so far may not exceed it. */
   limit: number
   private readonly bounded: boolean
+  private given = 0
   private wake: (() => void) | undefined
 
   constructor(events: Events, limit = events.count) {
@@ -69,6 +70,10 @@ export class EventReader implements LogReader {
   release(upTo: number): void {
     this.limit = upTo
     this.wake?.()
+  }
+  /** Gives out no more; answers how many it has. */
+  hold(): number {
+    return (this.limit = this.given)
   }
   partitions(): Promise<readonly { readonly name: string }[]> {
     return Promise.resolve([{ name: '0' }])
@@ -83,6 +88,7 @@ export class EventReader implements LogReader {
     }
     const { events } = this
     const next = Math.min(this.limit, position + batchRecords)
+    this.given = next
     const batch: RecordBatch = {
       count: next - position,
       sizeBytes: (next - position) * 40,

@@ -1,10 +1,8 @@
 /** `npm run bench`: every measurement in a process of its own, ratios taken in one run; a table, or `--json`. */
-import { spawnSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
+import { apart } from './apart.ts'
 import type { BarrierResult } from './barrier.ts'
-import type { Spec } from './measure.ts'
 import { diskStores, type StoresResult } from './stores.ts'
 import type { CheckpointResult, LargerResult, MemoryResult } from './state.ts'
 import type { ThroughputResult } from './throughput.ts'
@@ -18,25 +16,14 @@ interface Line {
   readonly result: unknown
 }
 
-const measureFile = fileURLToPath(new URL('./measure.js', import.meta.url))
 const progress = (text: string): void => void process.stderr.write(`bench: ${text}\n`)
-
-function measure<T>(spec: Spec): T {
-  const child = spawnSync(process.execPath, ['--expose-gc', measureFile, JSON.stringify(spec)], {
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  if (child.status !== 0) throw new Error(`measuring ${JSON.stringify(spec)} ended with ${child.status}`)
-  return JSON.parse(child.stdout) as T
-}
 
 const millis = (ms: number): string => `${ms.toFixed(ms < 10 ? 2 : 0)} ms`
 const thousands = (n: number): string => Math.round(n).toLocaleString('en-US')
 const mebibytes = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(2)} MiB`
 
 /** Cairn and the loop in turns, so that what else the machine does meets both. */
-function throughput(lines: Line[], events: number, rounds: number): void {
+async function throughput(lines: Line[], events: number, rounds: number): Promise<void> {
   for (const skew of ['uniform', 'zipf'] as const)
     for (const [keys, goal] of [
       [1_000, 1 / 2],
@@ -47,9 +34,10 @@ function throughput(lines: Line[], events: number, rounds: number): void {
       const results: { loop: ThroughputResult; cairn: ThroughputResult }[] = []
       for (let round = 0; round < rounds; round++) {
         progress(`throughput, ${thousands(keys)} keys, ${skew}, round ${round + 1} of ${rounds}`)
-        const [loop, cairn] = (['loop', 'cairn'] as const).map(engine =>
-          measure<ThroughputResult>({ kind: 'throughput', engine, events, keys, skew })
-        ) as [ThroughputResult, ThroughputResult]
+        const of = (engine: 'loop' | 'cairn') =>
+          apart<ThroughputResult>({ kind: 'throughput', engine, events, keys, skew })
+        const loop = await of('loop')
+        const cairn = await of('cairn')
         results.push({ loop, cairn })
         ratios.push(loop.cpuMicrosPerEvent / cairn.cpuMicrosPerEvent)
       }
@@ -67,9 +55,10 @@ function throughput(lines: Line[], events: number, rounds: number): void {
     }
 }
 
-function barriers(lines: Line[], keys: number, changed: number, count: number): void {
+async function barriers(lines: Line[], keys: number, changed: number, count: number): Promise<void> {
   progress(`${count} barriers, ${thousands(keys)} keys, ${thousands(changed)} changed`)
-  const result = measure<BarrierResult>({ kind: 'barrier', keys, changed, barriers: count })
+  const spec = { kind: 'barrier', keys, changed: [changed], barriers: count } as const
+  const [result] = (await apart<BarrierResult[]>(spec)) as [BarrierResult]
   lines.push(
     {
       name: `sealing ${thousands(keys)} dirty keys`,
@@ -95,11 +84,12 @@ function barriers(lines: Line[], keys: number, changed: number, count: number): 
   )
 }
 
-function checkpoints(lines: Line[], changed: number, rounds: number): void {
+async function checkpoints(lines: Line[], changed: number, rounds: number): Promise<void> {
   let first: CheckpointResult | undefined
   for (const keys of [10_000, 100_000, 1_000_000]) {
     progress(`checkpoints, ${thousands(keys)} keys, ${thousands(changed)} changed`)
-    const result = measure<CheckpointResult>({ kind: 'checkpoint', keys, changed, rounds })
+    const spec = { kind: 'checkpoint', keys, changed: [changed], rounds } as const
+    const [result] = (await apart<CheckpointResult[]>(spec)) as [CheckpointResult]
     first ??= result
     const growth = result.medianBytes / first.medianBytes
     lines.push({
@@ -112,9 +102,9 @@ function checkpoints(lines: Line[], changed: number, rounds: number): void {
   }
 }
 
-function memory(lines: Line[], keys: number): void {
+async function memory(lines: Line[], keys: number): Promise<void> {
   progress('memory of idle keys')
-  const result = measure<MemoryResult>({ kind: 'memory', keys })
+  const result = await apart<MemoryResult>({ kind: 'memory', keys })
   lines.push({
     name: 'memory of an idle key (two numbers)',
     value: `${result.bytesPerKey.toFixed(0)} bytes`,
@@ -125,12 +115,12 @@ function memory(lines: Line[], keys: number): void {
 }
 
 /** The budget: what the process may take in resident memory, beyond what it takes before the first event. */
-function larger(lines: Line[], budgetBytes: number, store: (typeof diskStores)[number]): void {
+async function larger(lines: Line[], budgetBytes: number, store: (typeof diskStores)[number]): Promise<void> {
   const bytesPerKey = 4000
   const keys = 2 * Math.ceil((2 * budgetBytes) / bytesPerKey)
   progress(`state larger than memory, ${thousands(keys)} keys of ${bytesPerKey} bytes`)
   const spec = { kind: 'larger', store, keys, bytesPerKey, cacheBytes: budgetBytes / 32, rounds: 2 } as const
-  const result = measure<LargerResult>(spec)
+  const result = await apart<LargerResult>(spec)
   const grown = result.peakRssMiB - result.baselineRssMiB
   lines.push({
     name: `state of ${result.stateMiB.toFixed(0)} MiB in ${store === 'level' ? 'LevelDB' : 'RocksDB'}, every key compared`,
@@ -142,14 +132,14 @@ function larger(lines: Line[], budgetBytes: number, store: (typeof diskStores)[n
 }
 
 /** RocksDB against LevelDB, in turns. */
-function stores(lines: Line[], keys: number, rounds: number): void {
+async function stores(lines: Line[], keys: number, rounds: number): Promise<void> {
   const bytesPerKey = 100
   const results: Record<(typeof diskStores)[number], StoresResult>[] = []
   for (let round = 0; round < rounds; round++) {
     progress(`local stores, ${thousands(keys)} keys of ${bytesPerKey} bytes, round ${round + 1} of ${rounds}`)
-    const [level, rocksdb] = diskStores.map(store =>
-      measure<StoresResult>({ kind: 'stores', store, keys, bytesPerKey })
-    ) as [StoresResult, StoresResult]
+    const of = (store: (typeof diskStores)[number]) => apart<StoresResult>({ kind: 'stores', store, keys, bytesPerKey })
+    const level = await of('level')
+    const rocksdb = await of('rocksdb')
     results.push({ level, rocksdb })
   }
   const what: Readonly<Record<keyof StoresResult, string>> = {
@@ -202,13 +192,13 @@ const options = new Command('bench')
 
 const lines: Line[] = []
 const scale = options.quick === true ? 0.05 : 1
-if (options.stores === true) stores(lines, 1_000_000 * scale, options.quick === true ? 1 : 3)
+if (options.stores === true) await stores(lines, 1_000_000 * scale, options.quick === true ? 1 : 3)
 else {
-  throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
-  barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)
-  checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
-  memory(lines, 1_000_000 * scale)
-  larger(lines, 512 * 1024 * 1024 * (options.quick === true ? 0.25 : 1), options.store)
+  await throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
+  await barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)
+  await checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
+  await memory(lines, 1_000_000 * scale)
+  await larger(lines, 512 * 1024 * 1024 * (options.quick === true ? 0.25 : 1), options.store)
 }
 const machine = {
   cpus: cpus().length,

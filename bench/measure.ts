@@ -1,5 +1,6 @@
 /** One measurement in a process of its own: `node dist/bench/measure.js '<spec as JSON>'` prints its result as JSON. */
 import { measureBarrier, type BarrierSpec } from './barrier.ts'
+import { measureIntervals, type IntervalsSpec } from './intervals.ts'
 import {
   measureCheckpoints,
   measureLarger,
@@ -11,7 +12,7 @@ import {
 import { measureStores, type StoresSpec } from './stores.ts'
 import { measureThroughput, type ThroughputSpec } from './throughput.ts'
 
-export type Spec = ThroughputSpec | BarrierSpec | CheckpointSpec | MemorySpec | LargerSpec | StoresSpec
+export type Spec = ThroughputSpec | BarrierSpec | IntervalsSpec | CheckpointSpec | MemorySpec | LargerSpec | StoresSpec
 
 async function measure(spec: Spec): Promise<unknown> {
   switch (spec.kind) {
@@ -19,6 +20,8 @@ async function measure(spec: Spec): Promise<unknown> {
       return measureThroughput(spec)
     case 'barrier':
       return measureBarrier(spec)
+    case 'intervals':
+      return measureIntervals(spec)
     case 'checkpoint':
       return measureCheckpoints(spec)
     case 'memory':

@@ -1,60 +1,69 @@
 /** Checkpoints against changed keys, memory per idle key, and state several times larger than its budget. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Actor, files, job, json, lines, type Context } from '../actors/index.ts'
-import { accounts } from './throughput.ts'
 import { quantile } from './barrier.ts'
+import { chooseTextBytes, textOf } from './document.ts'
 import { handled, startEngine } from './engine.ts'
-import { EventBytes, EventReader, type Payment } from './events.ts'
+import { EventBytes, EventReader } from './events.ts'
+import { Account, documents, Filled, type SizedState } from './sized-state.ts'
+import { accounts } from './throughput.ts'
 
-export interface CheckpointSpec {
+export interface CheckpointSpec extends SizedState {
   readonly kind: 'checkpoint'
-  readonly keys: number
-  readonly changed: number
+  /** How many keys change between two checkpoints; one after the other. */
+  readonly changed: readonly number[]
+  /** Checkpoints of each. */
   readonly rounds: number
 }
 export interface CheckpointResult {
+  readonly changed: number
   readonly medianMs: number
   readonly worstMs: number
-  /** Written per checkpoint, merging included: the mean over all rounds, a whole base cycle among them. */
+  /** CPU of the whole process meanwhile: the median. */
+  readonly cpuMs: number
+  /** Written per checkpoint, merging included: the mean over all rounds. */
   readonly bytesPerCheckpoint: number
-  /** Of the delta and the manifest alone: the median. */
+  /** Of delta, manifest and decision alone: the median. */
   readonly medianBytes: number
+  /** Of them the manifest: the median. */
+  readonly manifestBytes: number
 }
 
-/** Changes the same number of keys in each round, with ever more keys in all. */
-export async function measureCheckpoints(spec: CheckpointSpec): Promise<CheckpointResult> {
-  const { keys, changed, rounds } = spec
-  const stride = Math.max(1, Math.floor(keys / changed))
-  const events = new EventBytes(keys + rounds * changed, keys, 'uniform', undefined, i =>
-    i < keys ? i : ((i - keys) % changed) * stride + (Math.floor((i - keys) / changed) % stride)
-  )
-  const reader = new EventReader(events, keys)
-  const engine = await startEngine(accounts({ interval: 3_600_000 }), reader)
-  engine.shell.start()
-  await handled(engine, keys)
-  await engine.shell.checkpoint()
-  await sleep(200)
-  const times: number[] = []
-  const bytes: number[] = []
-  const start = engine.storage.bytes
-  for (let round = 1; round <= rounds; round++) {
-    reader.release(keys + round * changed)
-    await handled(engine, keys + round * changed)
-    const before = engine.storage.bytes
-    const from = performance.now()
-    await engine.shell.checkpoint()
-    times.push(performance.now() - from)
-    bytes.push(engine.storage.bytes - before)
+/** Changes the same number of keys in each round, other ones in the next. Each round begins when all of the one before is merged and applied. */
+export async function measureCheckpoints(spec: CheckpointSpec): Promise<CheckpointResult[]> {
+  const filled = await Filled.start(spec)
+  const { shell, storage } = filled.engine
+  const results: CheckpointResult[] = []
+  let round = 0
+  for (const changed of spec.changed) {
+    const times: number[] = []
+    const cpus: number[] = []
+    const bytes: number[] = []
+    const manifests: number[] = []
+    const start = storage.bytes
+    for (let n = 0; n < spec.rounds; n++) {
+      await filled.change(changed, ++round)
+      const [before, merged, manifest] = [storage.bytes, storage.bytesIn('bases'), storage.bytesIn('manifests')]
+      const [from, cpu] = [performance.now(), process.cpuUsage()]
+      await shell.checkpoint()
+      times.push(performance.now() - from)
+      const { user, system } = process.cpuUsage(cpu)
+      cpus.push((user + system) / 1000)
+      await filled.engine.quiet()
+      bytes.push(storage.bytes - before - (storage.bytesIn('bases') - merged))
+      manifests.push(storage.bytesIn('manifests') - manifest)
+    }
+    results.push({
+      changed,
+      medianMs: quantile(times, 0.5),
+      worstMs: Math.max(...times),
+      cpuMs: quantile(cpus, 0.5),
+      bytesPerCheckpoint: (storage.bytes - start) / spec.rounds,
+      medianBytes: quantile(bytes, 0.5),
+      manifestBytes: quantile(manifests, 0.5)
+    })
   }
-  await sleep(500)
-  const result = {
-    medianMs: quantile(times, 0.5),
-    worstMs: Math.max(...times),
-    bytesPerCheckpoint: (engine.storage.bytes - start) / rounds,
-    medianBytes: quantile(bytes, 0.5)
-  }
-  await engine.close()
-  return result
+  await filled.engine.close()
+  return results
 }
 
 export interface MemorySpec {
@@ -101,38 +110,15 @@ export interface LargerResult {
   readonly wrongKeys: number
 }
 
-class Document extends Actor {
-  count = 0
-  total = 0
-  text = ''
-  receive(payment: Payment & { readonly amount: number }, _ctx: Context<never>): void {
-    if (this.count === 0) this.text = filler(payment.account)
-    this.count++
-    this.total += payment.amount
-  }
-}
-let fillerBytes = 0
-const filler = (account: string): string => account.repeat(Math.ceil(fillerBytes / account.length))
-
 /** Every key, round after round, through a cache that holds a part of them; then every key's fields are compared. */
 export async function measureLarger(spec: LargerSpec): Promise<LargerResult> {
-  fillerBytes = spec.bytesPerKey
+  chooseTextBytes(spec.bytesPerKey)
   const { keys, rounds } = spec
   const keyOf = (i: number): number => (i % keys) ^ 1
   const events = new EventBytes(keys * rounds, keys, 'uniform', undefined, i => keyOf(i))
   const reader = new EventReader(events, 0)
   const engine = await startEngine(
-    job(
-      'larger',
-      j => {
-        const stage = j
-          .source('payments', lines('unused', json<Payment>()))
-          .keyBy(p => p.account)
-          .actor(Document)
-        return { out: stage.to('out', files('unused', json<never>())) }
-      },
-      { store: spec.store, cache: spec.cacheBytes, interval: 500 }
-    ),
+    documents(Account, { store: spec.store, cache: spec.cacheBytes, interval: 500 }),
     reader
   )
   engine.shell.start()
@@ -148,7 +134,7 @@ export async function measureLarger(spec: LargerSpec): Promise<LargerResult> {
   let wrongKeys = 0
   for (let key = 0; key < keys; key++) {
     const account = `acc-${key}`
-    const state = engine.worker.stateOf('Document', account)
+    const state = engine.worker.stateOf('Account', account)
     let count = 0
     let total = 0
     for (let round = 0; round < rounds; round++) {
@@ -157,7 +143,7 @@ export async function measureLarger(spec: LargerSpec): Promise<LargerResult> {
       count++
       total += i % 1000
     }
-    if (state?.['count'] !== count || state['total'] !== total || state['text'] !== filler(account)) wrongKeys++
+    if (state?.['count'] !== count || state['total'] !== total || state['text'] !== textOf(account)) wrongKeys++
   }
   clearInterval(watch)
   await engine.close()

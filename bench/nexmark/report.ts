@@ -1,4 +1,5 @@
 /** What a run of the benchmark says: figures of each query, as a table for a terminal and as a page of its own. */
+import { columns, escaped, htmlTable, legend, page } from '../page.ts'
 import { queryOf, type Query } from './catalogue.ts'
 import type { Measured, System } from './measure.ts'
 import type { Profiled } from './profile.ts'
@@ -214,22 +215,6 @@ export function profileTable(profiles: readonly (Profiled & { readonly query: nu
   return `${columns(lines, [0]).join('\n')}\n`
 }
 
-/** @param left columns whose cells begin at one line; the others end at one */
-function columns(lines: readonly (readonly string[])[], left: readonly number[]): string[] {
-  const [first = []] = lines
-  const widths = first.map((_, column) => Math.max(...lines.map(line => (line[column] as string).length)))
-  return lines.map(line =>
-    line
-      .map((cell, column) => {
-        const width = widths[column] as number
-        return left.includes(column) ? cell.padEnd(width) : cell.padStart(width)
-      })
-      .join('  ')
-      .trimEnd()
-  )
-}
-
-const escaped = (text: string): string => text.replace(/[&<>"]/g, sign => `&#${sign.charCodeAt(0)};`)
 const colours: Readonly<Record<System, string>> = {
   cairn: '#b4552d',
   loop: '#4d7298',
@@ -276,42 +261,15 @@ function chart(summaries: readonly Summary[]): string {
 /** A page that needs nothing else. */
 export function html(summaries: readonly Summary[], setting: Setting): string {
   const all = columnsOf(summaries)
-  const row = (tag: string, texts: readonly string[]): string =>
-    `<tr>${texts.map(text => `<${tag}>${escaped(text)}</${tag}>`).join('')}</tr>`
   const present = systems.filter(system => summaries.some(each => each.systems[system] !== undefined))
-  const legend = present.map(
-    system => `<span><i style="background:${colours[system]}"></i>${escaped(names[system])}</span>`
-  )
-  return `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Nexmark on Cairn</title>
-<style>
-body{font:14px/1.5 system-ui,sans-serif;max-width:1280px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:12px}
-th,td{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
-th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}
-svg{max-width:920px;width:100%;font-size:11px}
-span{margin-right:1.5em}i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}
-</style>
-<h1>Nexmark on Cairn</h1>
-<p>${escaped(describeSetting(setting))}</p>
-<h2>Events per CPU second (logarithmic)</h2>
-<p>${legend.join('')}</p>
+  return page(
+    'Nexmark on Cairn',
+    describeSetting(setting),
+    `<h2>Events per CPU second (logarithmic)</h2>
+${legend(present.map(system => ({ name: names[system], colour: colours[system] })))}
 ${chart(summaries)}
 <h2>Figures</h2>
-<table><thead>${row(
-    'th',
-    all.map(([heading]) => heading)
-  )}</thead><tbody>
-${summaries
-  .map(summary =>
-    row(
-      'td',
-      all.map(([, cell]) => cell(summary))
-    )
+${htmlTable([all.map(([heading]) => heading), ...summaries.map(summary => all.map(([, cell]) => cell(summary)))])}
+<p>${escaped(closing(summaries))}</p>`
   )
-  .join('\n')}
-</tbody></table>
-<p>${escaped(closing(summaries))}</p>
-</html>
-`
 }

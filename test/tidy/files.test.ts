@@ -56,7 +56,7 @@ function violations(file: string, text: string): string[] {
   if (
     isCode &&
     /^export default /m.test(text) &&
-    !/^((simulations\/chaos|deploy\/container|bench\/cluster)\/job\.ts$|bench\/nexmark\/queries\/q|examples\/|deploy\/templates\/|test\/|[^/]*\.config\.)/.test(
+    !/^((simulations\/chaos|deploy\/container|bench\/(checkpoints|cluster))\/job\.ts$|bench\/nexmark\/queries\/q|examples\/|deploy\/templates\/|test\/|[^/]*\.config\.)/.test(
       file
     )
   )
