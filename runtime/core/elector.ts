@@ -137,10 +137,15 @@ export class Elector {
   }
 
   private yield(now: number): ElectorAction[] {
+    if (!this.holding) return []
     const { held } = this
-    if (held === undefined) return []
-    reached('elector: the lease is given away')
     this.nextAt = now + yieldLeases * this.timing.leaseMs
+    if (held === undefined) {
+      // Whose it is now is not known: nobody renews it meanwhile.
+      reached('elector: a lease that may be lost is given up')
+      return this.lose()
+    }
+    reached('elector: the lease is given away')
     return [{ kind: 'remove', revision: held }, ...this.lose()]
   }
 

@@ -11,6 +11,10 @@ export interface KnownSeed {
 
 export const knownSeeds: readonly KnownSeed[] = [
   {
+    seed: '1848696',
+    symptom: 'whose code could not take the state kept the lease, when it had just met a conflict, and did not lead'
+  },
+  {
     seed: '1845877',
     symptom: 'the made-up brokers let a marker of a deposed coordinator end the next transaction of the same owner'
   },

@@ -118,3 +118,18 @@ void t.test('who holds the lease and cannot lead gives it away, and lets the oth
   t.same(elector.step({ kind: 'tick' }, 10_030), [{ kind: 'get' }])
   t.end()
 })
+
+void t.test('who cannot lead does not keep a lease of which it does not know whether it is still its own', t => {
+  const elector = new Elector('w1#1', { leaseMs: 5_000, renewMs: 1_500 })
+  elector.step({ kind: 'tick' }, 0)
+  elector.step({ kind: 'got', entry: undefined }, 10)
+  t.same(elector.step({ kind: 'written', outcome: { revision: 7 } }, 20), [{ kind: 'elected' }])
+  t.same(elector.step({ kind: 'tick' }, 1_500), [{ kind: 'put', revision: 7 }])
+  t.same(elector.step({ kind: 'written', outcome: 'conflict' }, 1_510), [], 'it leads on until its time is over')
+  t.same(elector.step({ kind: 'yield' }, 1_520), [{ kind: 'deposed' }])
+  t.equal(elector.leads, false)
+  t.same(elector.step({ kind: 'tick' }, 11_519), [], 'the others try first')
+  t.same(elector.step({ kind: 'tick' }, 11_520), [{ kind: 'get' }])
+  t.same(elector.step({ kind: 'got', entry: { holder: 'w1#1', revision: 7 } }, 11_530), [{ kind: 'elected' }])
+  t.end()
+})
