@@ -153,6 +153,7 @@ const observed: Observed = {
   leads: false,
   connected: true,
   gauges: undefined,
+  pace: undefined,
   trouble: undefined
 }
 
