@@ -9,9 +9,8 @@ export interface LatencyGoal {
    */
   readonly latency: Duration
   /**
-   * The most of the time in which a checkpoint may be under way in the workers, from its barrier until its last file is durable: from
-   * 0.01 to 0.9, default 0.1. Where goal and share cannot both be kept, the share is: checkpoints come less often, up to a minute apart
-   * (or the goal, if that is longer).
+   * The most that checkpoints may take of the time in which a worker could handle events: from 0.01 to 0.9, default 0.1. Where goal and
+   * share cannot both be kept, the share is: checkpoints come less often, up to a minute apart (or the goal, if that is longer).
    */
   readonly share?: number
 }

@@ -110,6 +110,7 @@ export async function startEngine(
     publishers: new Map([...sinks, deadLettersName].map(name => [name, publisher])),
     appenders: new Map(),
     nonce: () => `n${nonces++}`,
+    measure: () => performance.now(),
     store: async () =>
       plan.store === 'memory'
         ? new MemoryStore()

@@ -13,10 +13,9 @@ export class LatencyNews {
     if (pace === undefined || goal === undefined) return undefined
     const { latencyMs, share, expectedMs } = goal
     if (kept) return { kept, text: `the latency goal of ${latencyMs} ms is kept again` }
-    const least = `one each ${Math.round(pace.intervalMs)} ms at most takes ${share} of the time`
     return {
       kept,
-      text: `the latency goal of ${latencyMs} ms cannot be kept: output is up to ${Math.round(expectedMs)} ms late, as checkpoints are costly and ${least}; allow them a greater share, or look what makes them slow`
+      text: `the latency goal of ${latencyMs} ms cannot be kept: output is up to ${Math.round(expectedMs)} ms late. Checkpoints come each ${Math.round(pace.intervalMs)} ms, for what they take and their share of ${share}; look what makes them slow, or allow them more`
     }
   }
 }

@@ -101,6 +101,8 @@ export class CheckpointLeader {
   private lastTriggered = false
   private lastDecided: number | undefined
   private newestDecided: number | undefined
+  /** As the workers' newest acknowledgements say. */
+  private workBefore: readonly (number | undefined)[] = []
   private final = false
   private over = false
 
@@ -186,10 +188,19 @@ export class CheckpointLeader {
     const outcome = this.coordinator.acknowledge(acknowledged.epoch, worker)
     if (outcome === 'discarded') reached('checkpoint leader: acknowledgement of an epoch not in flight')
     if (outcome !== 'complete') return
-    this.pacing?.written(now)
     const { epoch, savepoints } = this.coordinator.pending as { epoch: number; savepoints: readonly string[] }
     const acknowledgements = this.settings.workers.map(each => this.reports.get(each)?.acknowledged as Acknowledgement)
+    this.pacing?.written(now, this.workOf(acknowledgements))
     actions.push({ kind: 'complete', epoch, final: this.final, savepoints, acknowledgements })
+  }
+
+  /** What checkpoints took of the busiest worker since the one before; undefined where one does not tell. */
+  private workOf(acknowledgements: readonly Acknowledgement[]): number | undefined {
+    const { workBefore } = this
+    this.workBefore = acknowledgements.map(({ workMs }) => workMs)
+    const each = this.workBefore.map((workMs = NaN, worker) => workMs - (workBefore[worker] ?? 0))
+    const most = Math.max(...each)
+    return Number.isNaN(most) ? undefined : most
   }
 
   private trigger(now: number, actions: CheckpointAction[]): void {

@@ -3,21 +3,20 @@
  * right behind a barrier waits for the interval and for the checkpoint at its end.
  *
  *   barrier ──► all files durable ──► decided ──► published
- *      ├──── work ────┤                  │            │
  *      ├──── turn ───────────────────────┤            │
- *      ├──── delay ───────────────────────────────────┤
+ *      ├──── delay ───────────────────────────────────┤          work: what of it kept the busiest worker from its events
  *
- *   interval = goal − delay, but at least work ÷ share          latency = the longer of interval and turn, + delay
+ *   interval = goal − delay, but at least work ÷ share, and at least turn: one after the other          latency = interval + delay
  *
  * It is told of one checkpoint after the other by whoever leads, and looks at no clock. Each of the three is held as an upper estimate: a
  * costly checkpoint counts in full at once, and by half less with each cheap one after it. So a single hiccup is soon forgotten, and one
  * costly checkpoint in two does not send the interval up and down.
  *
  * Invariants
- * 1. The barrier that time triggers after a checkpoint comes no sooner than its work ÷ share, so checkpoints are under way for no more
- *    than their share of the time; but see 2.
+ * 1. The barrier that time triggers after a checkpoint comes no sooner than its work ÷ share: checkpoints take no more than their share
+ *    of the time; but see 2.
  * 2. The interval is never longer than a minute, or the goal: there is always a next checkpoint.
- * 3. A checkpoint that was given up counts as a costly one: twice what was known.
+ * 3. A checkpoint that was given up counts as a costly one: all of its time, and twice what was known.
  */
 import { leastIntervalMs, type ResolvedLatencyGoal } from '../../actors/interval.ts'
 
@@ -63,13 +62,13 @@ export class CheckpointPace {
 
   get intervalMs(): number {
     const { latencyMs, share } = this.goal
-    const wanted = Math.max(leastIntervalMs, Math.floor(latencyMs - this.delay), Math.ceil(this.work / share))
-    return Math.min(this.longestMs, wanted)
+    const least = Math.max(leastIntervalMs, Math.ceil(this.work / share), Math.ceil(this.turn))
+    return Math.min(this.longestMs, Math.max(least, Math.floor(latencyMs - this.delay)))
   }
 
   /** How late output is at most. */
   get expectedMs(): number {
-    return Math.max(this.intervalMs, this.turn) + this.delay
+    return this.intervalMs + this.delay
   }
 
   /** Output of a decided checkpoint is on its way. */
@@ -81,9 +80,9 @@ export class CheckpointPace {
     this.triggeredAt = now
   }
 
-  /** All its files are durable: what it asked of the workers is done. */
-  written(now: number): void {
-    this.worked(now - this.triggeredAt)
+  /** All its files are durable. @param workMs of the busiest worker; where that is not known, all the time counts */
+  written(now: number, workMs = now - this.triggeredAt): void {
+    this.worked(workMs)
   }
 
   decided(now: number): void {

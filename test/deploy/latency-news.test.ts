@@ -12,7 +12,7 @@ void t.test('that a goal is not kept is told once, and that it is again', t => {
   const told = (...paces: (PaceGauges | undefined)[]) => paces.map(each => news.look(each)?.text)
   t.same(told({ intervalMs: 1000, goal: undefined }, pace(true), undefined), [undefined, undefined, undefined])
   t.same(told(pace(false), pace(false), pace(true), pace(true)), [
-    'the latency goal of 200 ms cannot be kept: output is up to 1430 ms late, as checkpoints are costly and one each 1300 ms at most takes 0.1 of the time; allow them a greater share, or look what makes them slow',
+    'the latency goal of 200 ms cannot be kept: output is up to 1430 ms late. Checkpoints come each 1300 ms, for what they take and their share of 0.1; look what makes them slow, or allow them more',
     undefined,
     'the latency goal of 200 ms is kept again',
     undefined

@@ -15,6 +15,19 @@ interface Cost {
 }
 const cost = (workMs: number, decideMs = 0, publishMs = 0): Cost => ({ workMs, decideMs, publishMs })
 
+const report: WorkerReport = {
+  changed: true,
+  finished: false,
+  resting: false,
+  standing: false,
+  parkedKeys: 0,
+  recovered: true,
+  settled: true,
+  decided: 0,
+  unpublished: 0,
+  pendingBytes: 0
+}
+
 /** One after the other, each published before the next begins. Answers the interval behind each. */
 function take(pace: CheckpointPace, costs: readonly Cost[]): number[] {
   let now = 0
@@ -125,6 +138,38 @@ void t.test('failures count as costly, and never for longer than a minute', t =>
   t.end()
 })
 
+void t.test('what the busiest worker did counts, where all tell it; else all the time until the files are durable', t => {
+  const intervalBehind = (...works: readonly (readonly (number | undefined)[])[]): number => {
+    const leader = new CheckpointLeader({
+      workers: ['a', 'b'],
+      epoch: 0,
+      ...intervalFor(goal),
+      timeoutMs: 600_000,
+      pendingLimitBytes: 1000
+    })
+    leader.step({ kind: 'tick' }, 0)
+    for (const [index, work] of works.entries()) {
+      const [at, epoch] = [10_000 * (index + 1), index + 1]
+      const hear = (now: number, acknowledges: boolean): void =>
+        ['a', 'b'].forEach((worker, i) => {
+          const [decided, workMs] = [index, work[i]]
+          const acknowledged = { epoch, tasks: [], ledgers: [], ...(workMs === undefined ? {} : { workMs }) }
+          const told = acknowledges ? { ...report, decided, acknowledged } : { ...report, decided }
+          leader.step({ kind: 'report', worker, report: told }, now)
+        })
+      hear(at, false)
+      hear(at + 40, true)
+      leader.step({ kind: 'decided', epoch }, at + 40)
+    }
+    return leader.pace.intervalMs
+  }
+  t.equal(intervalBehind([3, 30]), 300)
+  t.equal(intervalBehind([3, 30], [33, 35]), 300, 'since the one before')
+  t.equal(intervalBehind([3, 30], [63, 35]), 600)
+  t.equal(intervalBehind([3, undefined]), 400)
+  t.end()
+})
+
 /** A worker that changes all the time, and its leader: moved from one thing that happens to the next. */
 class Life {
   now = 0
@@ -132,18 +177,7 @@ class Life {
   private readonly leader: CheckpointLeader
   private readonly costs: (now: number) => Cost
   private readonly due: { readonly at: number; readonly happens: () => void }[] = []
-  private report: WorkerReport = {
-    changed: true,
-    finished: false,
-    resting: false,
-    standing: false,
-    parkedKeys: 0,
-    recovered: true,
-    settled: true,
-    decided: 0,
-    unpublished: 0,
-    pendingBytes: 0
-  }
+  private report = report
 
   constructor(latencyGoal: ResolvedLatencyGoal, costs: (now: number) => Cost) {
     this.costs = costs

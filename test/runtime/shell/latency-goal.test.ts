@@ -72,7 +72,7 @@ class SlowStorage extends DirectoryStorage {
   }
 }
 
-async function started(plan = counting.plan): Promise<{ shell: EmbeddedShell; storage: SlowStorage }> {
+async function started(plan = counting.plan, measure?: () => number): Promise<{ shell: EmbeddedShell; storage: SlowStorage }> {
   const storage = new SlowStorage(new MemoryFiles(), '/checkpoints')
   let nonces = 0
   const begun = beginIncarnation(plan, {
@@ -82,7 +82,8 @@ async function started(plan = counting.plan): Promise<{ shell: EmbeddedShell; st
     reader: () => new Ticking(),
     publishers: new Map([['out', new MemoryPublisher()]]),
     appenders: new Map(),
-    nonce: () => `n${nonces++}`
+    nonce: () => `n${nonces++}`,
+    ...(measure === undefined ? {} : { measure })
   })
   let settled = false
   void begun.finally(() => (settled = true))
@@ -128,6 +129,21 @@ void t.test('the interval follows what storage takes, up and down', async t => {
   storage.delayMs = 2
   await advance(5_000)
   t.ok(shell.pace.intervalMs < 200, `${shell.pace.intervalMs} ms with fast storage`)
+  t.equal(shell.pace.goal?.kept, true)
+  await Promise.all([shell.stop(), advance(1_000)])
+})
+
+void t.test('waiting for storage takes nothing of the share where work is measured', async t => {
+  const { shell, storage } = await started(counting.plan, () => clock.now())
+  storage.delayMs = 60
+  await advance(10_000)
+  const { intervalMs } = shell.pace
+  t.ok(intervalMs >= 240 && intervalMs < 260, `${intervalMs} ms: one checkpoint after the other`)
+  t.equal(shell.pace.goal?.kept, false)
+  storage.delayMs = 15
+  await advance(5_000)
+  const free = shell.pace.intervalMs
+  t.ok(free >= 130 && free <= 140, `${free} ms: what storage takes is left free`)
   t.equal(shell.pace.goal?.kept, true)
   await Promise.all([shell.stop(), advance(1_000)])
 })
