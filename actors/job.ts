@@ -5,6 +5,7 @@ import type { Actor, ActorClass } from './actor.ts'
 import { bestDelivery, type SinkSpec } from './connectors.ts'
 import { json } from './codecs.ts'
 import { dedupeActor } from './dedupe-actor.ts'
+import { resolveInterval } from './interval.ts'
 import { checkPlan } from './plan-checks.ts'
 import {
   isOnDisk,
@@ -282,7 +283,7 @@ export function job<H>(name: string, build: (j: JobBuilder) => H, options: JobOp
     job: name,
     nodes: recorder.nodes,
     parallelism: options.parallelism ?? 1,
-    intervalMs: recorder.duration(options.interval ?? '1s', 'interval'),
+    ...resolveInterval(options.interval ?? '1s', (given, what) => recorder.duration(given, what), recorder.problems),
     keyGroups: options.keyGroups ?? 1920,
     slots: options.slots ?? 8,
     store: options.store ?? 'memory',

@@ -1,6 +1,7 @@
 /** Everything that can be wrong with a plan before it runs; all of it at once. */
 import { CodedError } from '../runtime/kernel/errors.ts'
 import { defineActor } from './definition.ts'
+import { leastIntervalMs } from './interval.ts'
 import { checkInputsAndOutputs } from './io-checks.ts'
 import { findLoops, stageWays } from './loops.ts'
 import { storeKinds, type ActorNode, type Plan, type Port, type SourceNode } from './plan.ts'
@@ -52,7 +53,8 @@ function checkNumbers(plan: Plan, problems: string[]): void {
     problems.push(`parallelism (${plan.parallelism}) is above slots (${plan.slots}), which bound it`)
   if (!storeKinds.includes(plan.store))
     problems.push(`store is ${JSON.stringify(plan.store)}; it is 'memory', 'level' or 'rocksdb'`)
-  if (plan.intervalMs < 10) problems.push(`interval is ${plan.intervalMs} ms; it must be at least 10 ms`)
+  if (plan.latencyGoal === undefined && plan.intervalMs < leastIntervalMs)
+    problems.push(`interval is ${plan.intervalMs} ms; it must be at least ${leastIntervalMs} ms`)
 }
 
 function checkStage(stage: ActorNode, stages: readonly ActorNode[], problems: string[]): void {

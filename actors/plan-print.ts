@@ -51,7 +51,7 @@ export function describePlan(plan: Plan): PlanDescription {
   return {
     job: plan.job,
     parallelism: plan.parallelism,
-    interval: durationText(plan.intervalMs),
+    interval: intervalText(plan),
     keyGroups: plan.keyGroups,
     slots: plan.slots,
     onError: plan.onError,
@@ -139,7 +139,7 @@ function stageOf(actors: readonly ActorNode[], actor: ActorClass): string {
 /** For people: one line per source, stage and edge. */
 export function planText(plan: PlanDescription): string {
   const lines = [
-    `job ${plan.job} · parallelism ${plan.parallelism} · checkpoint every ${plan.interval} · ${plan.keyGroups} key groups · ${plan.slots} slots`
+    `job ${plan.job} · parallelism ${plan.parallelism} · checkpoint ${plan.interval.startsWith('for') ? '' : 'every '}${plan.interval} · ${plan.keyGroups} key groups · ${plan.slots} slots`
   ]
   const sinks = new Map(plan.sinks.map(sink => [sink.name, sink]))
   const leaves = (name: string): void => {
@@ -243,6 +243,11 @@ function targetText(spec: SourceSpec | SinkSpec): string {
     case 'stdout':
       return 'standard output'
   }
+}
+
+function intervalText({ intervalMs, latencyGoal }: Plan): string {
+  if (latencyGoal === undefined) return durationText(intervalMs)
+  return `for a latency of ${durationText(latencyGoal.latencyMs)} (share ${latencyGoal.share})`
 }
 
 function durationText(ms: number): string {

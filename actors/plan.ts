@@ -5,6 +5,7 @@
  */
 import type { Actor, ActorClass } from './actor.ts'
 import type { SinkSpec, SourceSpec } from './connectors.ts'
+import type { Interval, LatencyGoal } from './interval.ts'
 
 export type NodeId = number
 export type OnError = 'fail' | 'dead-letter' | 'quarantine'
@@ -109,8 +110,11 @@ export const isOnDisk = (store: StoreKind | undefined): boolean => store !== und
 export interface JobOptions {
   /** Tasks per stage. Default 1. */
   readonly parallelism?: number
-  /** Time between checkpoints, e.g. '1s' (default), at least 10 ms. No barrier when nothing changed. */
-  readonly interval?: number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+  /**
+   * Time between checkpoints, e.g. '1s' (default), at least 10 ms. No barrier when nothing changed. Or how late output may be, as in
+   * `{ latency: '300ms' }`: the time between them then follows from what they take.
+   */
+  readonly interval?: number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | LatencyGoal
   /** Fixed for the life of a job's state. Default 1920. */
   readonly keyGroups?: number
   /** Slots per stage that feeds exactly-once sinks; must divide keyGroups. Default 8. */
@@ -138,11 +142,10 @@ export interface JobOptions {
   readonly deadLetters?: SinkSpec
 }
 
-export interface Plan {
+export interface Plan extends Interval {
   readonly job: string
   readonly nodes: readonly PlanNode[]
   readonly parallelism: number
-  readonly intervalMs: number
   readonly keyGroups: number
   readonly slots: number
   readonly store: StoreKind

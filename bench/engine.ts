@@ -158,6 +158,7 @@ export async function startEngine(
     appenders: new Map(),
     nonce: () => `n${nonces++}`,
     ...(limits === undefined ? {} : { limits }),
+    measure: () => performance.now(),
     store: async () =>
       watched(
         plan.store === 'memory'

@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os'
 import { Command, Option } from 'commander'
 import { apart } from './apart.ts'
 import type { BarrierResult } from './barrier.ts'
+import type { LatencyResult } from './latency.ts'
 import { diskStores, type StoresResult } from './stores.ts'
 import type { CheckpointResult, LargerResult, MemoryResult } from './state.ts'
 import type { ThroughputResult } from './throughput.ts'
@@ -173,6 +174,28 @@ async function stores(lines: Line[], keys: number, rounds: number): Promise<void
   }
 }
 
+/** A goal with few and with many changed keys; the latter with a greater share, too. */
+async function latency(lines: Line[], goalMs: number, seconds: number): Promise<void> {
+  for (const [keys, share] of [
+    [100, 0.1],
+    [1_000_000, 0.1],
+    [1_000_000, 0.5]
+  ] as const)
+    for (const perSecond of [10_000, 40_000]) {
+      progress(`a latency of ${goalMs} ms, ${thousands(keys)} keys, ${thousands(perSecond)} events/s, share ${share}`)
+      const spec = { kind: 'latency', goalMs, share, perSecond, keys, seconds, warmSeconds: seconds / 4 } as const
+      const result = await apart<LatencyResult>(spec)
+      const { intervalMs, latencyMs, checkpointMs, underWay, cores } = result
+      lines.push({
+        name: `latency goal of ${goalMs} ms, ${thousands(keys)} keys, ${thousands(perSecond)} events/s, share ${share}`,
+        value: `p50 ${millis(latencyMs.p50)}, p99 ${millis(latencyMs.p99)}; interval ${millis(intervalMs.p50)} (${millis(intervalMs.least)} to ${millis(intervalMs.most)}); a checkpoint ${millis(checkpointMs)}, ${(100 * underWay).toFixed(0)} % of the time; ${cores.toFixed(2)} cores`,
+        goal: `p99 ≤ ${goalMs} ms`,
+        met: latencyMs.p99 <= goalMs,
+        result
+      })
+    }
+}
+
 function print(lines: readonly Line[]): void {
   const width = Math.max(...lines.map(line => line.name.length))
   for (const { name, value, goal, met } of lines) {
@@ -187,12 +210,14 @@ const options = new Command('bench')
   .option('--quick', 'smaller and shorter, to see that it runs')
   .addOption(new Option('--store <store>', 'of the state larger than memory').choices(diskStores).default('level'))
   .option('--stores', 'only the local stores, RocksDB against LevelDB')
+  .option('--latency', 'only a latency goal of 200 ms, with few and with many changed keys')
   .parse()
-  .opts<{ json?: boolean; quick?: boolean; store: (typeof diskStores)[number]; stores?: boolean }>()
+  .opts<{ json?: boolean; quick?: boolean; store: (typeof diskStores)[number]; stores?: boolean; latency?: boolean }>()
 
 const lines: Line[] = []
 const scale = options.quick === true ? 0.05 : 1
 if (options.stores === true) await stores(lines, 1_000_000 * scale, options.quick === true ? 1 : 3)
+else if (options.latency === true) await latency(lines, 200, options.quick === true ? 4 : 20)
 else {
   await throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
   await barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)

@@ -9,10 +9,12 @@ import {
   type LargerSpec,
   type MemorySpec
 } from './state.ts'
+import { measureLatency, type LatencySpec } from './latency.ts'
 import { measureStores, type StoresSpec } from './stores.ts'
 import { measureThroughput, type ThroughputSpec } from './throughput.ts'
 
-export type Spec = ThroughputSpec | BarrierSpec | IntervalsSpec | CheckpointSpec | MemorySpec | LargerSpec | StoresSpec
+export type Spec =
+  ThroughputSpec | BarrierSpec | IntervalsSpec | CheckpointSpec | MemorySpec | LargerSpec | StoresSpec | LatencySpec
 
 async function measure(spec: Spec): Promise<unknown> {
   switch (spec.kind) {
@@ -30,6 +32,8 @@ async function measure(spec: Spec): Promise<unknown> {
       return measureLarger(spec)
     case 'stores':
       return measureStores(spec)
+    case 'latency':
+      return measureLatency(spec)
   }
 }
 

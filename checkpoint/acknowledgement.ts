@@ -28,4 +28,6 @@ export interface Acknowledgement {
   readonly epoch: number
   readonly tasks: readonly TaskAcknowledgement[]
   readonly ledgers: readonly SlotLedger[]
+  /** What checkpoints have taken of its event loop since the generation began; absent where nobody measures, and from older workers. */
+  readonly workMs?: number
 }

@@ -70,6 +70,8 @@ export class Coordinator<Task> {
   /** Failures since the last decided checkpoint. */
   failures = 0
   lastFailure: { readonly reason: CheckpointFailure; readonly message: string } | undefined
+  /** Between two triggers from now on. */
+  intervalMs: number
   private readonly options: CoordinatorOptions
   private state:
     | (Pending & {
@@ -85,6 +87,7 @@ export class Coordinator<Task> {
   constructor(options: CoordinatorOptions) {
     this.options = options
     this.epoch = options.epoch
+    this.intervalMs = options.intervalMs
   }
 
   get pending(): Pending | undefined {
@@ -117,7 +120,7 @@ export class Coordinator<Task> {
     }
     if (this.requested) return true
     if (view.unpublished >= unpublishedLimit) return false
-    return view.now >= this.lastTriggerAt + this.intervalMs || view.pendingBytes * 2 >= this.options.pendingLimitBytes
+    return view.now >= this.lastTriggerAt + this.dueAfterMs || view.pendingBytes * 2 >= this.options.pendingLimitBytes
   }
 
   /** When time alone may trigger or end a checkpoint. */
@@ -125,12 +128,12 @@ export class Coordinator<Task> {
     if (this.state !== undefined)
       return this.state.step === 'collecting' ? this.state.triggeredAt + this.options.timeoutMs : undefined
     if (!changed && this.savepoints.length === 0) return undefined
-    return this.lastTriggerAt + (this.failures > 0 ? this.backoffMs() : this.intervalMs)
+    return this.lastTriggerAt + (this.failures > 0 ? this.backoffMs() : this.dueAfterMs)
   }
 
-  private get intervalMs(): number {
-    const { epoch, intervalMs, firstAfterMs = intervalMs } = this.options
-    return this.epoch === epoch ? firstAfterMs : intervalMs
+  private get dueAfterMs(): number {
+    const { epoch, firstAfterMs = this.intervalMs } = this.options
+    return this.epoch === epoch ? firstAfterMs : this.intervalMs
   }
 
   trigger(now: number, tasks: Iterable<Task>, final: boolean): Pending {
@@ -199,6 +202,6 @@ export class Coordinator<Task> {
   }
 
   private backoffMs(): number {
-    return Math.min(longestBackoffMs, Math.max(100, this.options.intervalMs) * 2 ** Math.min(this.failures - 1, 10))
+    return Math.min(longestBackoffMs, Math.max(100, this.intervalMs) * 2 ** Math.min(this.failures - 1, 10))
   }
 }

@@ -1,4 +1,5 @@
 /** What a running job tells the person in front of it: one line that is rewritten, or plain lines in a pipe. */
+import { LatencyNews } from './latency-news.ts'
 import type { JobStatus } from './running-job.ts'
 
 /** Between two plain lines; a log grows by half a line a second. */
@@ -31,6 +32,7 @@ export class Progress {
   private readonly timer: NodeJS.Timeout
   private before: { readonly at: number; readonly events: number }
   private perSecond: number | undefined
+  private readonly latency = new LatencyNews()
 
   constructor(screen: Screen, status: () => JobStatus, now: () => number = () => performance.now()) {
     this.screen = screen
@@ -41,6 +43,8 @@ export class Progress {
   }
 
   show(): void {
+    const news = this.latency.look(this.status().pace)
+    if (news !== undefined) this.say(news.text)
     const text = this.line()
     const { screen } = this
     if (screen.isTTY) screen.write(`\r\u001b[K${text.slice(0, screen.columns - 1)}`)

@@ -21,7 +21,8 @@ export function startOptions(
     ...(flags.fork === undefined ? {} : { fork: flags.fork }),
     ...(flags.tracing === undefined ? {} : { tracing: flags.tracing }),
     ...(flags.dropState === undefined ? {} : { dropState: flags.dropState }),
-    ...(flags.interval === undefined ? {} : { intervalMs: flags.interval })
+    ...(flags.interval === undefined ? {} : { intervalMs: flags.interval }),
+    ...(flags.latency === undefined ? {} : { latencyMs: flags.latency })
   }
 }
 

@@ -2,6 +2,7 @@
 import type { StoreKind } from '../actors/plan.ts'
 import type { EmbeddedLog } from '../runtime/adapters/embedded-log/embedded-log.ts'
 import type { KafkaOptions } from './kafka.ts'
+import type { PaceGauges } from '../runtime/core/checkpoint-pace.ts'
 import type { QuarantineAnswer, QuarantineCommand } from '../runtime/core/quarantine.ts'
 import type { GenerationGauges } from '../runtime/core/worker-gauges.ts'
 import type { Parked } from './quarantine.ts'
@@ -14,6 +15,8 @@ export interface StartOptions {
   /** Override the job's own options. */
   readonly parallelism?: number
   readonly intervalMs?: number
+  /** Instead of it. */
+  readonly latencyMs?: number
   readonly store?: StoreKind
   readonly cacheBytes?: number
   /** Freeze events, and notice state that changes between handlers. */
@@ -45,6 +48,8 @@ export interface JobStatus {
   readonly checkpoint:
     | { readonly epoch: number; readonly completedAt: number; readonly durationMs: number; readonly bytes: number }
     | undefined
+  /** How often checkpoints are taken, and whether the job's latency goal is kept. */
+  readonly pace: PaceGauges
   /** Why no checkpoint completes at the moment (a full disk, …); undefined when all is well. */
   readonly trouble: string | undefined
   readonly late: number

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { rename, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { SinkSpec } from '../actors/connectors.ts'
+import { overriddenInterval } from '../actors/interval.ts'
 import { isOnDisk, type Plan, type SourceNode, type StoreKind } from '../actors/plan.ts'
 import type { Job } from '../actors/stream.ts'
 import { DirectoryLineages } from '../checkpoint/adapters/directory-lineages.ts'
@@ -55,7 +56,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
   const plan: Plan = {
     ...job.plan,
     parallelism: options.parallelism ?? job.plan.parallelism,
-    intervalMs: options.intervalMs ?? job.plan.intervalMs,
+    ...overriddenInterval(job.plan, options),
     store: options.store ?? job.plan.store,
     cacheBytes: options.cacheBytes ?? job.plan.cacheBytes ?? (isOnDisk(options.store) ? defaultCacheBytes : undefined)
   }
@@ -118,6 +119,7 @@ export async function startJob(job: Job<unknown>, options: StartOptions, probe?:
       generation,
       ...worker.counts,
       checkpoint: shell.lastCheckpoint,
+      pace: shell.pace,
       trouble: shell.trouble,
       sinks: [...shell.published].map(([name, published]) => ({ name, published }))
     })

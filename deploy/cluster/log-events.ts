@@ -17,6 +17,8 @@ export const logEvents = {
   'generation.given-up': 'warn',
   'checkpoint.completed': 'debug',
   'checkpoint.failed': 'warn',
+  'latency.missed': 'warn',
+  'latency.kept': 'info',
   'control.away': 'warn',
   'control.back': 'info',
   'storage.back': 'info',

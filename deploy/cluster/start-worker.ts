@@ -1,6 +1,7 @@
 /** The composition root of a worker process: binds a job to real files, NATS and TCP, and joins the job's cluster. */
 import { createHash, randomBytes } from 'node:crypto'
 import type { Job } from '../../actors/stream.ts'
+import { overriddenInterval } from '../../actors/interval.ts'
 import type { Plan, StoreKind } from '../../actors/plan.ts'
 import { followLineages } from '../../checkpoint/lineages.ts'
 import { loadTracing } from '../../runtime/adapters/opentelemetry.ts'
@@ -29,6 +30,8 @@ export interface WorkerOptions {
   readonly timing: ClusterTiming & ElectorTiming
   readonly tasks?: number
   readonly intervalMs?: number
+  /** Instead of it. */
+  readonly latencyMs?: number
   readonly store?: StoreKind
   readonly cacheBytes?: number
   readonly dropState?: readonly string[]
@@ -60,7 +63,7 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
   const plan: Plan = {
     ...job.plan,
     parallelism: options.tasks ?? job.plan.parallelism,
-    intervalMs: options.intervalMs ?? job.plan.intervalMs,
+    ...overriddenInterval(job.plan, options),
     store: options.store ?? job.plan.store,
     cacheBytes: options.cacheBytes ?? job.plan.cacheBytes
   }
@@ -133,9 +136,9 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
 }
 
 /** Workers with another code, or other settings that change what the job does, must not work together. */
-function planHash({ parallelism, intervalMs, slots, keyGroups }: Plan, code: string): string {
+function planHash({ parallelism, intervalMs, latencyGoal, slots, keyGroups }: Plan, code: string): string {
   return createHash('sha256')
-    .update(JSON.stringify([parallelism, intervalMs, slots, keyGroups]))
+    .update(JSON.stringify([parallelism, intervalMs, slots, keyGroups, ...(latencyGoal === undefined ? [] : [latencyGoal])]))
     .update(code)
     .digest('hex')
     .slice(0, 32)

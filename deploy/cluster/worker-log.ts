@@ -1,6 +1,8 @@
 /** What a worker says: lines for people on a terminal, one JSON object a line elsewhere. */
 import type { ClusterWorker } from '../../runtime/shell/cluster-worker.ts'
+import type { PaceGauges } from '../../runtime/core/checkpoint-pace.ts'
 import type { Restored } from '../../runtime/core/worker-gauges.ts'
+import { LatencyNews } from '../latency-news.ts'
 import { cell } from '../output.ts'
 import { restoredText } from '../restored-text.ts'
 import { logEvents, logLevels, type LogEvent, type LogLevel } from './log-events.ts'
@@ -86,6 +88,7 @@ export class WorkerLog {
       abandoned: 0
     }
     let epoch = 0
+    const latency = new LatencyNews()
     const look = (): void => {
       const now: Seen = {
         state: worker.phase,
@@ -97,6 +100,7 @@ export class WorkerLog {
         abandoned: worker.generation?.worker.abandonedEpochs ?? 0
       }
       this.tell(before, now, worker)
+      this.tellLatency(latency, worker.leadership?.pace)
       if (this.says('checkpoint.completed')) epoch = this.tellCheckpoint(worker, epoch)
       before = now
     }
@@ -142,6 +146,18 @@ export class WorkerLog {
       fetchedRecords: whole.records,
       fetchedBytes: whole.bytes,
       durationMs: Math.round(durationMs)
+    })
+  }
+
+  private tellLatency(latency: LatencyNews, pace: PaceGauges | undefined): void {
+    const news = latency.look(pace)
+    if (news === undefined || pace?.goal === undefined) return
+    const { latencyMs, share, expectedMs } = pace.goal
+    this.say(news.kept ? 'latency.kept' : 'latency.missed', news.text, {
+      goalMs: latencyMs,
+      share,
+      expectedMs: Math.round(expectedMs),
+      intervalMs: Math.round(pace.intervalMs)
     })
   }
 

@@ -9,7 +9,7 @@ import { startOptions, writesToStdout } from '../run-flags.ts'
 import type { RunningJob } from '../running-job.ts'
 import { SaveWatcher } from '../save-watcher.ts'
 import { settingsOf, withSettings } from '../settings/command-settings.ts'
-import { kafkaProblems, runSettings, type RunValues } from '../settings/tables.ts'
+import { devProblems, runSettings, type RunValues } from '../settings/tables.ts'
 import { startJob } from '../start-job.ts'
 import { finishedText } from './run.ts'
 
@@ -27,7 +27,7 @@ Each restart drains the running job and says what changed in its plan. A file th
 the running job alone. --fresh holds for the first start only. Ctrl-C drains and ends.`
     )
     .action((path: string, _flags: unknown, command: Command) =>
-      new DevSession(path, settingsOf(command, runSettings, kafkaProblems)).run()
+      new DevSession(path, settingsOf(command, runSettings, devProblems)).run()
     )
 }
 

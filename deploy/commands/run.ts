@@ -181,6 +181,7 @@ class RunSession {
       leads: true,
       connected: undefined,
       gauges: running?.gauges(),
+      pace: running?.status().pace,
       trouble: this.trouble
     }
   }

@@ -109,6 +109,7 @@ function workerOptions(settings: WorkerValues, log: WorkerLog): WorkerOptions {
     refused: reason => log.refused(reason),
     ...(settings.tasks === undefined ? {} : { tasks: settings.tasks }),
     ...(settings.interval === undefined ? {} : { intervalMs: settings.interval }),
+    ...(settings.latency === undefined ? {} : { latencyMs: settings.latency }),
     ...(settings.store === undefined ? {} : { store: settings.store }),
     ...(settings.cache === undefined ? {} : { cacheBytes: settings.cache }),
     ...(settings.dropState === undefined ? {} : { dropState: settings.dropState })

@@ -242,6 +242,15 @@ export const metricTable: Readonly<Record<string, MetricSpec>> = {
     '1 when something changed since the last barrier: a job at rest takes no checkpoints.',
     ({ observed }) => flag(observed.gauges?.changed)
   ),
+  cairn_checkpoint_interval_seconds: gauge('Between two barriers at the moment.', ({ observed }) =>
+    one(observed.pace && observed.pace.intervalMs / 1000)
+  ),
+  cairn_latency_goal_seconds: gauge('How late output may be, where the job says so.', ({ observed }) =>
+    one(observed.pace?.goal && observed.pace.goal.latencyMs / 1000)
+  ),
+  cairn_latency_expected_seconds: gauge('How late it is at most, from what checkpoints take.', ({ observed }) =>
+    one(observed.pace?.goal && observed.pace.goal.expectedMs / 1000)
+  ),
   cairn_alignments_total: counter(
     'Barriers that a task waited for on all its inputs.',
     counts('keyed', stage => stage.alignments)

@@ -1,4 +1,5 @@
 /** What a page of metrics is made from: one process's part in a job, at one moment. */
+import type { PaceGauges } from '../../runtime/core/checkpoint-pace.ts'
 import type { GenerationGauges } from '../../runtime/core/worker-gauges.ts'
 
 export type WorkerState = 'connecting' | 'idle' | 'starting' | 'running' | 'failed'
@@ -18,6 +19,8 @@ export interface Observed {
   readonly connected: boolean | undefined
   /** Of the generation that runs. */
   readonly gauges: GenerationGauges | undefined
+  /** How often checkpoints are taken, where whoever decides it is here and a generation runs. */
+  readonly pace: PaceGauges | undefined
   /** Why it does not work, where that is known. */
   readonly trouble: string | undefined
 }

@@ -46,6 +46,7 @@ export function observeWorker(
     leads: own?.leads ?? false,
     connected: started?.connected() ?? false,
     gauges: own?.generation?.shell.gauges,
+    pace: own?.leadership?.pace,
     trouble: own?.failure
   }
 }

@@ -103,12 +103,17 @@ const withUnit = (
     }
   })
 
-export const duration = (about: string): Setting<number, false> =>
+/** @param leastMs a shorter one is refused */
+export const duration = (about: string, leastMs = 0): Setting<number, false> =>
   withUnit(
     about,
     '<duration>',
-    text => parseDuration(text as Duration, 'it'),
-    'it must be a duration like 100ms, 5s or 2m'
+    text => {
+      const ms = parseDuration(text as Duration, 'it')
+      if (ms < leastMs) throw new Error(`${ms} ms is too short`)
+      return ms
+    },
+    `it must be a duration like 100ms, 5s or 2m${leastMs === 0 ? '' : `, at least ${leastMs}ms`}`
   )
 
 export const size = (about: string): Setting<number, false> =>

@@ -1,5 +1,6 @@
 /** Which settings each command has. `docs/configuration.md` shows them all; a test keeps the two equal. */
 import { hostname } from 'node:os'
+import { leastLatencyMs } from '../../actors/interval.ts'
 import { storeKinds } from '../../actors/plan.ts'
 import { logLevels } from '../cluster/log-events.ts'
 import { saslMechanisms } from '../../runtime/adapters/kafka/kafka-options.ts'
@@ -85,6 +86,7 @@ const replay = {
 /** How a job runs in a process. */
 const running = {
   interval: duration('time between checkpoints, like 100ms or 1s'),
+  latency: duration('or how late output may be, like 300ms: the interval follows', leastLatencyMs),
   store: oneOf('where actors live that do not fit into the cache', '<kind>', storeKinds),
   cache: size('how much of the actors to keep ready, like 64MiB'),
   dropState: flagOnly(list('give up the stored state of stages that the job no longer has', '<stage...>'))
@@ -172,8 +174,17 @@ export function kafkaProblems(set: ReadonlySet<string>): string[] {
   ]
 }
 
+/** What does not fit together. @param set names of what is set */
+export function devProblems(set: ReadonlySet<string>): string[] {
+  const both = set.has('interval') && set.has('latency')
+  return [
+    ...kafkaProblems(set),
+    ...(both ? ['--interval and --latency both say how often there are checkpoints; leave one of them out'] : [])
+  ]
+}
+
 export function runProblems(set: ReadonlySet<string>): string[] {
-  return [...kafkaProblems(set), ...replayProblems(set)]
+  return [...devProblems(set), ...replayProblems(set)]
 }
 
 /** What does not fit together. @param set names of what is set */

@@ -11,9 +11,11 @@
  * 2. An epoch completes only on acknowledgements of every worker of the generation, for that very epoch.
  * 3. The job ends only when the last epoch is decided and every worker that knows of it has published everything.
  */
+import type { ResolvedLatencyGoal } from '../../actors/interval.ts'
 import type { Acknowledgement } from '../../checkpoint/acknowledgement.ts'
 import { Coordinator } from '../../checkpoint/coordinator.ts'
 import { reached } from '../kernel/marks.ts'
+import { CheckpointPace, type PaceGauges } from './checkpoint-pace.ts'
 
 /** Everything the leader needs to know of a worker of its generation. */
 export interface WorkerReport {
@@ -50,6 +52,8 @@ export interface CheckpointLeaderSettings {
   /** Everything was read before: where keys are parked it waits for operators, instead of ending again. */
   readonly waits?: boolean
   readonly intervalMs: number
+  /** The interval follows from what checkpoints take; `intervalMs` holds until the first. */
+  readonly latencyGoal?: ResolvedLatencyGoal | undefined
   /** Until the first; default: `intervalMs`. */
   readonly firstAfterMs?: number
   readonly timeoutMs: number
@@ -89,18 +93,23 @@ export class CheckpointLeader {
   recovered = false
   private readonly settings: CheckpointLeaderSettings
   private readonly coordinator: Coordinator<string>
+  private readonly pacing: CheckpointPace | undefined
   private readonly reports = new Map<string, WorkerReport>()
   private started = false
   private draining = false
   /** The epoch in flight is the last of this generation: nothing is read any more. */
   private lastTriggered = false
   private lastDecided: number | undefined
+  private newestDecided: number | undefined
+  /** As the workers' newest acknowledgements say. */
+  private workBefore: readonly (number | undefined)[] = []
   private final = false
   private over = false
 
   constructor(settings: CheckpointLeaderSettings) {
     this.settings = settings
     this.coordinator = new Coordinator(settings)
+    if (settings.latencyGoal !== undefined) this.pacing = new CheckpointPace(settings.latencyGoal)
     if (settings.final !== true) return
     // A checkpoint more would be one behind the last.
     reached('checkpoint leader: a generation that only publishes')
@@ -119,6 +128,13 @@ export class CheckpointLeader {
   get missing(): readonly string[] {
     return this.coordinator.missing
   }
+  get pace(): PaceGauges {
+    const { pacing, settings, coordinator } = this
+    const { latencyGoal } = settings
+    if (pacing === undefined || latencyGoal === undefined) return { intervalMs: coordinator.intervalMs, goal: undefined }
+    const { expectedMs, kept } = pacing
+    return { intervalMs: coordinator.intervalMs, goal: { ...latencyGoal, expectedMs, kept } }
+  }
   get changed(): boolean {
     return [...this.reports.values()].some(report => report.changed)
   }
@@ -129,16 +145,18 @@ export class CheckpointLeader {
     const actions: CheckpointAction[] = []
     switch (command.kind) {
       case 'report':
-        if (this.settings.workers.includes(command.worker)) this.heard(command.worker, command.report, actions)
+        if (this.settings.workers.includes(command.worker)) this.heard(command.worker, command.report, now, actions)
         break
       case 'manifest-failed':
-        this.abandon(this.coordinator.failed(command.epoch, 'manifest', command.message), actions)
+        this.abandon(this.coordinator.failed(command.epoch, 'manifest', command.message), now, actions)
         break
       case 'attempted':
         this.coordinator.attempted(command.epoch)
         break
       case 'decided':
         this.coordinator.decided(command.epoch)
+        this.newestDecided = command.epoch
+        this.pacing?.decided(now)
         if (this.lastTriggered) this.lastDecided = command.epoch
         break
       case 'checkpoint':
@@ -150,7 +168,8 @@ export class CheckpointLeader {
       case 'tick':
         break
     }
-    this.abandon(this.coordinator.timedOut(now), actions)
+    this.abandon(this.coordinator.timedOut(now), now, actions)
+    this.paced(now)
     this.trigger(now, actions)
     this.end(actions)
     return actions
@@ -160,18 +179,28 @@ export class CheckpointLeader {
     return this.over ? undefined : this.coordinator.nextDeadlineMs(this.changed)
   }
 
-  private heard(worker: string, report: WorkerReport, actions: CheckpointAction[]): void {
+  private heard(worker: string, report: WorkerReport, now: number, actions: CheckpointAction[]): void {
     this.reports.set(worker, report)
     const { declined, acknowledged } = report
     if (declined !== undefined)
-      this.abandon(this.coordinator.failed(declined.epoch, 'write', declined.message), actions)
+      this.abandon(this.coordinator.failed(declined.epoch, 'write', declined.message), now, actions)
     if (acknowledged === undefined) return
     const outcome = this.coordinator.acknowledge(acknowledged.epoch, worker)
     if (outcome === 'discarded') reached('checkpoint leader: acknowledgement of an epoch not in flight')
     if (outcome !== 'complete') return
     const { epoch, savepoints } = this.coordinator.pending as { epoch: number; savepoints: readonly string[] }
     const acknowledgements = this.settings.workers.map(each => this.reports.get(each)?.acknowledged as Acknowledgement)
+    this.pacing?.written(now, this.workOf(acknowledgements))
     actions.push({ kind: 'complete', epoch, final: this.final, savepoints, acknowledgements })
+  }
+
+  /** What checkpoints took of the busiest worker since the one before; undefined where one does not tell. */
+  private workOf(acknowledgements: readonly Acknowledgement[]): number | undefined {
+    const { workBefore } = this
+    this.workBefore = acknowledgements.map(({ workMs }) => workMs)
+    const each = this.workBefore.map((workMs = NaN, worker) => workMs - (workBefore[worker] ?? 0))
+    const most = Math.max(...each)
+    return Number.isNaN(most) ? undefined : most
   }
 
   private trigger(now: number, actions: CheckpointAction[]): void {
@@ -193,6 +222,7 @@ export class CheckpointLeader {
     this.lastTriggered = ending
     this.final = finished
     this.triggeredAt = now
+    this.pacing?.triggered(now)
     const { epoch } = this.coordinator.trigger(now, this.settings.workers, finished)
     actions.push({ kind: 'trigger', epoch, last: ending })
   }
@@ -204,19 +234,32 @@ export class CheckpointLeader {
     return over && reports.some(report => (report?.parkedKeys ?? 0) > 0)
   }
 
-  private abandon(epoch: number | undefined, actions: CheckpointAction[]): void {
+  private abandon(epoch: number | undefined, now: number, actions: CheckpointAction[]): void {
     if (epoch === undefined) return
     reached('checkpoint leader: an epoch abandoned')
+    this.pacing?.abandoned(now)
     actions.push({ kind: 'abandon', epoch })
+  }
+
+  /** The interval follows from what has been heard. */
+  private paced(now: number): void {
+    const { pacing, newestDecided } = this
+    if (pacing === undefined) return
+    if (pacing.publishing && newestDecided !== undefined && this.published(newestDecided)) pacing.published(now)
+    this.coordinator.intervalMs = pacing.intervalMs
+  }
+
+  /** Every worker knows that the epoch is decided, and has nothing left to publish. */
+  private published(epoch: number): boolean {
+    return this.settings.workers.every(worker => {
+      const report = this.reports.get(worker)
+      return report !== undefined && report.decided >= epoch && report.settled
+    })
   }
 
   private end(actions: CheckpointAction[]): void {
     const { lastDecided } = this
-    if (this.over || lastDecided === undefined) return
-    for (const worker of this.settings.workers) {
-      const report = this.reports.get(worker)
-      if (report === undefined || report.decided < lastDecided || !report.settled) return
-    }
+    if (this.over || lastDecided === undefined || !this.published(lastDecided)) return
     this.over = true
     actions.push({ kind: 'ended', how: this.final ? 'finished' : this.draining ? 'drained' : 'parked' })
   }

@@ -19,10 +19,13 @@
  * 6. Who comes while a generation runs is taken in once it is not `starting` there any more: it prepares for its share
  *    (`shell/warm-up`). After a generation that ended unplanned nobody is left out for that.
  */
+import type { ResolvedLatencyGoal } from '../../actors/interval.ts'
 import { reached } from '../kernel/marks.ts'
 import { assign, inherited, nameOf, slotsAwayFrom, workersOf, type Assignment } from './assignment.ts'
 import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
+import type { PaceGauges } from './checkpoint-pace.ts'
 import type { Directive, Report } from './cluster-messages.ts'
+import { isRunning, type Member, type Running } from './cluster-members.ts'
 import { doubtMs, type ClusterTiming } from './cluster-timing.ts'
 
 export interface ClusterLeaderSettings {
@@ -34,6 +37,7 @@ export interface ClusterLeaderSettings {
   readonly slots: number
   readonly tasksPerWorker: number
   readonly intervalMs: number
+  readonly latencyGoal?: ResolvedLatencyGoal | undefined
   readonly pendingLimitBytes: number
   readonly timing: ClusterTiming
   /** Of the newest generation in the decision log. */
@@ -68,38 +72,6 @@ export type ClusterAction =
   | { readonly kind: 'complete'; readonly action: Extract<CheckpointAction, { kind: 'complete' }> }
   | { readonly kind: 'announce'; readonly directive: Directive }
 
-interface Member {
-  readonly report: Report
-  /** When it was heard first. */
-  readonly firstAt: number
-  heardAt: number
-  /** Since then it reported at every third heartbeat at least: its event loop turns. */
-  steadySince: number
-  reportedAt: number
-  /** Since then it has run its generation. */
-  readonly runsSince: number
-  /** Another one lost its connection to it then, and it was not heard since. */
-  doubtedAt: number | undefined
-}
-
-interface Running {
-  readonly generation: number
-  readonly assignment: Assignment
-  readonly workers: readonly string[]
-  readonly checkpoints: CheckpointLeader
-  readonly since: number
-  trigger: Directive['trigger']
-  abandoned: number
-  decided: Directive['decided']
-  timeouts: number
-  /** Names of those that were asked for. */
-  readonly savepoints: Set<string>
-  /** When all slots were. */
-  recoveredAt: number | undefined
-  /** Why it is stopped as planned. */
-  stopping: 'reassign' | 'drain' | undefined
-}
-
 /** Checkpoints that ran out of time before the generation is given up: something is stuck though everybody reports. */
 const stuckAfterTimeouts = 2
 /** Fewer: a lost report hides a dead connection; more: a busy event loop is taken for one that turns. */
@@ -108,9 +80,6 @@ const steadyHeartbeats = 3
 const firstCheckpointMs = 100
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
-
-const isRunning = (member: Member | undefined, { generation }: Running): boolean =>
-  member?.report.generation === generation && member.report.state === 'running'
 
 export class ClusterLeader {
   private readonly settings: ClusterLeaderSettings
@@ -196,6 +165,11 @@ export class ClusterLeader {
 
   get term(): number {
     return this.settings.term
+  }
+
+  /** Of the generation that runs. */
+  get pace(): PaceGauges | undefined {
+    return this.running?.checkpoints.pace
   }
 
   /** What the job waits for, for people. */
@@ -446,7 +420,7 @@ export class ClusterLeader {
   private begun(generation: number, epoch: number, final: boolean, now: number): void {
     const assignment = this.beginning
     if (assignment === undefined) return
-    const { intervalMs, pendingLimitBytes, timing } = this.settings
+    const { intervalMs, latencyGoal, pendingLimitBytes, timing } = this.settings
     const workers = workersOf(assignment)
     this.beginning = undefined
     this.newest = generation
@@ -456,6 +430,7 @@ export class ClusterLeader {
       epoch,
       final,
       intervalMs,
+      latencyGoal,
       firstAfterMs: Math.min(intervalMs, firstCheckpointMs),
       pendingLimitBytes,
       timeoutMs: timing.checkpointTimeoutMs

@@ -180,11 +180,14 @@ const workerReportShape = fields(
     pendingBytes: Number.isFinite
   },
   {
-    acknowledged: fields({
-      epoch: isCount,
-      tasks: listOf(fields({ stage: isText, task: isCount })),
-      ledgers: listOf(fields({ sink: isText, stage: isText, slot: isCount }))
-    }),
+    acknowledged: fields(
+      {
+        epoch: isCount,
+        tasks: listOf(fields({ stage: isText, task: isCount })),
+        ledgers: listOf(fields({ sink: isText, stage: isText, slot: isCount }))
+      },
+      { workMs: Number.isFinite }
+    ),
     declined: fields({ epoch: isCount, message: isText })
   }
 )

@@ -27,8 +27,6 @@ import type { LoadedEntry, TimerPage } from './stored-timers.ts'
 import { TaskState, type TaskStateSettings } from './task-state.ts'
 
 export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings, TaskStateSettings {
-  /** Entries encoded between two batches while a snapshot is under way. */
-  readonly encodeSlice: number | undefined
   readonly task: number
   /** Slots of this task. */
   readonly owned: readonly number[]
@@ -40,8 +38,6 @@ export interface KeyedTaskSettings extends HandlerSettings, TaskInputsSettings, 
   readonly measure: () => number
 }
 
-/** Entries encoded between two batches while a snapshot is under way: more would lengthen the barrier pause. */
-const defaultEncodeSlice = 512
 /** Stored alarms are brought into memory so long before they are due. */
 const alarmHorizonMs = 60_000
 
@@ -118,7 +114,6 @@ export class KeyedTask {
 
   /** Handles up to about `budget` events. Returns false when there is nothing it can do now. */
   work(budget: number): boolean {
-    this.state.encodeSome(this.settings.encodeSlice ?? defaultEncodeSlice)
     this.budget = budget
     const began = this.settings.measure()
     let left = budget

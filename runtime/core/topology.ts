@@ -48,7 +48,6 @@ export interface TopologySettings {
   readonly channelLimits?: ChannelLimits | undefined
   /** An alignment that takes longer ends at once, and what is missing is recorded. Default: none does. */
   readonly alignmentLimitMs?: number | undefined
-  readonly encodeSlice?: number | undefined
   /** Freeze events, and notice state that changes between handlers: for development and tests. */
   readonly check: boolean
   /** Point reads of the local store, when there is one. */
@@ -241,7 +240,6 @@ function buildTask(
     reader: settings.readerOf?.(stage.index),
     channels: incoming,
     alignmentLimitMs: settings.alignmentLimitMs ?? Infinity,
-    encodeSlice: settings.encodeSlice,
     outputs,
     deadLetter,
     tracing: settings.tracing

@@ -1,6 +1,7 @@
 /** A cluster of one: the leader and the only worker of a job in one process, joined by calls. */
 import { hasSavepoint } from '../../checkpoint/manifest.ts'
 import type { CheckpointLeader } from '../core/checkpoint-leader.ts'
+import type { PaceGauges } from '../core/checkpoint-pace.ts'
 import type { QuarantineAnswer, QuarantineCommand } from '../core/quarantine.ts'
 import type { Worker } from '../core/worker.ts'
 import type { GenerationGauges } from '../core/worker-gauges.ts'
@@ -127,6 +128,10 @@ export class EmbeddedShell {
 
   get lastCheckpoint(): LeaderShell['lastCheckpoint'] {
     return this.leaderShell.lastCheckpoint
+  }
+  /** How often checkpoints are taken. */
+  get pace(): PaceGauges {
+    return this.settings.leader.pace
   }
   get gauges(): GenerationGauges {
     return this.settings.shell.gauges

@@ -214,7 +214,7 @@ export function fileSettings({
   lineage,
   generation
 }: Pick<GenerationSettings, 'graph' | 'ports' | 'lineage' | 'generation'>): FileSettings {
-  const { storage, nonce, probe } = ports
+  const { storage, nonce, probe, measure } = ports
   return {
     job: graph.plan.job,
     lineage,
@@ -222,7 +222,8 @@ export function fileSettings({
     storage,
     nonce,
     sha256: ports.sha256 ?? sha256,
-    ...(probe === undefined ? {} : { probe })
+    ...(probe === undefined ? {} : { probe }),
+    ...(measure === undefined ? {} : { measure })
   }
 }
 

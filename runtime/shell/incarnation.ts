@@ -72,6 +72,7 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     epoch: manifest?.epoch ?? 0,
     waits: manifest !== undefined && inputEnded(manifest),
     intervalMs: plan.intervalMs,
+    latencyGoal: plan.latencyGoal,
     timeoutMs: ports.limits?.checkpointTimeoutMs ?? defaultCheckpointTimeoutMs,
     pendingLimitBytes: pendingLimit(plan, ports)
   })

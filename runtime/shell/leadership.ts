@@ -9,6 +9,7 @@ import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
 import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import type { Assignment } from '../core/assignment.ts'
 import type { CheckpointAction } from '../core/checkpoint-leader.ts'
+import type { PaceGauges } from '../core/checkpoint-pace.ts'
 import { ClusterLeader, type ClusterAction, type ClusterCommand } from '../core/cluster-leader.ts'
 import type { Directive, Report } from '../core/cluster-messages.ts'
 import type { ClusterTiming } from '../core/cluster-timing.ts'
@@ -101,6 +102,11 @@ export class Leadership {
     this.end(new CodedError('FENCED', `decision ${term} made another worker the leader`))
   }
 
+  /** How often the generation that runs takes checkpoints. */
+  get pace(): PaceGauges | undefined {
+    return this.leader?.pace
+  }
+
   /** Why the last generation was given up. */
   get lastFailure(): string | undefined {
     return this.leader?.lastFailure
@@ -142,6 +148,7 @@ export class Leadership {
       slots: plan.slots,
       tasksPerWorker: plan.parallelism,
       intervalMs: plan.intervalMs,
+      latencyGoal: plan.latencyGoal,
       pendingLimitBytes: pendingLimit(plan, ports),
       timing,
       previous: log.begun?.assignment,

@@ -25,6 +25,8 @@ export interface FileSettings {
   readonly nonce: () => string
   readonly sha256: (bytes: Uint8Array) => Promise<string>
   readonly probe?: Probe
+  /** A clock for what is counted only; absent: nothing is measured. */
+  readonly measure?: () => number
 }
 
 export interface Written {
@@ -45,6 +47,8 @@ export class TaskFiles {
   private readonly byEpoch = new Map<number, Written[]>()
   /** Epochs up to this one are over. */
   private over = 0
+  /** Spent on putting files together. */
+  finishMs = 0
 
   constructor(settings: FileSettings) {
     this.settings = settings
@@ -59,7 +63,8 @@ export class TaskFiles {
       await probe?.('sealed')
       let state: StateFileRef | undefined
       if (snapshot.state !== undefined) {
-        const bytes = snapshot.state.finish({ job, lineage, generation, epoch, stage: stage.name })
+        const writer = snapshot.state
+        const bytes = this.timed(() => writer.finish({ job, lineage, generation, epoch, stage: stage.name }))
         const file = await createFile(this.settings, objectNames.delta(epoch, stage.name, task, nonce()), bytes)
         state = { ...file, epoch, records: snapshot.state.records, base: false }
         made.push(file.name)
@@ -67,7 +72,8 @@ export class TaskFiles {
       }
       let outbox: OutboxRef | undefined
       if (snapshot.outbox !== undefined) {
-        const { bytes, sections } = snapshot.outbox.finish()
+        const writer = snapshot.outbox
+        const { bytes, sections } = this.timed(() => writer.finish())
         const file = await createFile(this.settings, objectNames.outbox(epoch, stage.name, task, nonce()), bytes)
         outbox = { stage: stage.name, task, epoch, file, sections }
         made.push(file.name)
@@ -90,6 +96,14 @@ export class TaskFiles {
       this.remove(made)
       throw error
     }
+  }
+
+  private timed<T>(finish: () => T): T {
+    const { measure = () => 0 } = this.settings
+    const began = measure()
+    const finished = finish()
+    this.finishMs += measure() - began
+    return finished
   }
 
   written(epoch: number): readonly Written[] {

@@ -158,7 +158,9 @@ export class WorkerShell {
         : [{ sink: name.sink, stage: name.stage, slot: name.slot, epoch: ledger.epoch, chunk: ledger.chunk }]
     )
     const tasks = files.written(written).map(({ acknowledgement }) => acknowledgement)
-    return tasks.length === 0 ? status : { ...status, acknowledged: { epoch: written, tasks, ledgers } }
+    if (tasks.length === 0) return status
+    const work = worker.encodeMs === undefined ? {} : { workMs: worker.encodeMs + files.finishMs }
+    return { ...status, acknowledged: { epoch: written, tasks, ledgers, ...work } }
   }
 
   /** The leader says that the epoch is decided, with this manifest, and what it means for loops. */

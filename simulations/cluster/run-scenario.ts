@@ -242,6 +242,7 @@ function clusterOf(
   const planOf = (plan: Plan): Plan => ({
     ...plan,
     intervalMs,
+    latencyGoal: undefined,
     parallelism: Math.min(scenario.tasksPerWorker, plan.slots),
     ...(cacheBytes === undefined ? {} : { cacheBytes })
   })

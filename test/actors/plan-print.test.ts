@@ -110,6 +110,10 @@ void t.test('every difference is one sentence, and equal plans have none', t => 
     'parallelism: 1 → 3',
     'interval: 1s → 100ms'
   ])
+  const adaptive = built(Visitor, { interval: { latency: '300ms' } })
+  t.same(diffPlans(built(), adaptive), ['interval: 1s → for a latency of 300ms (share 0.1)'])
+  t.match(planText(adaptive), ' · checkpoint for a latency of 300ms (share 0.1) · ')
+  t.match(planText(built()), ' · checkpoint every 1s · ')
   t.same(diffPlans(built(), built(Visitor, {}, 'results')), [
     'sink out removed',
     'sink results added',

@@ -11,6 +11,7 @@ const status: JobStatus = {
   recordsRead: 10,
   lag: 5,
   watermark: 0,
+  pace: { intervalMs: 1000, goal: undefined },
   checkpoint: { epoch: 7, completedAt: 10_000, durationMs: 3, bytes: 9 },
   trouble: undefined,
   late: 0,

@@ -185,6 +185,11 @@ export const refused = job('refused', j => {
 job('options', () => ({}), { paralelism: 2 })
 // @ts-expect-error intervals are durations
 job('options', () => ({}), { interval: 'often' })
+job('goal', () => ({}), { interval: { latency: '300ms', share: 0.2 } })
+// @ts-expect-error and so are latencies
+job('goal', () => ({}), { interval: { latency: 'soon' } })
+// @ts-expect-error a share alone is no goal
+job('goal', () => ({}), { interval: { share: 0.2 } })
 // @ts-expect-error a schema that yields something else
 export const wrongSchema: { name: number } = json(z.object({ name: z.string() })).decode(new Uint8Array())
 // @ts-expect-error an actor handles events

@@ -24,7 +24,7 @@ class Count extends Actor {
 export default job('counting', j => {
   const numbers = j.source('numbers', generator({ count: 1e9, partitions: 2 }, n => ({ key: 'k' + (n % 10), at: n })), { time: each => each.at })
   return { out: numbers.keyBy(each => each.key).actor(Count, { onError: 'dead-letter' }).to('out', files('out', json())) }
-}, { interval: '50ms' })
+}, { interval: { latency: '100ms', share: 0.9 } })
 `
 
 async function running(t: Test): Promise<{ url: string; page: Scraped; end: () => Promise<number | null> }> {
@@ -111,9 +111,13 @@ void t.test('a running job tells how it does, by the names of docs/metrics.md', 
     'cairn_handler_seconds_total',
     'cairn_checkpoint_last_size_bytes',
     'cairn_pending_limit_bytes',
-    'cairn_watermark_delay_seconds'
+    'cairn_watermark_delay_seconds',
+    'cairn_latency_expected_seconds'
   ])
     t.ok((page.value(name) ?? 0) > 0, name)
+  t.equal(page.value('cairn_latency_goal_seconds'), 0.1)
+  const interval = page.value('cairn_checkpoint_interval_seconds') ?? 0
+  t.ok(interval >= 0.01 && interval <= 60, `${interval} s`)
   t.equal(page.value('cairn_worker_running'), 1)
   t.equal(page.value('cairn_generations_started_total'), 1)
   t.ok((page.value('cairn_checkpoint_age_seconds') ?? 99) < 30)
@@ -153,6 +157,7 @@ const observed: Observed = {
   leads: false,
   connected: true,
   gauges: undefined,
+  pace: undefined,
   trouble: undefined
 }
 

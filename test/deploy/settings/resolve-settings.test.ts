@@ -86,11 +86,12 @@ void t.test('all that is wrong is told at once, by name, value and place', async
   const environment = {
     CAIRN_TASK: '2',
     CAIRN_CACHE: 'lots',
+    CAIRN_LATENCY: '0ms',
     CAIRN_SERVICE_HOST: '10.0.0.1',
     CAIRN_REQUIRE_SERVICES: '1'
   }
   const file = { tasks: 'two', lostAfter: 5, intervall: '1s', nats: [], fresh: true, store: 'disk', metrics: 9464 }
-  const flags = { listen: 'nowhere', tlsCa: 'none.pem', natsToken: 'a', natsUser: 'b' }
+  const flags = { listen: 'nowhere', tlsCa: 'none.pem', natsToken: 'a', natsUser: 'b', interval: '1s' }
   t.same(problems(workerSettings, { environment, file, flags }).sort(), [
     '"fresh" in a.json true: it is for one start; give it as --fresh',
     '"intervall" in a.json "1s": there is no such setting; interval is meant, it seems',
@@ -100,8 +101,10 @@ void t.test('all that is wrong is told at once, by name, value and place', async
     '"store" in a.json "disk": it must be memory or level or rocksdb',
     '"tasks" in a.json "two": it must be a whole number from 1',
     '--listen "nowhere": it is not of the form host:port',
+    '--interval and --latency both say how often there are checkpoints; leave one of them out',
     '--tls-ca "none.pem": it cannot be read: ENOENT',
     'CAIRN_CACHE "lots": it must be a size like 64MiB or 2GiB',
+    'CAIRN_LATENCY "0ms": it must be a duration like 100ms, 5s or 2m, at least 20ms',
     'CAIRN_TASK "2": there is no such setting; CAIRN_TASKS is meant, it seems',
     'NATS: choose one of --nats-creds, --nats-user, --nats-token',
     'TLS among workers needs all of --tls-ca, --tls-cert and --tls-key'

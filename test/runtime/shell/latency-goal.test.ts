@@ -1,0 +1,160 @@
+/** A job with a latency goal on the real core in virtual time: its checkpoint storage becomes slow, and fast again. */
+import t from 'tap'
+import { Actor, files, job, json, lines, type Context } from '../../../actors/index.ts'
+import { DirectoryStorage } from '../../../checkpoint/adapters/directory-storage.ts'
+import { MemoryStore } from '../../../checkpoint/adapters/memory-store.ts'
+import { overriddenInterval } from '../../../actors/interval.ts'
+import type { Fetched, LogReader } from '../../../runtime/ports/log.ts'
+import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
+import type { EmbeddedShell } from '../../../runtime/shell/embedded-shell.ts'
+import { MemoryFiles } from '../../../simulations/memory-files.ts'
+import { MemoryPublisher } from '../../../simulations/memory-publisher.ts'
+import { VirtualClock } from '../../../simulations/virtual-clock.ts'
+
+class Count extends Actor {
+  n = 0
+  receive(_event: { key: string }, ctx: Context<number>): void {
+    ctx.emit(++this.n)
+  }
+}
+const counting = job(
+  'counting',
+  j => {
+    const events = j.source('events', lines('unused', json<{ key: string }>()))
+    return {
+      out: events
+        .keyBy(event => event.key)
+        .actor(Count)
+        .to('out', files('unused', json()))
+    }
+  },
+  { interval: { latency: '200ms' } }
+)
+
+const clock = new VirtualClock()
+const passed = (ms: number): Promise<void> => new Promise(resolve => clock.after(ms, resolve))
+
+/** A record each 5 ms, for ever. */
+class Ticking implements LogReader {
+  partitions(): Promise<readonly { readonly name: string }[]> {
+    return Promise.resolve([{ name: '0' }])
+  }
+  start(): Promise<number> {
+    return Promise.resolve(0)
+  }
+  async fetch(_partition: number, position: number): Promise<Fetched> {
+    await passed(5)
+    return {
+      kind: 'records',
+      next: position + 1,
+      end: position + 1,
+      batch: {
+        count: 1,
+        sizeBytes: 1,
+        offset: () => position,
+        timestamp: () => clock.now(),
+        key: () => undefined,
+        value: () => undefined,
+        valueObject: () => ({ key: 'k' })
+      }
+    }
+  }
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+class SlowStorage extends DirectoryStorage {
+  delayMs = 2
+  override async create(name: string, bytes: Uint8Array): Promise<'created' | 'exists'> {
+    await passed(this.delayMs)
+    return super.create(name, bytes)
+  }
+}
+
+async function started(plan = counting.plan, measure?: () => number): Promise<{ shell: EmbeddedShell; storage: SlowStorage }> {
+  const storage = new SlowStorage(new MemoryFiles(), '/checkpoints')
+  let nonces = 0
+  const begun = beginIncarnation(plan, {
+    clock,
+    storage,
+    store: () => Promise.resolve(new MemoryStore()),
+    reader: () => new Ticking(),
+    publishers: new Map([['out', new MemoryPublisher()]]),
+    appenders: new Map(),
+    nonce: () => `n${nonces++}`,
+    ...(measure === undefined ? {} : { measure })
+  })
+  let settled = false
+  void begun.finally(() => (settled = true))
+  while (!settled) await advance(1)
+  const incarnation = await begun
+  if (incarnation.kind !== 'running') throw new Error('it has finished')
+  incarnation.shell.start()
+  return { shell: incarnation.shell, storage }
+}
+
+/** Things that take no time happen meanwhile. */
+async function advance(ms: number): Promise<void> {
+  for (const end = clock.now() + ms; clock.now() < end;) {
+    for (let turn = 0; turn < 8; turn++) await new Promise(resolve => setImmediate(resolve))
+    clock.step(clock.now() + 1)
+  }
+}
+
+/** How many checkpoints are decided in so long. */
+async function checkpointsIn(shell: EmbeddedShell, ms: number): Promise<number> {
+  const before = shell.lastCheckpoint?.epoch ?? 0
+  await advance(ms)
+  return (shell.lastCheckpoint?.epoch ?? 0) - before
+}
+
+void t.test('the interval follows what storage takes, up and down', async t => {
+  const { shell, storage } = await started()
+  await advance(3_000)
+  const { intervalMs, goal } = shell.pace
+  t.ok(intervalMs > 150 && intervalMs < 200, `${intervalMs} ms with fast storage`)
+  t.equal(goal?.kept, true)
+  const fast = await checkpointsIn(shell, 4_000)
+  t.ok(fast >= 20, `${fast} checkpoints in 4 s`)
+
+  // State and outbox one after the other: 120 ms, then the manifest and the decision.
+  storage.delayMs = 60
+  await advance(10_000)
+  t.ok(shell.pace.intervalMs >= 1200, `${shell.pace.intervalMs} ms with slow storage`)
+  t.equal(shell.pace.goal?.kept, false)
+  const slow = await checkpointsIn(shell, 12_000)
+  t.ok(slow >= 9 && slow <= 10, `${slow} checkpoints in 12 s`)
+
+  storage.delayMs = 2
+  await advance(5_000)
+  t.ok(shell.pace.intervalMs < 200, `${shell.pace.intervalMs} ms with fast storage`)
+  t.equal(shell.pace.goal?.kept, true)
+  await Promise.all([shell.stop(), advance(1_000)])
+})
+
+void t.test('waiting for storage takes nothing of the share where work is measured', async t => {
+  const { shell, storage } = await started(counting.plan, () => clock.now())
+  storage.delayMs = 60
+  await advance(10_000)
+  const { intervalMs } = shell.pace
+  t.ok(intervalMs >= 240 && intervalMs < 260, `${intervalMs} ms: one checkpoint after the other`)
+  t.equal(shell.pace.goal?.kept, false)
+  storage.delayMs = 15
+  await advance(5_000)
+  const free = shell.pace.intervalMs
+  t.ok(free >= 130 && free <= 140, `${free} ms: what storage takes is left free`)
+  t.equal(shell.pace.goal?.kept, true)
+  await Promise.all([shell.stop(), advance(1_000)])
+})
+
+void t.test('with an interval nothing follows anything', async t => {
+  const plan = { ...counting.plan, ...overriddenInterval(counting.plan, { intervalMs: 250 }) }
+  const { shell, storage } = await started(plan)
+  storage.delayMs = 60
+  await advance(1_000)
+  t.same(shell.pace, { intervalMs: 250, goal: undefined })
+  t.equal(await checkpointsIn(shell, 5_000), 20)
+  t.same(shell.pace, { intervalMs: 250, goal: undefined })
+  await Promise.all([shell.stop(), advance(1_000)])
+})
