@@ -4,6 +4,7 @@
  */
 import { countMarks } from '../../runtime/kernel/marks.ts'
 import { Prng } from '../../runtime/kernel/prng.ts'
+import { intervalFor } from '../../actors/interval.ts'
 import type { Plan, SourceNode } from '../../actors/plan.ts'
 import type { Job } from '../../actors/stream.ts'
 import type { LogReader } from '../../runtime/ports/log.ts'
@@ -238,11 +239,11 @@ function clusterOf(
   time: WorldTime,
   crashAt: NonNullable<SimHostOptions['crashAt']>
 ): SimCluster {
-  const { intervalMs, inputMs, batch, cacheBytes } = scenario
+  const { intervalMs, latencyGoal, inputMs, batch, cacheBytes } = scenario
+  const interval = latencyGoal === undefined ? { intervalMs, latencyGoal } : intervalFor(latencyGoal)
   const planOf = (plan: Plan): Plan => ({
     ...plan,
-    intervalMs,
-    latencyGoal: undefined,
+    ...interval,
     parallelism: Math.min(scenario.tasksPerWorker, plan.slots),
     ...(cacheBytes === undefined ? {} : { cacheBytes })
   })

@@ -2,6 +2,7 @@
  * All that a run depends on, as plain data: drawn from a seed, made smaller by the shrinker, written to a file, run again. Swarm: each
  * world draws which faults exist in it, and its limits, shapes and paces.
  */
+import type { ResolvedLatencyGoal } from '../../actors/interval.ts'
 import type { ChannelLimits } from '../../runtime/core/channel.ts'
 import { Prng } from '../../runtime/kernel/prng.ts'
 import type { Fault, FaultKind } from '../world/fault.ts'
@@ -23,6 +24,8 @@ export interface Scenario {
   readonly batch: number
   readonly tasksPerWorker: number
   readonly intervalMs: number
+  /** Instead of it: the interval follows from what checkpoints take. */
+  readonly latencyGoal?: ResolvedLatencyGoal
   readonly pendingLimitBytes: number
   /** Of actors as objects; small ones leave memory all the time. Undefined: all stay. */
   readonly cacheBytes?: number
@@ -96,6 +99,7 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
   }
   const extras = new Prng(seed).fork('extras')
   const narrow = new Prng(seed).fork('channels').int(3)
+  const latency = new Prng(seed).fork('latency')
   const { faults } = makeFaultPlan(seed, {
     hosts: hostsOf(workers),
     joiners: joinersOf(joiners),
@@ -119,6 +123,14 @@ export function drawScenario(seed: string, options: ScenarioOptions = {}): Scena
     ...(narrow === 0 ? { channels: { queueRecords: 1, windowBytes: 1 } } : {}),
     ...(narrow === 1 ? { channels: { queueRecords: 20, windowBytes: 2_000 } } : {}),
     ...(isOld ? { kafka: 'old' as const } : {}),
+    ...(latency.int(8) === 0
+      ? {
+          latencyGoal: {
+            latencyMs: [20, 100, 300, 1_000, 3_000][latency.int(5)] as number,
+            share: [0.01, 0.1, 0.5, 0.9][latency.int(4)] as number
+          }
+        }
+      : {}),
     ...(extras.int(2) === 0 ? { fleeting: true as const } : {}),
     ...(extras.int(2) === 0 ? { lateness: true as const } : {}),
     ...(new Prng(seed).fork('tells').int(3) === 0 ? { tells: true as const } : {}),

@@ -78,6 +78,7 @@ function* simpler(scenario: Scenario): Generator<Scenario> {
     'alignmentLimitMs',
     'loopLimit',
     'channels',
+    'latencyGoal',
     'slice',
     'fleeting',
     'lateness',

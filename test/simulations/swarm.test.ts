@@ -58,7 +58,9 @@ void t.test(
 
 void t.test('seeds that failed once pass', { timeout: 900_000 }, async t => {
   for (const { seed, scenario, symptom } of knownSeeds) {
-    const result = await runScenario(scenario ?? drawScenario(seed))
+    // All of them failed before worlds drew goals of latency.
+    const { latencyGoal: _, ...drawn } = drawScenario(seed)
+    const result = await runScenario(scenario ?? drawn)
     t.equal(result.outcome, 'passed', `${symptom}\n${result.outcome === 'passed' ? '' : why(result)}`)
   }
 })
