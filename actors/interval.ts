@@ -45,8 +45,7 @@ export function resolveInterval(
   duration: (given: Duration, what: string) => number,
   problems: string[]
 ): Interval {
-  if (typeof given !== 'object' || (given as unknown) === null)
-    return { intervalMs: duration(given as Duration, 'interval'), latencyGoal: undefined }
+  if (typeof given !== 'object') return { intervalMs: duration(given, 'interval'), latencyGoal: undefined }
   const { latency, share = usualShare, ...others } = given
   for (const name of Object.keys(others))
     problems.push(`interval.${name}: there is no such option; a latency goal has \`latency\` and \`share\``)

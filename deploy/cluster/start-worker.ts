@@ -138,7 +138,9 @@ export async function startWorker(job: Job<unknown>, code: string, options: Work
 /** Workers with another code, or other settings that change what the job does, must not work together. */
 function planHash({ parallelism, intervalMs, latencyGoal, slots, keyGroups }: Plan, code: string): string {
   return createHash('sha256')
-    .update(JSON.stringify([parallelism, intervalMs, slots, keyGroups, ...(latencyGoal === undefined ? [] : [latencyGoal])]))
+    .update(
+      JSON.stringify([parallelism, intervalMs, slots, keyGroups, ...(latencyGoal === undefined ? [] : [latencyGoal])])
+    )
     .update(code)
     .digest('hex')
     .slice(0, 32)

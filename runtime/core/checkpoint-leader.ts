@@ -131,7 +131,8 @@ export class CheckpointLeader {
   get pace(): PaceGauges {
     const { pacing, settings, coordinator } = this
     const { latencyGoal } = settings
-    if (pacing === undefined || latencyGoal === undefined) return { intervalMs: coordinator.intervalMs, goal: undefined }
+    if (pacing === undefined || latencyGoal === undefined)
+      return { intervalMs: coordinator.intervalMs, goal: undefined }
     const { expectedMs, kept } = pacing
     return { intervalMs: coordinator.intervalMs, goal: { ...latencyGoal, expectedMs, kept } }
   }

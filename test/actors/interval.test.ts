@@ -32,7 +32,11 @@ void t.test('an interval is a time, or half of a latency goal until checkpoints 
 void t.test('all that is wrong with it is told at once', t => {
   for (const [given, ...sentences] of [
     ['5ms', 'interval is 5 ms; it must be at least 10 ms'],
-    [null, 'interval is null; write milliseconds or a number with ms, s, m, h or d'],
+    [
+      'often',
+      'interval is "often"; write milliseconds or a number with ms, s, m, h or d',
+      'interval is 0 ms; it must be at least 10 ms'
+    ],
     [{ latency: 0 }, 'interval.latency is 0ms; it must be at least 20 ms'],
     [
       { latency: 'soon', share: 2, every: 1 },
@@ -57,6 +61,9 @@ void t.test('what the command line says goes over what the job says', t => {
   t.same(overriddenInterval(goal, {}), interval(goal))
   t.same(overriddenInterval(goal, { intervalMs: 20 }), { intervalMs: 20, latencyGoal: undefined })
   t.same(overriddenInterval(goal, { latencyMs: 400 }), { intervalMs: 200, latencyGoal: { latencyMs: 400, share: 0.5 } })
-  t.same(overriddenInterval(fixed, { latencyMs: 400 }), { intervalMs: 200, latencyGoal: { latencyMs: 400, share: 0.1 } })
+  t.same(overriddenInterval(fixed, { latencyMs: 400 }), {
+    intervalMs: 200,
+    latencyGoal: { latencyMs: 400, share: 0.1 }
+  })
   t.end()
 })

@@ -59,7 +59,10 @@ void t.test('flags of the wrong type, unknown flags and surplus arguments are us
   refused(['run', file, '--parallelism', 'many'], /USAGE: --parallelism "many": it must be a whole number from 1/)
   refused(['run', file, '--interval', '5 minutes'], /USAGE: --interval "5 minutes": it must be a duration like 100ms/)
   for (const command of ['run', 'dev'])
-    refused([command, file, '--interval', '1s', '--latency', '1s'], /USAGE: --interval and --latency both say how often/)
+    refused(
+      [command, file, '--interval', '1s', '--latency', '1s'],
+      /USAGE: --interval and --latency both say how often/
+    )
   refused(['run', file, 'more'], /too many arguments/)
   refused(['run'], /missing required argument 'job'/)
   refused(['checkpoint', 'lst', 'flags'], /unknown command 'lst'[^]*list/)

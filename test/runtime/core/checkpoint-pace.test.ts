@@ -138,37 +138,40 @@ void t.test('failures count as costly, and never for longer than a minute', t =>
   t.end()
 })
 
-void t.test('what the busiest worker did counts, where all tell it; else all the time until the files are durable', t => {
-  const intervalBehind = (...works: readonly (readonly (number | undefined)[])[]): number => {
-    const leader = new CheckpointLeader({
-      workers: ['a', 'b'],
-      epoch: 0,
-      ...intervalFor(goal),
-      timeoutMs: 600_000,
-      pendingLimitBytes: 1000
-    })
-    leader.step({ kind: 'tick' }, 0)
-    for (const [index, work] of works.entries()) {
-      const [at, epoch] = [10_000 * (index + 1), index + 1]
-      const hear = (now: number, acknowledges: boolean): void =>
-        ['a', 'b'].forEach((worker, i) => {
-          const [decided, workMs] = [index, work[i]]
-          const acknowledged = { epoch, tasks: [], ledgers: [], ...(workMs === undefined ? {} : { workMs }) }
-          const told = acknowledges ? { ...report, decided, acknowledged } : { ...report, decided }
-          leader.step({ kind: 'report', worker, report: told }, now)
-        })
-      hear(at, false)
-      hear(at + 40, true)
-      leader.step({ kind: 'decided', epoch }, at + 40)
+void t.test(
+  'what the busiest worker did counts, where all tell it; else all the time until the files are durable',
+  t => {
+    const intervalBehind = (...works: readonly (readonly (number | undefined)[])[]): number => {
+      const leader = new CheckpointLeader({
+        workers: ['a', 'b'],
+        epoch: 0,
+        ...intervalFor(goal),
+        timeoutMs: 600_000,
+        pendingLimitBytes: 1000
+      })
+      leader.step({ kind: 'tick' }, 0)
+      for (const [index, work] of works.entries()) {
+        const [at, epoch] = [10_000 * (index + 1), index + 1]
+        const hear = (now: number, acknowledges: boolean): void =>
+          ['a', 'b'].forEach((worker, i) => {
+            const [decided, workMs] = [index, work[i]]
+            const acknowledged = { epoch, tasks: [], ledgers: [], ...(workMs === undefined ? {} : { workMs }) }
+            const told = acknowledges ? { ...report, decided, acknowledged } : { ...report, decided }
+            leader.step({ kind: 'report', worker, report: told }, now)
+          })
+        hear(at, false)
+        hear(at + 40, true)
+        leader.step({ kind: 'decided', epoch }, at + 40)
+      }
+      return leader.pace.intervalMs
     }
-    return leader.pace.intervalMs
+    t.equal(intervalBehind([3, 30]), 300)
+    t.equal(intervalBehind([3, 30], [33, 35]), 300, 'since the one before')
+    t.equal(intervalBehind([3, 30], [63, 35]), 600)
+    t.equal(intervalBehind([3, undefined]), 400)
+    t.end()
   }
-  t.equal(intervalBehind([3, 30]), 300)
-  t.equal(intervalBehind([3, 30], [33, 35]), 300, 'since the one before')
-  t.equal(intervalBehind([3, 30], [63, 35]), 600)
-  t.equal(intervalBehind([3, undefined]), 400)
-  t.end()
-})
+)
 
 /** A worker that changes all the time, and its leader: moved from one thing that happens to the next. */
 class Life {
@@ -290,8 +293,15 @@ void t.test('over any life no more than the share goes into checkpoints, and the
 })
 
 void t.test('the goal is kept wherever goal and share allow it', t => {
-  const costs = fc.tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 20 }))
-  const goals = fc.record({ latencyMs: fc.integer({ min: 20, max: 5000 }), share: fc.double({ min: 0.05, max: 0.9, noNaN: true }) })
+  const costs = fc.tuple(
+    fc.integer({ min: 0, max: 20 }),
+    fc.integer({ min: 0, max: 20 }),
+    fc.integer({ min: 0, max: 20 })
+  )
+  const goals = fc.record({
+    latencyMs: fc.integer({ min: 20, max: 5000 }),
+    share: fc.double({ min: 0.05, max: 0.9, noNaN: true })
+  })
   fc.assert(
     fc.property(goals, costs, (drawn, [workMs, decideMs, publishMs]) => {
       const life = new Life(drawn, () => cost(workMs, decideMs, publishMs))

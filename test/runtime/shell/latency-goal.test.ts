@@ -72,7 +72,10 @@ class SlowStorage extends DirectoryStorage {
   }
 }
 
-async function started(plan = counting.plan, measure?: () => number): Promise<{ shell: EmbeddedShell; storage: SlowStorage }> {
+async function started(
+  plan = counting.plan,
+  measure?: () => number
+): Promise<{ shell: EmbeddedShell; storage: SlowStorage }> {
   const storage = new SlowStorage(new MemoryFiles(), '/checkpoints')
   let nonces = 0
   const begun = beginIncarnation(plan, {
