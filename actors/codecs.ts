@@ -20,7 +20,7 @@ export interface Codec<T> extends ValueCodec {
 }
 
 /** What a codec reads: `type Order = Decoded<typeof order>`. */
-export type Decoded<C extends Codec<never>> = ReturnType<C['decode']>
+export type Decoded<C extends Codec<unknown>> = ReturnType<C['decode']>
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 const encoder = new TextEncoder()
