@@ -55,7 +55,7 @@ interface Json {
   /** JSON, checked by the schema when read. */
   <S extends StandardSchema>(schema: S): Codec<Checked<S>>
   /**
-   * JSON objects of which only the declared fields are read, and checked. What else stands in them is passed over, which takes a fraction of the
+   * JSON objects of which only the declared fields are read, and checked. What else stands in them is passed over, which takes less
    * time; but all of it must be JSON. What is taken, and the values that come of it, are those of JSON.parse: of two fields with the same name the last.
    *
    * A field is a `'number'`, an `'integer'` (within ±(2^53 - 1), so that none was rounded), a `'string'`, a `'boolean'`, `'json'` (whatever there is) or

@@ -5,7 +5,7 @@
  *
  * 1. The text is copied, so that a zero, which stands nowhere in JSON, ends it: nothing reads past it, and no length is compared.
  * 2. Bytes above ASCII are checked to be UTF-8, all at once, before the first of them is passed.
- * 3. Nothing recurses: nesting takes a byte a level, and the text is at most `longestText` long.
+ * 3. What is passed over is walked without recursion: nesting takes a byte a level, and the text is at most `longestText` long.
  */
 
 /** In bytes. What is longer is left to JSON.parse: room for it would be kept for ever. */

@@ -11,6 +11,7 @@ const texts: readonly string[] = [
   '{"skipped":{"n":"2","list":[[],{},[{"x":[true,false,null,-1.5E-7,"\\\\"]}]]},"s":"s","n":12345678901234567890,"person":null}',
   '{"n":1,"n":"2","n":3,"s":"a","s":"b","person":{"id":1},"person":null}',
   '{"\\u006e":1,"s":"x","person":null,"f\\u006cag":false,"\\u0069":3,"ü€😀":"y","a\\"b":1,"\\ud800":2,"":3,"7":true}',
+  '{"n":1,"s":"x","person":null,"f\\u006cag":false}',
   '{"__proto__":{"n":1},"n":1,"s":"x","person":null,"constructor":"c","hasOwnProperty":{"__proto__":1}}',
   '\ufeff{"n":0.1,"s":"long enough that more than four bytes are read at a time","person":null,"other":"日本語"}',
   `{"deep":${'['.repeat(300)}${']'.repeat(300)},"n":1e400,"s":"x","person":null}`
