@@ -3,24 +3,37 @@
  * checkpoint, no exactly-once output. What any engine can reach at best. Events must be in order.
  */
 import type { Row } from './catalogue.ts'
-import { dayOf, nexmarkEvent, textOf, type Auction, type Bid, type NexmarkEvent } from './events.ts'
+import type { Codec } from 'cairn'
+import {
+  dayOf,
+  textOf,
+  type Auction,
+  type Bid,
+  type NexmarkEvent,
+  type OfKind,
+  type Part,
+  type Person
+} from './events.ts'
 import type { NexmarkBytes } from './generator.ts'
+import { inputs } from './inputs.ts'
 import { BidScanner, type ScannedBid } from './scan.ts'
 
 type Emit = (row: Row) => void
 type Loop = (events: NexmarkBytes, emit: Emit) => void
 
-function eachEvent(events: NexmarkBytes, f: (event: NexmarkEvent) => void): void {
-  for (let i = 0; i < events.count; i++) f(nexmarkEvent.decode(events.value(i)))
+function eachEvent<E>(codec: Codec<E>, events: NexmarkBytes, f: (event: E) => void): void {
+  for (let i = 0; i < events.count; i++) f(codec.decode(events.value(i)))
 }
 
 /** How a loop gets its bids: decoded, or only the fields it needs. */
 type EachBid<B> = (events: NexmarkBytes, f: (bid: B) => void) => void
 
-function eachBid(events: NexmarkBytes, f: (bid: Bid) => void): void {
-  for (let i = 0; i < events.count; i++) {
-    const event = nexmarkEvent.decode(events.value(i))
-    if (event.kind === 'bid') f(event)
+function eachBid<E extends Pick<NexmarkEvent, 'kind'>>(codec: Codec<E>): EachBid<OfKind<E, 'bid'>> {
+  return (events, f) => {
+    for (let i = 0; i < events.count; i++) {
+      const event = codec.decode(events.value(i))
+      if (event.kind === 'bid') f(event as OfKind<E, 'bid'>)
+    }
   }
 }
 
@@ -32,7 +45,7 @@ function scanBids(events: NexmarkBytes, f: (bid: ScannedBid) => void): void {
 const euros = (price: number): number => (price * 908) / 1000
 const slackMs = 4000
 
-function q2(each: EachBid<ScannedBid>): Loop {
+function q2(each: EachBid<Pick<ScannedBid, 'auction' | 'price'>>): Loop {
   return (events, emit) =>
     each(events, bid => {
       if (bid.auction % 123 === 0) emit({ auction: bid.auction, price: bid.price })
@@ -40,7 +53,7 @@ function q2(each: EachBid<ScannedBid>): Loop {
 }
 
 /** Counts by auction in panes of 2 s; a window is five of them. */
-function q5(each: EachBid<ScannedBid>): Loop {
+function q5(each: EachBid<Pick<ScannedBid, 'auction' | 'dateTime'>>): Loop {
   return (events, emit) => {
     const [pane, size] = [2000, 10_000]
     const panes = new Map<number, Map<number, number>>()
@@ -70,7 +83,7 @@ function q5(each: EachBid<ScannedBid>): Loop {
   }
 }
 
-function q11(each: EachBid<ScannedBid>): Loop {
+function q11(each: EachBid<Pick<ScannedBid, 'bidder' | 'dateTime'>>): Loop {
   return (events, emit) => {
     const gap = 10_000
     const sessions = new Map<number, { count: number; start: number; end: number }>()
@@ -100,7 +113,7 @@ function q11(each: EachBid<ScannedBid>): Loop {
   }
 }
 
-function q12(each: EachBid<ScannedBid>): Loop {
+function q12(each: EachBid<Pick<ScannedBid, 'bidder'>>): Loop {
   return (events, emit) => {
     const size = 10_000
     const counts = new Map<number, number>()
@@ -124,7 +137,7 @@ function q12(each: EachBid<ScannedBid>): Loop {
   }
 }
 
-function q17(each: EachBid<ScannedBid>): Loop {
+function q17(each: EachBid<Pick<ScannedBid, 'auction' | 'price' | 'dateTime'>>): Loop {
   return (events, emit) => {
     interface Statistics {
       ranks: [number, number, number]
@@ -169,7 +182,7 @@ class Counts {
   private readonly seenBidders = new Map<number, number>()
   private readonly seenAuctions = new Map<number, number>()
 
-  add({ price, bidder, auction }: Bid): Row {
+  add({ price, bidder, auction }: Pick<Bid, 'price' | 'bidder' | 'auction'>): Row {
     const { bids, bidders, auctions } = this
     const bits = 1 | (price < 10_000 ? 2 : price < 1_000_000 ? 4 : 8)
     raise(bids, bits)
@@ -204,30 +217,36 @@ function raise(counts: number[], bits: number): void {
 }
 
 /** What is known of an auction, and the bids that came before it. */
-interface Known<T> {
-  auction: Auction | undefined
-  early: Bid[]
+interface Known<E, T> {
+  auction: OfKind<E, 'auction'> | undefined
+  early: OfKind<E, 'bid'>[]
   own: T
 }
 
-function knownIn<T>(all: Map<number, Known<T>>, id: number, own: T): Known<T> {
+function knownIn<E, T>(all: Map<number, Known<E, T>>, id: number, own: T): Known<E, T> {
   let known = all.get(id)
   if (known === undefined) all.set(id, (known = { auction: undefined, early: [], own }))
   return known
 }
 
 /** Hands out each bid together with its auction, once both are there. */
-function joined<T>(events: NexmarkBytes, none: T, f: (bid: Bid, auction: Auction, known: Known<T>) => void): void {
-  const all = new Map<number, Known<T>>()
-  eachEvent(events, event => {
+function joined<E extends Part<Person, never> | Part<Auction, 'id'> | Part<Bid, 'auction'>, T>(
+  codec: Codec<E>,
+  events: NexmarkBytes,
+  none: T,
+  f: (bid: OfKind<E, 'bid'>, auction: OfKind<E, 'auction'>, known: Known<E, T>) => void
+): void {
+  const all = new Map<number, Known<E, T>>()
+  eachEvent(codec, events, event => {
     if (event.kind === 'bid') {
+      const bid = event as OfKind<E, 'bid'>
       const known = knownIn(all, event.auction, none)
-      if (known.auction === undefined) known.early.push(event)
-      else f(event, known.auction, known)
+      if (known.auction === undefined) known.early.push(bid)
+      else f(bid, known.auction, known)
     } else if (event.kind === 'auction') {
       const known = knownIn(all, event.id, none)
-      known.auction = event
-      for (const bid of known.early) f(bid, event, known)
+      known.auction = event as OfKind<E, 'auction'>
+      for (const bid of known.early) f(bid, known.auction, known)
       known.early = []
     }
   })
@@ -235,19 +254,21 @@ function joined<T>(events: NexmarkBytes, none: T, f: (bid: Bid, auction: Auction
 
 const loops: Readonly<Record<number, Loop>> = {
   0: (events, emit) =>
-    eachBid(events, ({ auction, bidder, price, dateTime, extra }) => emit({ auction, bidder, price, dateTime, extra })),
+    eachBid(inputs[0])(events, ({ auction, bidder, price, dateTime, extra }) =>
+      emit({ auction, bidder, price, dateTime, extra })
+    ),
 
   1: (events, emit) =>
-    eachBid(events, ({ auction, bidder, price, dateTime, extra }) =>
+    eachBid(inputs[1])(events, ({ auction, bidder, price, dateTime, extra }) =>
       emit({ auction, bidder, price: euros(price), dateTime, extra })
     ),
 
-  2: q2(eachBid),
+  2: q2(eachBid(inputs[2])),
 
   3(events, emit) {
     const sellers = new Map<number, { name: string; city: string; state: string }>()
     const waiting = new Map<number, number[]>()
-    eachEvent(events, event => {
+    eachEvent(inputs[3], events, event => {
       if (event.kind === 'person') {
         const { id: key, name, city, state } = event
         if (state !== 'OR' && state !== 'ID' && state !== 'CA') return
@@ -267,7 +288,7 @@ const loops: Readonly<Record<number, Loop>> = {
 
   4(events, emit) {
     const categories = new Map<number, { sum: number; items: number }>()
-    joined(events, 0, ({ price, dateTime }, auction, known) => {
+    joined(inputs[4], events, 0, ({ price, dateTime }, auction, known) => {
       if (price <= known.own || dateTime < auction.dateTime || dateTime > auction.expires) return
       let category = categories.get(auction.category)
       if (category === undefined) categories.set(auction.category, (category = { sum: 0, items: 0 }))
@@ -278,17 +299,18 @@ const loops: Readonly<Record<number, Loop>> = {
     })
   },
 
-  5: q5(eachBid),
+  5: q5(eachBid(inputs[5])),
 
   7(events, emit) {
+    type Offer = Part<Bid, 'auction' | 'bidder' | 'price' | 'extra'>
     const size = 10_000
-    const fire = ({ price, bids }: { price: number; bids: Bid[] }): void => {
+    const fire = ({ price, bids }: { price: number; bids: Offer[] }): void => {
       for (const { auction, bidder, dateTime, extra } of bids) emit({ auction, price, bidder, dateTime, extra })
     }
-    let window = { end: NaN, price: 0, bids: [] as Bid[] }
+    let window = { end: NaN, price: 0, bids: [] as Offer[] }
     // As long as bids at its very end may come.
     let previous: typeof window | undefined
-    eachBid(events, bid => {
+    eachBid(inputs[7])(events, bid => {
       const { dateTime, price } = bid
       if (!(dateTime < window.end)) {
         previous = window
@@ -316,7 +338,7 @@ const loops: Readonly<Record<number, Loop>> = {
     const names = new Map<number, string>()
     const sellers = new Set<number>()
     const told = new Set<number>()
-    eachEvent(events, event => {
+    eachEvent(inputs[8], events, event => {
       if (event.kind === 'bid') return
       if (!(event.dateTime < start + size)) {
         start = event.dateTime - (event.dateTime % size)
@@ -335,7 +357,7 @@ const loops: Readonly<Record<number, Loop>> = {
   },
 
   9: (events, emit) =>
-    joined<Bid | undefined>(events, undefined, (bid, auction, known) => {
+    joined(inputs[9], events, undefined as Pick<Bid, 'price' | 'dateTime'> | undefined, (bid, auction, known) => {
       if (bid.dateTime < auction.dateTime || bid.dateTime > auction.expires) return
       const best = known.own
       if (best !== undefined && (bid.price < best.price || (bid.price === best.price && bid.dateTime >= best.dateTime)))
@@ -360,11 +382,11 @@ const loops: Readonly<Record<number, Loop>> = {
       })
     }),
 
-  11: q11(eachBid),
-  12: q12(eachBid),
+  11: q11(eachBid(inputs[11])),
+  12: q12(eachBid(inputs[12])),
 
   14: (events, emit) =>
-    eachBid(events, ({ auction, bidder, price: cents, dateTime, extra }) => {
+    eachBid(inputs[14])(events, ({ auction, bidder, price: cents, dateTime, extra }) => {
       const price = euros(cents)
       if (price <= 1_000_000 || price >= 50_000_000) return
       const hour = Math.floor(dateTime / 3_600_000) % 24
@@ -376,7 +398,7 @@ const loops: Readonly<Record<number, Loop>> = {
 
   15(events, emit) {
     const days = new Map<string, Counts>()
-    eachBid(events, bid => {
+    eachBid(inputs[15])(events, bid => {
       const day = dayOf(bid.dateTime)
       let counts = days.get(day)
       if (counts === undefined) days.set(day, (counts = new Counts()))
@@ -386,7 +408,7 @@ const loops: Readonly<Record<number, Loop>> = {
 
   16(events, emit) {
     const days = new Map<string, Map<string, { newest: number; counts: Counts }>>()
-    eachBid(events, bid => {
+    eachBid(inputs[16])(events, bid => {
       const day = dayOf(bid.dateTime)
       let channels = days.get(day)
       if (channels === undefined) days.set(day, (channels = new Map<string, { newest: number; counts: Counts }>()))
@@ -397,12 +419,12 @@ const loops: Readonly<Record<number, Loop>> = {
     })
   },
 
-  17: q17(eachBid),
+  17: q17(eachBid(inputs[17])),
 
   18(events, emit) {
     // Both numbers in one: a Map finds it faster than a text of both.
     const last = new Map<number, Bid>()
-    eachBid(events, bid => {
+    eachBid(inputs[18])(events, bid => {
       const key = bid.bidder * 2 ** 26 + bid.auction
       const before = last.get(key)
       if (before !== undefined && bid.dateTime < before.dateTime) return
@@ -414,7 +436,7 @@ const loops: Readonly<Record<number, Loop>> = {
 
   19(events, emit) {
     const auctions = new Map<number, Bid[]>()
-    eachBid(events, bid => {
+    eachBid(inputs[19])(events, bid => {
       let top = auctions.get(bid.auction)
       if (top === undefined) auctions.set(bid.auction, (top = []))
       let at = top.length
@@ -430,7 +452,7 @@ const loops: Readonly<Record<number, Loop>> = {
   },
 
   20: (events, emit) =>
-    joined(events, undefined, (bid, item) => {
+    joined(inputs[20], events, undefined, (bid, item) => {
       if (item.category !== 10) return
       emit({
         auction: bid.auction,
@@ -453,7 +475,7 @@ const loops: Readonly<Record<number, Loop>> = {
     }),
 
   22: (events, emit) =>
-    eachBid(events, ({ auction, bidder, price, channel, url }) => {
+    eachBid(inputs[22])(events, ({ auction, bidder, price, channel, url }) => {
       const [, , , dir1, dir2, dir3] = url.split('/')
       emit({ auction, bidder, price, channel, dir1, dir2, dir3 })
     })

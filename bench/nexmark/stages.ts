@@ -2,7 +2,7 @@
 
 /** The first that matches `path function` of a frame wins. What is outside of them goes to whoever called it. */
 const stages: readonly (readonly [string, RegExp])[] = [
-  ['decode', /actors\/codecs\.js decode$|nexmark\/events\.js/],
+  ['decode', /actors\/codecs\.js decode$|actors\/json-(fields|scanner)\.js|nexmark\/events\.js/],
   ['source', /core\/(source-task|watermarks)\.js/],
   ['copy, channel', /actors\/copy-value\.js|core\/channel\.js|task-outputs\.js (route|send)$|keys\.js checkKey$/],
   [

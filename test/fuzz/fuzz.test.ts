@@ -73,6 +73,34 @@ const mistakes: readonly (readonly [name: string, target: string, change: Change
       'uncompressedLimitBytes'
     ],
     /bytes took \d+ bytes of memory/
+  ],
+  [
+    'fields of JSON of which the first of two with one name is kept',
+    'JSON fields',
+    [
+      'actors/json-fields.js',
+      'values[field.index] = value;',
+      'if (values[field.index] === absent) values[field.index] = value;'
+    ],
+    /a crash: made .* instead of/
+  ],
+  [
+    'a name with escapes that is taken for another',
+    'JSON fields',
+    ['actors/json-scanner.js', 'if (!this.skipString() || this.escaped)', 'if (!this.skipString())'],
+    /a crash: made .* instead of/
+  ],
+  [
+    'JSON whose undeclared parts are passed over unseen',
+    'JSON fields',
+    ['actors/json-scanner.js', 'if (byte !== closer)', 'if (byte === 0)'],
+    /a crash: took what JSON.parse refuses/
+  ],
+  [
+    'JSON whose undeclared text may be anything but UTF-8',
+    'JSON fields',
+    ['actors/json-scanner.js', 'this.checked || this.isUtf8()', 'true'],
+    /a crash: took what JSON.parse refuses/
   ]
 ]
 

@@ -19,6 +19,7 @@ import type * as Recorded from '../../runtime/core/recorded-messages.ts'
 import type * as Bytes from '../../runtime/kernel/bytes.ts'
 import type * as Checksums from '../../runtime/kernel/checksum.ts'
 import type * as Durations from '../../runtime/kernel/durations.ts'
+import { jsonTargets } from './json-targets.ts'
 import { answersOfBrokers } from './kafka-targets.ts'
 
 export interface Target {
@@ -51,7 +52,8 @@ export async function targetsOf(load: Load): Promise<readonly Target[]> {
     ...(await controlPlane(load)),
     ...(await storedBytes(load)),
     ...(await answersOfBrokers(load)),
-    ...(await settings(load))
+    ...(await settings(load)),
+    ...(await jsonTargets(load))
   ]
 }
 

@@ -12,6 +12,7 @@ import {
   sliding,
   stdout,
   type Context,
+  type Decoded,
   type EventOf,
   type Fields,
   type Firing,
@@ -77,7 +78,22 @@ export type Handlers = [
 
 const Schema = z.object({ user: z.string(), at: z.number() })
 const typed = json(Schema)
-export type Codecs = [Is<Equal<ReturnType<typeof typed.decode>, Visit>>]
+const declared = json.fields({
+  user: 'string',
+  at: 'integer',
+  'note?': 'string',
+  'from?': json.nullable({ id: 'number', ok: 'boolean' }),
+  rest: 'json'
+})
+export type Codecs = [
+  Is<Equal<ReturnType<typeof typed.decode>, Visit>>,
+  Is<
+    Equal<
+      Decoded<typeof declared>,
+      { user: string; at: number; rest: unknown; note?: string; from?: { id: number; ok: boolean } | null }
+    >
+  >
+]
 
 const visits: Source<Visit> = generator({ count: 1 }, at => ({ user: 'u', at }))
 export const inferred = job('inferred', j => {

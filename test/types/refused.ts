@@ -292,3 +292,17 @@ export const simulations = [
   // @ts-expect-error a verdict is a boolean or a sentence
   invariant('g', bank, calls => calls.length)
 ]
+
+const fields = json.fields({ id: 'string', 'note?': 'string' })
+export const wrongFields = [
+  // @ts-expect-error it may be missing
+  fields.decode(new Uint8Array()).note.length,
+  // @ts-expect-error not declared
+  fields.decode(new Uint8Array()).total,
+  // @ts-expect-error it is missing
+  fields.encode({ note: 'x' }),
+  // @ts-expect-error no such type
+  json.fields({ id: 'text' }),
+  // @ts-expect-error no such type in it
+  json.nullable({ id: 'bigint' })
+]

@@ -34,7 +34,7 @@ export abstract class BidStatistics extends Actor {
   seenBidders = durableMap<number, number>()
   seenAuctions = durableMap<number, number>()
 
-  protected add({ price, bidder, auction }: Bid): BidCounts {
+  protected add({ price, bidder, auction }: Pick<Bid, 'price' | 'bidder' | 'auction'>): BidCounts {
     const rank = rankOf(price)
     const bits = 1 | (1 << rank)
     countNew(this.bids, bits)

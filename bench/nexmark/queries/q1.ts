@@ -1,6 +1,7 @@
 /** Query 1, currency conversion: bids in euros. */
 import { job } from 'cairn'
 import { events, isBid, results, type Bid } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 export type Row = Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime' | 'extra'>
 
@@ -8,7 +9,7 @@ export type Row = Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime' | 'extra
 export const inEuros = (price: number): number => (price * 908) / 1000
 
 export default job('nexmark-q1', j => ({
-  bids: events(j)
+  bids: events(j, inputs[1])
     .filter(isBid)
     .map(({ auction, bidder, price, dateTime, extra }): Row => ({
       auction,

@@ -1,6 +1,7 @@
 /** Query 11, user sessions: how many bids a bidder makes without a pause of 10 s. */
 import { count, job, session } from 'cairn'
 import { events, isBid, results } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 export interface Row {
   readonly bidder: number
@@ -10,7 +11,7 @@ export interface Row {
 }
 
 export default job('nexmark-q11', j => ({
-  sessions: events(j)
+  sessions: events(j, inputs[11])
     .filter(isBid)
     .keyBy(bid => bid.bidder)
     .window(session('10s'))

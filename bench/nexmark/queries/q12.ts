@@ -1,6 +1,7 @@
 /** Query 12, processing time windows: how many bids of a bidder came within 10 s of the wall clock. */
 import { count, job, tumbling } from 'cairn'
 import { events, isBid, results } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 export interface Row {
   readonly bidder: number
@@ -10,7 +11,7 @@ export interface Row {
 }
 
 export default job('nexmark-q12', j => ({
-  counts: events(j)
+  counts: events(j, inputs[12])
     .filter(isBid)
     .keyBy(bid => bid.bidder)
     .window(tumbling('10s', { time: 'processing' }))

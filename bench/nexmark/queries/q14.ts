@@ -1,6 +1,7 @@
 /** Query 14, calculation: bids of a middling price, in euros, with the time of day and how often `c` is in `extra`. */
 import { job } from 'cairn'
 import { events, isBid, results, type Bid } from '../events.ts'
+import { inputs } from '../inputs.ts'
 import { inEuros } from './q1.ts'
 
 export interface Row extends Pick<Bid, 'auction' | 'bidder' | 'price' | 'dateTime' | 'extra'> {
@@ -21,7 +22,7 @@ function countOf(character: string, text: string): number {
 }
 
 export default job('nexmark-q14', j => ({
-  bids: events(j)
+  bids: events(j, inputs[14])
     .filter(isBid)
     .filter(bid => inEuros(bid.price) > 1_000_000 && inEuros(bid.price) < 50_000_000)
     .map(({ auction, bidder, price, dateTime, extra }): Row => ({

@@ -1,6 +1,7 @@
 /** Query 17, auction statistics: bids and prices of each auction and day. */
 import { Actor, job, type Context } from 'cairn'
 import { dayOf, events, isBid, results, type Bid } from '../events.ts'
+import { inputs } from '../inputs.ts'
 import { rankOf } from './bid-statistics.ts'
 
 export interface Row {
@@ -25,7 +26,7 @@ export class AuctionDay extends Actor {
   most = 0
   sum = 0
 
-  receive({ price }: Bid, ctx: Context<Row, readonly [number, string]>) {
+  receive({ price }: Pick<Bid, 'price'>, ctx: Context<Row, readonly [number, string]>) {
     const rank = rankOf(price)
     if (rank === 1) this.rank1++
     else if (rank === 2) this.rank2++
@@ -51,7 +52,7 @@ export class AuctionDay extends Actor {
 }
 
 export default job('nexmark-q17', j => ({
-  auctions: events(j)
+  auctions: events(j, inputs[17])
     .filter(isBid)
     .keyBy(bid => [bid.auction, dayOf(bid.dateTime)])
     .actor(AuctionDay)

@@ -1,6 +1,7 @@
 /** Query 18, last bid: of each bidder on each auction. */
 import { Actor, job, type Context } from 'cairn'
 import { events, isBid, results, type Bid } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 export type Row = Omit<Bid, 'kind'>
 
@@ -16,7 +17,7 @@ export class LastBid extends Actor {
 }
 
 export default job('nexmark-q18', j => ({
-  last: events(j)
+  last: events(j, inputs[18])
     .filter(isBid)
     .keyBy(bid => [bid.bidder, bid.auction])
     .actor(LastBid)

@@ -1,6 +1,7 @@
 /** Query 19, auction top 10: the ten highest bids of each auction, of equal ones those that came first. */
 import { Actor, job, type Context } from 'cairn'
 import { events, isBid, results, type Bid } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 type Ranked = Omit<Bid, 'kind'>
 export interface Row extends Ranked {
@@ -25,7 +26,7 @@ export class Top extends Actor {
 }
 
 export default job('nexmark-q19', j => ({
-  ranks: events(j)
+  ranks: events(j, inputs[19])
     .filter(isBid)
     .keyBy(bid => bid.auction)
     .actor(Top)

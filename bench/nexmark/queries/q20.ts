@@ -1,6 +1,10 @@
 /** Query 20, expand bid with auction: bids with the auction they are for, of category 10. */
-import { Actor, job, type Context } from 'cairn'
-import { events, results, type Auction, type Bid, type NexmarkEvent } from '../events.ts'
+import { Actor, job, type Context, type Decoded } from 'cairn'
+import { events, results, type Auction, type Bid, type OfKind } from '../events.ts'
+import { inputs } from '../inputs.ts'
+
+type Input = Decoded<(typeof inputs)[20]>
+type Event = OfKind<Input, 'auction' | 'bid'>
 
 type Item = Pick<Auction, 'itemName' | 'description' | 'initialBid' | 'reserve' | 'expires' | 'seller' | 'category'>
 type Offer = Omit<Bid, 'kind'>
@@ -9,7 +13,7 @@ export interface Row extends Offer, Item {
   readonly auction_extra: string
 }
 
-const matters = (event: NexmarkEvent): event is Auction | Bid => event.kind !== 'person'
+const matters = (event: Input): event is Event => event.kind !== 'person'
 
 export class Expanding extends Actor {
   item: Omit<Auction, 'kind' | 'id'> | null = null
@@ -18,7 +22,7 @@ export class Expanding extends Actor {
   /** The auction is of another category. */
   other = false
 
-  receive(event: Auction | Bid, ctx: Context<Row, number>) {
+  receive(event: Event, ctx: Context<Row, number>) {
     if (this.other) return
     if (event.kind === 'auction') {
       if (event.category === 10) {
@@ -43,7 +47,7 @@ export class Expanding extends Actor {
 }
 
 export default job('nexmark-q20', j => ({
-  expanded: events(j)
+  expanded: events(j, inputs[20])
     .filter(matters)
     .keyBy(event => (event.kind === 'auction' ? event.id : event.auction))
     .actor(Expanding)

@@ -1,6 +1,10 @@
 /** Query 3, local item suggestion: who sells something of category 10 in Oregon, Idaho or California. */
-import { Actor, job, type Context } from 'cairn'
-import { events, results, type Auction, type NexmarkEvent, type Person } from '../events.ts'
+import { Actor, job, type Context, type Decoded } from 'cairn'
+import { events, results, type OfKind } from '../events.ts'
+import { inputs } from '../inputs.ts'
+
+type Input = Decoded<(typeof inputs)[3]>
+type Event = OfKind<Input, 'person' | 'auction'>
 
 export interface Row {
   readonly name: string
@@ -11,7 +15,7 @@ export interface Row {
 
 const local = new Set(['OR', 'ID', 'CA'])
 
-const matters = (event: NexmarkEvent): event is Person | Auction =>
+const matters = (event: Input): event is Event =>
   event.kind === 'person' ? local.has(event.state) : event.kind === 'auction' && event.category === 10
 
 export class Seller extends Actor {
@@ -21,7 +25,7 @@ export class Seller extends Actor {
   /** Auctions that came before their seller. */
   waiting: number[] = []
 
-  receive(event: Person | Auction, ctx: Context<Row, number>) {
+  receive(event: Event, ctx: Context<Row, number>) {
     if (event.kind === 'person') {
       this.name = event.name
       this.city = event.city
@@ -38,7 +42,7 @@ export class Seller extends Actor {
 }
 
 export default job('nexmark-q3', j => ({
-  items: events(j)
+  items: events(j, inputs[3])
     .filter(matters)
     .keyBy(event => (event.kind === 'person' ? event.id : event.seller))
     .actor(Seller)

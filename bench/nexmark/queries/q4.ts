@@ -1,6 +1,10 @@
 /** Query 4, average price for a category: the mean of what its auctions went for, so far. */
-import { Actor, job, type Context } from 'cairn'
-import { events, results, type Auction, type Bid, type NexmarkEvent } from '../events.ts'
+import { Actor, job, type Context, type Decoded } from 'cairn'
+import { events, results, type OfKind } from '../events.ts'
+import { inputs } from '../inputs.ts'
+
+type Input = Decoded<(typeof inputs)[4]>
+type Event = OfKind<Input, 'auction' | 'bid'>
 
 export interface Row {
   readonly category: number
@@ -8,7 +12,7 @@ export interface Row {
   readonly average: number
 }
 
-const matters = (event: NexmarkEvent): event is Auction | Bid => event.kind !== 'person'
+const matters = (event: Input): event is Event => event.kind !== 'person'
 
 /** The highest bid while the auction runs. */
 export class Item extends Actor {
@@ -19,7 +23,7 @@ export class Item extends Actor {
   /** Bids that came before their auction. */
   early: { price: number; dateTime: number }[] = []
 
-  receive(event: Auction | Bid, ctx: Context<never, number>) {
+  receive(event: Event, ctx: Context<never, number>) {
     if (event.kind === 'auction') {
       this.category = event.category
       this.start = event.dateTime
@@ -49,7 +53,7 @@ export class Category extends Actor {
 }
 
 export default job('nexmark-q4', j => {
-  events(j)
+  events(j, inputs[4])
     .filter(matters)
     .keyBy(event => (event.kind === 'auction' ? event.id : event.auction))
     .actor(Item, { sends: [Category] })

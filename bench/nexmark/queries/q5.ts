@@ -1,6 +1,7 @@
 /** Query 5, hot items: the auctions with the most bids in the last 10 s, every 2 s. */
 import { Actor, count, job, sliding, type Context } from 'cairn'
 import { events, isBid, results } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 export interface Row {
   readonly auction: number
@@ -28,7 +29,7 @@ export class Hottest extends Actor {
 }
 
 export default job('nexmark-q5', j => ({
-  hot: events(j)
+  hot: events(j, inputs[5])
     .filter(isBid)
     .keyBy(bid => bid.auction)
     .window(sliding('10s', '2s'))

@@ -1,6 +1,7 @@
 /** Query 7, highest bid: the highest bids of every 10 s. */
 import { Actor, job, seconds, type Context } from 'cairn'
 import { events, isBid, results, type Bid } from '../events.ts'
+import { inputs } from '../inputs.ts'
 
 export type Row = Pick<Bid, 'auction' | 'price' | 'bidder' | 'dateTime' | 'extra'>
 
@@ -12,7 +13,7 @@ export class Highest extends Actor {
   bids: Row[] = []
   atEnd: Row[] = []
 
-  receive({ auction, price, bidder, dateTime, extra }: Bid, ctx: Context<Row, number>) {
+  receive({ auction, price, bidder, dateTime, extra }: Row, ctx: Context<Row, number>) {
     // Fires when no bid at the end is missing any more.
     if (this.price === 0 && this.atEnd.length === 0) ctx.timer('over', ctx.key + 1)
     if (price < this.price) return
@@ -33,7 +34,7 @@ export class Highest extends Actor {
 }
 
 export default job('nexmark-q7', j => {
-  const bids = events(j).filter(isBid)
+  const bids = events(j, inputs[7]).filter(isBid)
   const atEnd = bids.filter(bid => bid.dateTime % size === 0).keyBy(bid => bid.dateTime)
   const within = bids.keyBy(bid => bid.dateTime - (bid.dateTime % size) + size)
   return { highest: within.union(atEnd).actor(Highest).to('bids', results<Row>(7)) }

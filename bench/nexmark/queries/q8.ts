@@ -1,6 +1,10 @@
 /** Query 8, monitor new users: who sold something within the 10 s in which they registered. */
-import { Actor, job, seconds, type Context } from 'cairn'
-import { events, results, type Auction, type NexmarkEvent, type Person } from '../events.ts'
+import { Actor, job, seconds, type Context, type Decoded } from 'cairn'
+import { events, results, type OfKind } from '../events.ts'
+import { inputs } from '../inputs.ts'
+
+type Input = Decoded<(typeof inputs)[8]>
+type Event = OfKind<Input, 'person' | 'auction'>
 
 export interface Row {
   readonly id: number
@@ -9,8 +13,8 @@ export interface Row {
 }
 
 const size = seconds(10)
-const startOf = (event: NexmarkEvent): number => event.dateTime - (event.dateTime % size)
-const matters = (event: NexmarkEvent): event is Person | Auction => event.kind !== 'bid'
+const startOf = (event: Event): number => event.dateTime - (event.dateTime % size)
+const matters = (event: Input): event is Event => event.kind !== 'bid'
 
 /** A person in one window, named by its start. */
 export class NewUser extends Actor {
@@ -18,7 +22,7 @@ export class NewUser extends Actor {
   sells = false
   told = false
 
-  receive(event: Person | Auction, ctx: Context<Row, readonly [number, number]>) {
+  receive(event: Event, ctx: Context<Row, readonly [number, number]>) {
     const [id, starttime] = ctx.key
     if (this.name === '' && !this.sells) ctx.timer('over', starttime + size)
     if (event.kind === 'person') this.name = event.name
@@ -34,7 +38,7 @@ export class NewUser extends Actor {
 }
 
 export default job('nexmark-q8', j => ({
-  users: events(j)
+  users: events(j, inputs[8])
     .filter(matters)
     .keyBy(event => [event.kind === 'person' ? event.id : event.seller, startOf(event)])
     .actor(NewUser)

@@ -1,6 +1,10 @@
 /** Query 9, winning bids: each auction with its best bid so far. */
-import { Actor, job, type Context } from 'cairn'
-import { events, results, type Auction, type Bid, type NexmarkEvent } from '../events.ts'
+import { Actor, job, type Context, type Decoded } from 'cairn'
+import { events, results, type Auction, type Bid, type OfKind } from '../events.ts'
+import { inputs } from '../inputs.ts'
+
+type Input = Decoded<(typeof inputs)[9]>
+type Event = OfKind<Input, 'auction' | 'bid'>
 
 type Item = Omit<Auction, 'kind'>
 type Offer = Pick<Bid, 'bidder' | 'price' | 'dateTime' | 'extra'>
@@ -12,7 +16,7 @@ export interface Row extends Item {
   readonly bid_extra: string
 }
 
-const matters = (event: NexmarkEvent): event is Auction | Bid => event.kind !== 'person'
+const matters = (event: Input): event is Event => event.kind !== 'person'
 
 export class Winning extends Actor {
   item: Item | null = null
@@ -20,7 +24,7 @@ export class Winning extends Actor {
   /** Bids that came before their auction. */
   early: Offer[] = []
 
-  receive(event: Auction | Bid, ctx: Context<Row, number>) {
+  receive(event: Event, ctx: Context<Row, number>) {
     if (event.kind === 'auction') {
       const { kind: _, ...item } = event
       this.item = item
@@ -45,7 +49,7 @@ export class Winning extends Actor {
 }
 
 export default job('nexmark-q9', j => ({
-  items: events(j)
+  items: events(j, inputs[9])
     .filter(matters)
     .keyBy(event => (event.kind === 'auction' ? event.id : event.auction))
     .actor(Winning)
