@@ -162,13 +162,12 @@ const kafka = await KafkaProcess.launch({ program: service('kafka'), folder: joi
 try {
   const bench = new Bench(flags, { folder, brokers: kafka.addresses(), peers: prepared })
   const { threads, store } = flags
-  const versions = flags.peers.map(name => [
-    name,
-    prepared.some(peer => peer.name === name) ? peerVersion(name) : 'LEFT OUT'
-  ])
+  const versions: Partial<Record<PeerName, string>> = {}
+  for (const name of flags.peers)
+    versions[name] = prepared.some(peer => peer.name === name) ? peerVersion(name) : 'LEFT OUT'
   const reader = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
   const machine = { cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader }
-  print({ ...machine, ...(versions.length === 0 ? {} : { peers: Object.fromEntries(versions), threads, store }) })
+  print({ ...machine, ...(flags.peers.length === 0 ? {} : { peers: versions, threads, store }) })
   if (flags.only !== 'latency') await bench.throughput()
   if (flags.only !== 'throughput') await bench.latencies()
   await bench.close()
