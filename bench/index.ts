@@ -185,10 +185,10 @@ async function latency(lines: Line[], goalMs: number, seconds: number): Promise<
       progress(`a latency of ${goalMs} ms, ${thousands(keys)} keys, ${thousands(perSecond)} events/s, share ${share}`)
       const spec = { kind: 'latency', goalMs, share, perSecond, keys, seconds, warmSeconds: seconds / 4 } as const
       const result = await apart<LatencyResult>(spec)
-      const { intervalMs, latencyMs, checkpointMs, underWay, cores } = result
+      const { intervalMs, latencyMs, checkpointMs, underWay, work, cores } = result
       lines.push({
         name: `latency goal of ${goalMs} ms, ${thousands(keys)} keys, ${thousands(perSecond)} events/s, share ${share}`,
-        value: `p50 ${millis(latencyMs.p50)}, p99 ${millis(latencyMs.p99)}; interval ${millis(intervalMs.p50)} (${millis(intervalMs.least)} to ${millis(intervalMs.most)}); a checkpoint ${millis(checkpointMs)}, ${(100 * underWay).toFixed(0)} % of the time; ${cores.toFixed(2)} cores`,
+        value: `p50 ${millis(latencyMs.p50)}, p99 ${millis(latencyMs.p99)}; interval ${millis(intervalMs.p50)} (${millis(intervalMs.least)} to ${millis(intervalMs.most)}); a checkpoint ${millis(checkpointMs)}, one under way ${(100 * underWay).toFixed(0)} % of the time, which took ${(100 * work).toFixed(1)} % of the worker; ${cores.toFixed(2)} cores`,
         goal: `p99 ≤ ${goalMs} ms`,
         met: latencyMs.p99 <= goalMs,
         result

@@ -30,6 +30,8 @@ export interface LatencyResult {
   readonly checkpointMs: number
   /** Of the time, in which one was under way, up to its decision. */
   readonly underWay: number
+  /** Of the time, which encoding for them took of the worker. */
+  readonly work: number
   readonly kept: boolean
   readonly cores: number
 }
@@ -85,6 +87,7 @@ export async function measureLatency(spec: LatencySpec): Promise<LatencyResult> 
   measures = true
   const from = performance.now()
   const cpu = process.cpuUsage()
+  const { encodeMs = 0 } = engine.worker
   const intervals: number[] = []
   const durations: number[] = []
   for (let epoch = engine.shell.lastCheckpoint?.epoch; performance.now() - from < seconds * 1000; await sleep(2)) {
@@ -98,6 +101,7 @@ export async function measureLatency(spec: LatencySpec): Promise<LatencyResult> 
   const { user, system } = process.cpuUsage(cpu)
   const elapsed = performance.now() - from
   clearInterval(feed)
+  const work = ((engine.worker.encodeMs ?? 0) - encodeMs) / elapsed
   const kept = engine.shell.pace.goal?.kept === true
   await engine.close()
   return {
@@ -106,6 +110,7 @@ export async function measureLatency(spec: LatencySpec): Promise<LatencyResult> 
     checkpoints: durations.length,
     checkpointMs: quantile(durations, 0.5),
     underWay: durations.reduce((sum, each) => sum + each, 0) / elapsed,
+    work,
     kept,
     cores: (user + system) / 1000 / elapsed
   }

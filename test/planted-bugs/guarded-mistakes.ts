@@ -34,7 +34,7 @@ export const guardedMistakes: readonly Mistake[] = [
       [
         'runtime/core/checkpoint-leader.js',
         "case 'decided':",
-        "case 'given-up': this.abandon(this.coordinator.failed(command.epoch, 'manifest', 'unknown'), actions); break; case 'decided':"
+        "case 'given-up': this.abandon(this.coordinator.failed(command.epoch, 'manifest', 'unknown'), now, actions); break; case 'decided':"
       ]
     ]
   },
