@@ -43,6 +43,9 @@ export interface WorkerReport {
   readonly declined?: { readonly epoch: number; readonly message: string }
 }
 
+/** After a generation began, until its first checkpoint may: there was no output for a while. Sooner: it holds next to nothing. */
+export const firstCheckpointMs = 100
+
 export interface CheckpointLeaderSettings {
   readonly workers: readonly string[]
   /** Newest decided epoch. */

@@ -22,7 +22,12 @@
 import type { ResolvedLatencyGoal } from '../../actors/interval.ts'
 import { reached } from '../kernel/marks.ts'
 import { assign, inherited, nameOf, slotsAwayFrom, workersOf, type Assignment } from './assignment.ts'
-import { CheckpointLeader, type CheckpointAction, type CheckpointCommand } from './checkpoint-leader.ts'
+import {
+  CheckpointLeader,
+  firstCheckpointMs,
+  type CheckpointAction,
+  type CheckpointCommand
+} from './checkpoint-leader.ts'
 import type { PaceGauges } from './checkpoint-pace.ts'
 import type { Directive, Report } from './cluster-messages.ts'
 import { isRunning, type Member, type Running } from './cluster-members.ts'
@@ -76,8 +81,6 @@ export type ClusterAction =
 const stuckAfterTimeouts = 2
 /** Fewer: a lost report hides a dead connection; more: a busy event loop is taken for one that turns. */
 const steadyHeartbeats = 3
-/** After a generation began, until its first checkpoint may: there was no output for a while. Sooner: it holds next to nothing. */
-const firstCheckpointMs = 100
 const firstBackoffMs = 200
 const longestBackoffMs = 30_000
 

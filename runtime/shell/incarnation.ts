@@ -7,7 +7,7 @@ import { inputEnded } from '../../checkpoint/manifest.ts'
 import { collect, readHead, readRetained } from '../../checkpoint/recovery.ts'
 import { retainedCheckpoints } from '../../checkpoint/retention.ts'
 import { localAssignment } from '../core/assignment.ts'
-import { CheckpointLeader } from '../core/checkpoint-leader.ts'
+import { CheckpointLeader, firstCheckpointMs } from '../core/checkpoint-leader.ts'
 import { buildStageGraph } from '../core/stage-graph.ts'
 import type { Worker } from '../core/worker.ts'
 import { CodedError } from '../kernel/errors.ts'
@@ -73,6 +73,8 @@ export async function beginIncarnation(plan: Plan, ports: Ports): Promise<Incarn
     waits: manifest !== undefined && inputEnded(manifest),
     intervalMs: plan.intervalMs,
     latencyGoal: plan.latencyGoal,
+    // Whoever waits for output has waited since the last process ended.
+    ...(head === undefined ? {} : { firstAfterMs: Math.min(plan.intervalMs, firstCheckpointMs) }),
     timeoutMs: ports.limits?.checkpointTimeoutMs ?? defaultCheckpointTimeoutMs,
     pendingLimitBytes: pendingLimit(plan, ports)
   })

@@ -1,4 +1,4 @@
-/** A job with a latency goal on the real core in virtual time: its checkpoint storage becomes slow, and fast again. */
+/** When checkpoints come, on the real core in virtual time: with a latency goal, with an interval, and after a new start. */
 import t from 'tap'
 import { Actor, files, job, json, lines, type Context } from '../../../actors/index.ts'
 import { DirectoryStorage } from '../../../checkpoint/adapters/directory-storage.ts'
@@ -72,18 +72,28 @@ class SlowStorage extends DirectoryStorage {
   }
 }
 
+/** What stays when a process ends. */
+interface Outside {
+  readonly storage: SlowStorage
+  readonly publisher: MemoryPublisher
+}
+
+let nonces = 0
+
 async function started(
   plan = counting.plan,
-  measure?: () => number
-): Promise<{ shell: EmbeddedShell; storage: SlowStorage }> {
-  const storage = new SlowStorage(new MemoryFiles(), '/checkpoints')
-  let nonces = 0
+  measure?: () => number,
+  { storage, publisher }: Outside = {
+    storage: new SlowStorage(new MemoryFiles(), '/checkpoints'),
+    publisher: new MemoryPublisher()
+  }
+): Promise<Outside & { readonly shell: EmbeddedShell }> {
   const begun = beginIncarnation(plan, {
     clock,
     storage,
     store: () => Promise.resolve(new MemoryStore()),
     reader: () => new Ticking(),
-    publishers: new Map([['out', new MemoryPublisher()]]),
+    publishers: new Map([['out', publisher]]),
     appenders: new Map(),
     nonce: () => `n${nonces++}`,
     ...(measure === undefined ? {} : { measure })
@@ -94,7 +104,7 @@ async function started(
   const incarnation = await begun
   if (incarnation.kind !== 'running') throw new Error('it has finished')
   incarnation.shell.start()
-  return { shell: incarnation.shell, storage }
+  return { shell: incarnation.shell, storage, publisher }
 }
 
 /** Things that take no time happen meanwhile. */
@@ -159,5 +169,17 @@ void t.test('with an interval nothing follows anything', async t => {
   t.same(shell.pace, { intervalMs: 250, goal: undefined })
   t.equal(await checkpointsIn(shell, 5_000), 20)
   t.same(shell.pace, { intervalMs: 250, goal: undefined })
+  await Promise.all([shell.stop(), advance(1_000)])
+})
+
+void t.test('the first checkpoint after a new start does not wait for the whole interval', async t => {
+  const plan = { ...counting.plan, ...overriddenInterval(counting.plan, { intervalMs: 10_000 }) }
+  const first = await started(plan)
+  t.equal(await checkpointsIn(first.shell, 9_900), 0)
+  t.equal(await checkpointsIn(first.shell, 200), 1)
+  await Promise.all([first.shell.stop(), advance(1_000)])
+  const { shell } = await started(plan, undefined, first)
+  t.equal(await checkpointsIn(shell, 200), 2, 'the one before, and one more')
+  t.equal(await checkpointsIn(shell, 9_000), 0)
   await Promise.all([shell.stop(), advance(1_000)])
 })
