@@ -14,7 +14,7 @@ interface FlinkSetup {
   readonly flinkCommand: JavaCommand
 }
 interface MavenSetup {
-  compileJava(folder: string, sources: string, classes: string): void
+  compileJava(folder: string, sources: readonly string[], classes: string): void
 }
 
 const setup = (file: string): Promise<unknown> => import(pathToFileURL(join(root, 'deploy/setup', file)).href)
@@ -22,11 +22,12 @@ const { kafkaVersion, streamsCommand } = (await setup('kafka.mjs')) as StreamsSe
 const { flinkVersion, flinkCommand } = (await setup('flink.mjs')) as FlinkSetup
 const { compileJava } = (await setup('maven.mjs')) as MavenSetup
 
-/** Each has a class CountByKey in the folder of its sources. */
 const peers = {
-  'kafka-streams': { version: kafkaVersion, sources: 'kafka-streams', command: streamsCommand },
-  flink: { version: flinkVersion, sources: 'flink-kafka', command: flinkCommand }
+  'kafka-streams': { version: kafkaVersion, command: streamsCommand },
+  flink: { version: flinkVersion, command: flinkCommand }
 } as const
+/** What they share; in a folder of its name each has a class CountByKey. */
+const sources = join(root, 'bench', 'peers', 'count-by-key')
 const heapMb = 2048
 
 export type PeerName = keyof typeof peers
@@ -59,7 +60,7 @@ export function preparePeer(
   const folder = peerFolder(name)
   if (folder === undefined) return undefined
   mkdirSync(classes)
-  compileJava(folder, join(root, 'bench', 'peers', peers[name].sources), classes)
+  compileJava(folder, [sources, join(sources, name)], classes)
   return { name, folder, classes, threads, store }
 }
 

@@ -44,7 +44,7 @@ const opened = [
  * implement @throws what the compiler says
  */
 export function compileForFlink(folder, sources, classes, factories) {
-  compileJava(folder, sources, classes)
+  compileJava(folder, [sources], classes)
   const services = join(classes, 'META-INF', 'services')
   mkdirSync(services, { recursive: true })
   writeFileSync(join(services, 'org.apache.flink.table.factories.Factory'), `${factories.join('\n')}\n`)

@@ -5,8 +5,6 @@
 import { delimiter, join } from 'node:path'
 import { fetchArtifacts, java, logger } from './maven.mjs'
 
-export { compileJava } from './maven.mjs'
-
 /** The newest whose broker and tools can all be had from Maven's central repository; runs on Java 17. */
 export const kafkaVersion = '4.3.1'
 

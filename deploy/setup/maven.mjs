@@ -43,10 +43,11 @@ export function java(program = 'java') {
   return folders.map(folder => join(folder, program)).find(path => existsSync(path))
 }
 
-/** Compiles the Java source files of a folder into `classes`. @param folder of `libs` @throws what the compiler says */
+/** Compiles the Java source files of some folders into `classes`. @param folder of `libs` @throws what the compiler says */
 export function compileJava(folder, sources, classes) {
-  const files = readdirSync(sources).filter(name => name.endsWith('.java'))
-  const args = ['-cp', `${join(folder, 'libs')}/*`, '-d', classes, ...files.map(name => join(sources, name))]
+  const files = sources.flatMap(each => readdirSync(each).map(name => join(each, name)))
+  const args = ['-cp', `${join(folder, 'libs')}/*`, '-d', classes, ...files.filter(path => path.endsWith('.java'))]
   const { status, error, stderr } = spawnSync(java('javac') ?? 'javac', args, { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`the Java files of ${sources} cannot be compiled: ${error?.message ?? stderr}`)
+  if (status !== 0)
+    throw new Error(`the Java files of ${sources.join(', ')} cannot be compiled: ${error?.message ?? stderr}`)
 }

@@ -1,10 +1,3 @@
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonToken;
-import java.io.ByteArrayOutputStream;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.Properties;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
@@ -28,8 +21,6 @@ import org.apache.kafka.streams.state.Stores;
  * gets one record, while every event makes a record of the output.
  */
 public final class CountByKey {
-    private static final JsonFactory JSON = new JsonFactory();
-
     public static void main(String[] arguments) {
         String from = arguments[1], to = arguments[2];
         Properties settings = new Properties();
@@ -48,7 +39,7 @@ public final class CountByKey {
                         Serdes.Long())
                 .withCachingEnabled());
         builder.stream(from, Consumed.with(Serdes.ByteArray(), Serdes.ByteArray()))
-                .map((none, event) -> decoded(event))
+                .map((none, event) -> CountJson.<KeyValue<String, Long>>decoded(event, KeyValue::pair))
                 .repartition(Repartitioned.with(Serdes.String(), Serdes.Long()).withName("by-key"))
                 .processValues(Count::new, "counts")
                 .to(to, Produced.with(Serdes.String(), Serdes.ByteArray()));
@@ -60,39 +51,6 @@ public final class CountByKey {
             return null;
         });
         streams.start();
-    }
-
-    /** {"key": …, "at": …} */
-    private static KeyValue<String, Long> decoded(byte[] event) {
-        try (JsonParser parser = JSON.createParser(event)) {
-            String key = null;
-            long at = 0;
-            parser.nextToken();
-            while (parser.nextToken() != JsonToken.END_OBJECT) {
-                String name = parser.currentName();
-                parser.nextToken();
-                if (name.equals("key")) key = parser.getText();
-                else if (name.equals("at")) at = parser.getLongValue();
-                else parser.skipChildren();
-            }
-            return KeyValue.pair(key, at);
-        } catch (IOException error) {
-            throw new UncheckedIOException(error);
-        }
-    }
-
-    private static byte[] encoded(String key, long at, long n) {
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream(64);
-        try (JsonGenerator row = JSON.createGenerator(bytes)) {
-            row.writeStartObject();
-            row.writeStringField("key", key);
-            row.writeNumberField("at", at);
-            row.writeNumberField("n", n);
-            row.writeEndObject();
-        } catch (IOException error) {
-            throw new UncheckedIOException(error);
-        }
-        return bytes.toByteArray();
     }
 
     private static final class Count implements FixedKeyProcessor<String, Long, byte[]> {
@@ -110,7 +68,7 @@ public final class CountByKey {
             Long before = counts.get(event.key());
             long n = before == null ? 1 : before + 1;
             counts.put(event.key(), n);
-            context.forward(event.withValue(encoded(event.key(), event.value(), n)));
+            context.forward(event.withValue(CountJson.encoded(event.key(), event.value(), n)));
         }
     }
 }

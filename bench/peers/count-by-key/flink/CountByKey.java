@@ -1,6 +1,4 @@
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
@@ -19,10 +17,6 @@ import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonFactory;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParser;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
@@ -30,12 +24,9 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 
 /**
  * The job of bench/kafka in Flink's own words, in a cluster within this process: CountByKey brokers from to intervalMs parallelism memory|rocksdb
- * stateFolder. Runs until it is killed. Not within SQL: what is put out there when a count changes is an update, and the aggregate would be no record
- * for each event.
+ * stateFolder. Runs until it is killed. No SQL: there a count that changes is an update of its row, here each event makes a record.
  */
 public final class CountByKey {
-    private static final JsonFactory JSON = new JsonFactory();
-
     public static void main(String[] arguments) throws Exception {
         Path folder = Path.of(arguments[6]);
         Configuration settings = new Configuration();
@@ -76,23 +67,10 @@ public final class CountByKey {
         environment.execute(arguments[2]);
     }
 
-    /** {"key": …, "at": …} */
     private static final class Decoded implements DeserializationSchema<Tuple2<String, Long>> {
         @Override
-        public Tuple2<String, Long> deserialize(byte[] event) throws IOException {
-            try (JsonParser parser = JSON.createParser(event)) {
-                String key = null;
-                long at = 0;
-                parser.nextToken();
-                while (parser.nextToken() != JsonToken.END_OBJECT) {
-                    String name = parser.currentName();
-                    parser.nextToken();
-                    if (name.equals("key")) key = parser.getText();
-                    else if (name.equals("at")) at = parser.getLongValue();
-                    else parser.skipChildren();
-                }
-                return Tuple2.of(key, at);
-            }
+        public Tuple2<String, Long> deserialize(byte[] event) {
+            return CountJson.decoded(event, Tuple2::of);
         }
 
         @Override
@@ -115,17 +93,8 @@ public final class CountByKey {
 
         @Override
         public ProducerRecord<byte[], byte[]> serialize(Tuple3<String, Long, Long> counted, KafkaSinkContext context, Long time) {
-            ByteArrayOutputStream bytes = new ByteArrayOutputStream(64);
-            try (JsonGenerator row = JSON.createGenerator(bytes)) {
-                row.writeStartObject();
-                row.writeStringField("key", counted.f0);
-                row.writeNumberField("at", counted.f1);
-                row.writeNumberField("n", counted.f2);
-                row.writeEndObject();
-            } catch (IOException error) {
-                throw new UncheckedIOException(error);
-            }
-            return new ProducerRecord<>(topic, null, time, counted.f0.getBytes(StandardCharsets.UTF_8), bytes.toByteArray());
+            byte[] row = CountJson.encoded(counted.f0, counted.f1, counted.f2);
+            return new ProducerRecord<>(topic, null, time, counted.f0.getBytes(StandardCharsets.UTF_8), row);
         }
     }
 
