@@ -72,7 +72,7 @@ const stopsItself: Patch = {
  */
 const saysWhatItRefuses: readonly Patch[] = [
   {
-    file: 'runtime/core/cluster-leader.js',
+    file: 'runtime/core/checkpoint-leader.js',
     find: 'const firstCheckpointMs = 100;',
     replace: 'const firstCheckpointMs = 1000;'
   },
