@@ -8,6 +8,9 @@ import type { NatsPackages } from './load-nats.ts'
 import { bucketName, type ResolvedNatsOptions } from './nats-options.ts'
 
 const nanosPerMs = 1_000_000
+/** The server's code for a stream whose subjects another one has. */
+const subjectsOverlap = 10065
+const lookAgainMs = 20
 
 export interface LeaseConnection {
   readonly packages: NatsPackages
@@ -79,14 +82,17 @@ export class NatsLeases implements LeaseBucket {
   private async make(): Promise<KV> {
     const { packages, options, client } = this.connection
     const name = bucketName(options.job, options.prefix)
-    const bucket = await new packages.kv.Kvm(client).create(name, {
-      ttl: options.leaseTtlMs,
-      history: 1,
-      replicas: options.replicas,
-      // A direct read of a bucket that is gone gets no answer at all, and may be older than need be.
-      allow_direct: false,
-      description: `leases of the Cairn job ${options.job}`
-    })
+    const kvm = new packages.kv.Kvm(client)
+    const bucket = await this.unlessBeingMade(() =>
+      kvm.create(name, {
+        ttl: options.leaseTtlMs,
+        history: 1,
+        replicas: options.replicas,
+        // A direct read of a bucket that is gone gets no answer at all, and may be older than need be.
+        allow_direct: false,
+        description: `leases of the Cairn job ${options.job}`
+      })
+    )
     const manager = await client.jetstreamManager(false)
     const { config } = await manager.streams.info(`KV_${name}`)
     // Another version of the job made it: a lease must live as long as this one thinks.
@@ -97,6 +103,22 @@ export class NatsLeases implements LeaseBucket {
       await manager.streams.update(config.name, { ...config, max_age: maxAge, duplicate_window: window })
     }
     return bucket
+  }
+
+  /** While a server makes the bucket for another worker it says that its subjects are taken: once they are for good, that is told. */
+  private async unlessBeingMade(create: () => Promise<KV>): Promise<KV> {
+    const until = performance.now() + this.connection.options.requestTimeoutMs / 2
+    for (;;) {
+      try {
+        return await create()
+      } catch (error) {
+        const { JetStreamApiError } = this.connection.packages.jetstream
+        const overlaps = error instanceof JetStreamApiError && error.code === subjectsOverlap
+        if (!overlaps || performance.now() > until) throw error
+        reached('nats: the bucket is being made')
+        await new Promise(resolve => setTimeout(resolve, lookAgainMs))
+      }
+    }
   }
 
   /** Once more when the bucket was found missing: then nothing has been done yet. */

@@ -5,6 +5,7 @@ import { connectNats } from '../../../../runtime/adapters/nats/nats-bus.ts'
 import { loadNats } from '../../../../runtime/adapters/nats/load-nats.ts'
 import { bucketName } from '../../../../runtime/adapters/nats/nats-options.ts'
 import type { CodedError } from '../../../../runtime/kernel/errors.ts'
+import { countMarks } from '../../../../runtime/kernel/marks.ts'
 import { NatsServer } from '../../../support/nats-server.ts'
 import { needs } from '../../../support/services.ts'
 import { testControlBus } from '../../ports/control-bus-conformance.ts'
@@ -109,6 +110,30 @@ void t.test('a bucket that somebody deletes is made again by whatever comes firs
   await drop()
   await bus.leases.remove('leader', 1)
 })
+
+void t.test(
+  'a bucket whose subjects are taken is made when they are free; until then that is the reason',
+  real,
+  async t => {
+    const server = await NatsServer.start(t)
+    const bus = await open(t, quick(server))
+    const { connect } = (await loadNats()).transport
+    const admin = await connect({ servers: server.address })
+    t.teardown(() => admin.close())
+    const ask = async (subject: string, body = ''): Promise<void> =>
+      void (await admin.request(`$JS.API.STREAM.${subject}`, new TextEncoder().encode(body)))
+    await ask(`DELETE.KV_${bucketName('job')}`)
+    await ask('CREATE.other', JSON.stringify({ name: 'other', subjects: [`$KV.${bucketName('job')}.>`] }))
+    await t.rejects(bus.leases.get('leader'), { message: /subjects overlap with an existing stream/ })
+    const marks = new Map<string, number>()
+    countMarks(marks)
+    t.teardown(() => countMarks(undefined))
+    const got = bus.leases.get('leader')
+    await until('it was refused', () => marks.has('nats: the bucket is being made'))
+    await ask('DELETE.other')
+    t.equal(await got, undefined)
+  }
+)
 
 void t.test('a bucket that another version of the job made lives as long as this one thinks', real, async t => {
   const server = await NatsServer.start(t)
