@@ -54,19 +54,20 @@ export class OutboxFileWriter {
   append(sink: string, slot: number, { partition, timestamp, key, value, headers }: OutboxRecord): void {
     const section = this.section(sink, slot)
     const writer = writerOf(section)
-    begin(writer, partition, timestamp, key)
+    begin(writer, partition, timestamp)
+    writePart(writer, key)
     writePart(writer, value)
     const more = writeHeaders(writer, headers)
     this.added(section, writer, (key?.length ?? 0) + (value?.length ?? 0) + more)
   }
 
-  /** The same for a value that is well-formed text. False: it takes more than `limitBytes` and was not added. */
+  /** The same for a value that is well-formed text, and a key that was just written. False: the value takes more than `limitBytes` and nothing was added. */
   appendText(
     sink: string,
     slot: number,
     partition: number,
     timestamp: number,
-    key: Uint8Array | undefined,
+    key: ByteWriter | undefined,
     value: string,
     headers: readonly RecordHeader[] | undefined,
     limitBytes: number
@@ -74,7 +75,12 @@ export class OutboxFileWriter {
     const section = this.section(sink, slot)
     const writer = writerOf(section)
     const start = writer.length
-    begin(writer, partition, timestamp, key)
+    begin(writer, partition, timestamp)
+    if (key === undefined) writer.varuint(0)
+    else {
+      writer.varuint(key.length + 1)
+      writer.copy(key.raw, 0, key.length)
+    }
     const bytes = writer.textPlusOne(value)
     if (bytes > limitBytes) {
       writer.truncate(start)
@@ -146,10 +152,9 @@ function closeChunk(section: OpenSection, writer: ByteWriter): void {
   section.records = 0
 }
 
-function begin(writer: ByteWriter, partition: number, timestamp: number, key: Uint8Array | undefined): void {
+function begin(writer: ByteWriter, partition: number, timestamp: number): void {
   writer.varuint(partition)
   writer.f64(timestamp)
-  writePart(writer, key)
 }
 
 function writePart(writer: ByteWriter, part: Uint8Array | undefined): void {

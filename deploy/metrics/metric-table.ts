@@ -209,8 +209,9 @@ export const metricTable: Readonly<Record<string, MetricSpec>> = {
         ...(kind === 'source' ? [{ labels: { stage, reason: 'checkpoint' }, value: pausedMs / 1000 }] : [])
       ])
   ),
-  cairn_pending_bytes: gauge('Changes and outputs that wait for a checkpoint.', ({ observed }) =>
-    one(observed.gauges?.fullness.pendingBytes)
+  cairn_pending_bytes: gauge(
+    'Changes and outputs that wait for a checkpoint, records for at-least-once sinks.',
+    ({ observed }) => one(observed.gauges?.fullness.pendingBytes)
   ),
   cairn_pending_limit_bytes: gauge('Beyond that sources wait.', ({ observed }) =>
     one(observed.gauges?.pendingLimitBytes)

@@ -9,6 +9,7 @@
 import { copyValue } from '../../actors/copy-value.ts'
 import type { SinkNode } from '../../actors/plan.ts'
 import { OutboxFileWriter } from '../../checkpoint/outbox-file.ts'
+import { ByteWriter } from '../kernel/bytes.ts'
 import { CodedError } from '../kernel/errors.ts'
 import { checkKey, encodeKey, keyGroupOf, keyText, type Key } from '../kernel/keys.ts'
 import { murmur2 } from '../kernel/murmur2.ts'
@@ -52,7 +53,7 @@ export type StagedOutput =
       readonly trace: string
     }
 
-const text = new TextEncoder()
+const utf8 = new TextEncoder()
 
 export class TaskOutputs {
   /** Slot of the event being handled; set by the task before it pushes. */
@@ -69,6 +70,8 @@ export class TaskOutputs {
   /** Records given to sinks and to other stages. */
   emitted = 0
   private readonly settings: OutputSettings
+  /** Of the record that is being written. */
+  private readonly key = new ByteWriter(64)
   private readonly pushes = new Map<string, Push>()
 
   constructor(settings: OutputSettings) {
@@ -155,15 +158,18 @@ export class TaskOutputs {
 
   private writeText(sink: SinkNode, value: unknown, encoded: string, time: number): void {
     const limits = this.limitsOf(sink)
-    const key = keyOf(sink, value)
+    const text = keyTextOf(sink, value)
+    const key = text === undefined ? undefined : this.key
+    key?.reset()
+    key?.utf8(text as string)
     this.refuse(sink, limits, key, time)
     const { slot } = this
-    const partition = partitionOf(key, slot, limits.partitions)
+    const partition = partitionOf(key?.raw, slot, limits.partitions, key?.length)
     const own = sinkHeaders(sink, value)
     const limit = limits.maxRecordBytes - (key?.length ?? 0) - (own === undefined ? 0 : headersSizeBytes(own))
     const headers = this.trace === '' ? own : withTrace(own, this.trace, limit - sizeOf(encoded, limit))
     if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, headers, limit))
-      throw tooLarge(sink, text.encode(encoded).length, limit)
+      throw tooLarge(sink, utf8.encode(encoded).length, limit)
     this.emitted++
     this.outboxUsed = true
   }
@@ -214,7 +220,7 @@ export class TaskOutputs {
   }
 
   /** What the target would refuse later, when it is decided and nothing can be done about it. */
-  private refuse(sink: SinkNode, limits: SinkTarget, key: Uint8Array | undefined, time: number): void {
+  private refuse(sink: SinkNode, limits: SinkTarget, key: object | undefined, time: number): void {
     const { needsKey, mostAheadMs, mostBehindMs } = limits
     if (needsKey === true && key === undefined)
       throw refused(sink, 'a record without a key; its topic is compacted and takes none')
@@ -307,20 +313,29 @@ export class TaskOutputs {
 
 const unlimited: SinkTarget = { partitions: 1, maxRecordBytes: Infinity }
 
-function keyOf({ sink }: SinkNode, value: unknown): Uint8Array | undefined {
-  const of = 'key' in sink ? (sink.key as ((value: unknown) => string) | undefined) : undefined
-  return of === undefined ? undefined : text.encode(of(value))
+function keyTextOf(node: SinkNode, value: unknown): string | undefined {
+  const of = 'key' in node.sink ? (node.sink.key as ((value: unknown) => unknown) | undefined) : undefined
+  if (of === undefined) return undefined
+  const text = of(value)
+  if (typeof text !== 'string')
+    throw refused(node, `a record whose key is of type ${text === null ? 'null' : typeof text}; it must be a string`)
+  return text
+}
+
+function keyOf(sink: SinkNode, value: unknown): Uint8Array | undefined {
+  const text = keyTextOf(sink, value)
+  return text === undefined ? undefined : utf8.encode(text)
 }
 
 /** Kafka's default partitioning; records without a key stay together by slot. */
-function partitionOf(key: Uint8Array | undefined, slot: number, partitions: number): number {
-  return key === undefined ? slot % partitions : (murmur2(key) & 0x7fffffff) % partitions
+function partitionOf(key: Uint8Array | undefined, slot: number, partitions: number, keyLength = key?.length): number {
+  return key === undefined ? slot % partitions : (murmur2(key, keyLength) & 0x7fffffff) % partitions
 }
 
 /** Bytes of the text, or more where so many would be within the limit by far. */
 function sizeOf(encoded: string, limit: number): number {
   const most = 3 * encoded.length
-  return 2 * most < limit ? most : text.encode(encoded).length
+  return 2 * most < limit ? most : utf8.encode(encoded).length
 }
 
 function timestampOf(time: number): number {

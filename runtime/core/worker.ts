@@ -10,7 +10,7 @@
  * 2. Nothing is reported as recovered before every slot was fenced and its ledger read.
  * 3. An epoch is acknowledged only when the files of every task are durable and all its at-least-once records of epochs ≤ n are
  *    confirmed.
- * 4. When too much waits for a checkpoint the sources pause: memory stays within its limit whatever storage does.
+ * 4. When too much waits for a checkpoint, or to be appended, the sources pause: memory stays within its limit whatever storage does.
  * 5. A trigger, decision or abandonment that comes again, or too late, changes nothing.
  */
 import type { LoopReport, LoopStep } from '../../checkpoint/loop-ends.ts'
@@ -19,8 +19,9 @@ import type { StateFileWriter } from '../../checkpoint/state-file.ts'
 import { assert, CodedError } from '../kernel/errors.ts'
 import { encodeKey, keyGroupOf, type Key } from '../kernel/keys.ts'
 import { reached } from '../kernel/marks.ts'
-import type { Fetched, OutputRecord } from '../ports/log.ts'
+import type { Fetched } from '../ports/log.ts'
 import type { LedgerEntry, PublishOutcome, SourcePosition } from '../ports/publisher.ts'
+import { Appends, type Append } from './appends.ts'
 import type { Assignment } from './assignment.ts'
 import type { WorkerReport } from './checkpoint-leader.ts'
 import { usualChannelLimits, type Channel, type SpilledBatch } from './channel.ts'
@@ -71,7 +72,7 @@ export type Command =
       readonly batch: SpilledBatch
       readonly bytes: Uint8Array
     }
-  | { readonly kind: 'appended'; readonly sink: string }
+  | { readonly kind: 'appended'; readonly sink: string; readonly append: number }
   | { readonly kind: 'initialised'; readonly slot: SlotMachine }
   /** Neither initialised nor read: the sink does not answer. */
   | { readonly kind: 'unreachable'; readonly slot: SlotMachine }
@@ -121,7 +122,7 @@ export type Action =
       readonly upTo: number
     }
   | { readonly kind: 'write'; readonly epoch: number; readonly snapshot: TaskSnapshot }
-  | { readonly kind: 'append'; readonly sink: string; readonly records: readonly OutputRecord[] }
+  | ({ readonly kind: 'append' } & Append)
   /** What was written for the epoch is of no use. */
   | { readonly kind: 'forget'; readonly epoch: number }
   | { readonly kind: 'send'; readonly peer: string; readonly frame: Uint8Array }
@@ -131,8 +132,10 @@ export type Action =
   | SlotAction
 
 export interface WorkerSettings extends TopologySettings {
-  /** Bytes of changes and outputs that may wait for a checkpoint. */
+  /** Bytes of changes and outputs that may wait for a checkpoint, and of records for at-least-once sinks. */
   readonly pendingLimitBytes: number
+  /** By at-least-once sink; default 1. */
+  readonly appendsAtOnce?: ReadonlyMap<string, number>
   /** The shell can put batches aside. */
   readonly spills: boolean
   /** Entries encoded between two batches while a snapshot is under way. */
@@ -157,10 +160,9 @@ export class Worker {
   private readonly awaiting = new Map<number, (failure: { readonly error: unknown } | undefined) => void>()
   private readonly actions: Action[] = []
   private nextToken = 1
-  private readonly snapshots: TaskSnapshot[] = []
-  /** Appends under way, by sink. */
-  private readonly appending = new Set<string>()
-  private readonly appendQueue = new Map<string, OutputRecord[]>()
+  /** Finished, and the newest append when they were. */
+  private readonly snapshots: { readonly snapshot: TaskSnapshot; readonly append: number }[] = []
+  private readonly appends: Appends
   /** The newest epoch whose barrier was put in band. */
   private triggered: number
   /** The epoch in flight, its tasks that have not written yet, and whether it was declined. */
@@ -179,6 +181,7 @@ export class Worker {
     this.triggered = settings.epoch
     this.newestDecided = settings.epoch
     this.measure = settings.measure ?? (() => 0)
+    this.appends = new Appends(settings.appendsAtOnce ?? new Map())
     this.topology = buildTopology(settings, {
       measure: this.measure,
       now: () => this.moment.wallMs,
@@ -304,7 +307,7 @@ export class Worker {
         this.abandon(command.epoch)
         break
       case 'appended':
-        this.appending.delete(command.sink)
+        this.appends.ended(command)
         break
       case 'decided':
         this.decided(command)
@@ -463,7 +466,7 @@ export class Worker {
   }
 
   private get pendingBytes(): number {
-    let bytes = 0
+    let bytes = this.appends.sizeBytes
     for (const task of this.tasks) bytes += task.pendingBytes
     return bytes
   }
@@ -472,18 +475,9 @@ export class Worker {
     for (const task of this.tasks) {
       const loose = task.settings.outputs.takeLoose()
       if (loose === undefined) continue
-      for (const [sink, records] of loose) {
-        const queue = this.appendQueue.get(sink)
-        if (queue === undefined) this.appendQueue.set(sink, records)
-        else for (const record of records) queue.push(record)
-      }
+      for (const [sink, records] of loose) this.appends.add(sink, records)
     }
-    for (const [sink, records] of this.appendQueue) {
-      if (this.appending.has(sink)) continue
-      this.appendQueue.delete(sink)
-      this.appending.add(sink)
-      this.actions.push({ kind: 'append', sink, records })
-    }
+    for (const append of this.appends.begin()) this.actions.push({ kind: 'append', ...append })
   }
 
   private trigger(epoch: number, last: boolean): void {
@@ -543,15 +537,20 @@ export class Worker {
         const taken = task.takeSnapshot()
         if (taken === undefined) continue
         const { writer: state, ...rest } = taken
-        this.snapshots.push({ ...rest, task, state, positions: [] })
+        this.finished({ ...rest, task, state, positions: [] })
       } else {
         const taken = task.takeSnapshot()
         if (taken === undefined) continue
-        this.snapshots.push({ task, state: undefined, unindexed: [], watermarks: [], loop: undefined, ...taken })
+        this.finished({ task, state: undefined, unindexed: [], watermarks: [], loop: undefined, ...taken })
       }
     }
-    if (this.appending.size > 0 || this.appendQueue.size > 0) return
-    for (const snapshot of this.snapshots.splice(0)) this.actions.push({ kind: 'write', epoch, snapshot })
+    const waiting = this.snapshots.findIndex(({ append }) => !this.appends.confirmed(append))
+    for (const { snapshot } of this.snapshots.splice(0, waiting < 0 ? Infinity : waiting))
+      this.actions.push({ kind: 'write', epoch, snapshot })
+  }
+
+  private finished(snapshot: TaskSnapshot): void {
+    this.snapshots.push({ snapshot, append: this.appends.newest })
   }
 
   private written(epoch: number, task: Task): void {

@@ -203,6 +203,24 @@ export class ByteWriter {
     this.reserve(s.length * 3)
     this.length = this.put(s)
   }
+  /** UTF-8 without a length, as TextEncoder writes it: of a lone surrogate U+FFFD. */
+  utf8(s: string): void {
+    this.reserve(s.length * 3)
+    const { buffer, length: at } = this
+    if (s.length <= longText) {
+      let i = 0
+      for (; i < s.length; i++) {
+        const code = s.charCodeAt(i)
+        if (code >= 0x80) break
+        buffer[at + i] = code
+      }
+      if (i === s.length) {
+        this.length = at + i
+        return
+      }
+    }
+    this.length = at + utf8.encodeInto(s, buffer.subarray(at)).written
+  }
   patchU16(at: number, n: number): void {
     this.floats.setUint16(at, n)
   }

@@ -1,7 +1,6 @@
-/** MurmurHash2 as Kafka's Java client computes it (org.apache.kafka.common.utils.Utils.murmur2); a signed 32-bit integer. */
-export function murmur2(data: Uint8Array): number {
+/** MurmurHash2 of the first `length` bytes as Kafka's Java client computes it (org.apache.kafka.common.utils.Utils.murmur2); a signed 32-bit integer. */
+export function murmur2(data: Uint8Array, length = data.length): number {
   const m = 0x5bd1e995
-  const length = data.length
   let h = 0x9747b28c ^ length
   const whole = length & ~3
   for (let i = 0; i < whole; i += 4) {

@@ -73,7 +73,9 @@ export interface OutputRecord {
 
 /** At-least-once output: every record is written one or more times. */
 export interface Appender {
-  /** Resolves when the records can no longer be lost. Called with batches, in order; never concurrently. */
+  /** So many batches may be under way at a time; default 1. */
+  readonly atOnce?: number
+  /** Resolves when the records can no longer be lost. Called with batches, in order. */
   append(records: readonly OutputRecord[]): Promise<void>
   close(): Promise<void>
 }

@@ -169,6 +169,7 @@ async function build(
     limits,
     floors: new Map(manifest?.ledgers.map(ledger => [slotKey(ledger), { epoch: ledger.epoch, chunk: ledger.chunk }])),
     pendingLimitBytes: pendingLimit(plan, ports),
+    appendsAtOnce: new Map([...ports.appenders].map(([sink, { atOnce = 1 }]) => [sink, atOnce])),
     spills: ports.spill !== undefined,
     alignmentLimitMs: ports.limits?.alignmentLimitMs,
     encodeSlice: ports.limits?.encodeSlice,

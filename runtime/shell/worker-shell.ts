@@ -391,7 +391,7 @@ export class WorkerShell {
         return this.effect(async () => {
           await appenders.get(action.sink)?.append(action.records)
           this.published.set(action.sink, (this.published.get(action.sink) ?? 0) + action.records.length)
-          return { kind: 'appended', sink: action.sink }
+          return { kind: 'appended', sink: action.sink, append: action.append }
         })
       case 'initialise':
         return this.effect(() =>

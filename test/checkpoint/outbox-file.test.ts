@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { ByteWriter } from '../../runtime/kernel/bytes.ts'
+import { murmur2 } from '../../runtime/kernel/murmur2.ts'
 import { decodeChunk, OutboxFileWriter, type OutboxRecord } from '../../checkpoint/outbox-file.ts'
 
 const bytes = fc.uint8Array({ maxLength: 300 })
@@ -90,5 +92,33 @@ void t.test('text that is too large is not added', t => {
     [...readBack(outbox).values()].flat().map(({ value }) => Buffer.from(value as Uint8Array).toString()),
     ['ü'.repeat(100), 'x']
   )
+  t.end()
+})
+
+void t.test('a key that was just written is the same as one of bytes', t => {
+  const record = { partition: 1, timestamp: 5, value: new TextEncoder().encode('v') }
+  for (const text of [
+    '',
+    'k',
+    'ü',
+    'x'.repeat(49),
+    'x'.repeat(200),
+    '\ud800!',
+    `${'x'.repeat(47)}€`,
+    '\ud83d\ude00'.repeat(30)
+  ]) {
+    const bytes = new TextEncoder().encode(text)
+    const key = new ByteWriter(1)
+    key.u8(7)
+    key.utf8(text)
+    t.same(key.take(), Uint8Array.of(7, ...bytes))
+    key.reset()
+    key.utf8(text)
+    const [written, given] = [new OutboxFileWriter(), new OutboxFileWriter()]
+    t.ok(written.appendText('a', 0, 1, 5, key, 'v', undefined, 200))
+    given.append('a', 0, { ...record, key: bytes })
+    t.same(written.finish(), given.finish())
+    t.equal(murmur2(key.raw, key.length), murmur2(bytes))
+  }
   t.end()
 })

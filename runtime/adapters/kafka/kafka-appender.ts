@@ -30,30 +30,67 @@ const given = (bytes: Uint8Array | undefined): Uint8Array | null =>
   bytes === undefined ? null : bytes.length === 0 ? empty : Buffer.isBuffer(bytes) ? bytes : bufferOver(bytes)
 const bufferOver = ({ buffer, byteOffset, length }: Uint8Array): Uint8Array => Buffer.from(buffer, byteOffset, length)
 
-/** One connected producer and what it has not confirmed. */
+/** One connected producer and what it has not confirmed. The client confirms the records of a partition in their order. */
 class Run {
   readonly client: ProducerClient
-  unconfirmed = 0
   failure: ClientError | undefined
+  /** By partition. */
+  private readonly produced: number[] = []
+  private readonly confirmed: number[] = []
+  /** Batches, in their order: none is confirmed before the one before it. */
+  private readonly batches: { readonly upTo: readonly number[]; readonly resolve: () => void }[] = []
+  /** Whoever waits for room in the client's queue. */
   private wake: (() => void) | undefined
+  private turn: Promise<void> = Promise.resolve()
 
   constructor(client: ProducerClient) {
     this.client = client
-    client.on('delivery-report', error => {
-      this.unconfirmed--
+    client.on('delivery-report', (error, { partition }) => {
+      this.confirmed[partition] = (this.confirmed[partition] ?? 0) + 1
       if (error) this.failure ??= error
+      while (this.batches[0] !== undefined && this.isOver(this.batches[0].upTo)) this.batches.shift()?.resolve()
       this.wake?.()
     })
   }
+
+  private isOver(upTo: readonly number[]): boolean {
+    return this.failure !== undefined || upTo.every((count, partition) => (this.confirmed[partition] ?? 0) >= count)
+  }
+
+  /** One batch after the other gives its records to the client; resolves, or rejects, as `work` does. */
+  inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.turn.then(work)
+    this.turn = done.catch(() => undefined)
+    return done
+  }
+
+  given(partition: number): void {
+    while (this.produced.length <= partition) this.produced.push(0)
+    this.produced[partition] = (this.produced[partition] as number) + 1
+  }
+
   /** Until a record is confirmed, or refused. */
   report(): Promise<void> {
     return new Promise(resolve => (this.wake = resolve))
   }
+
+  /** Until all that was given is confirmed, or one of it is refused. */
+  settled(): Promise<void> {
+    const upTo = [...this.produced]
+    return new Promise(resolve => {
+      if (this.isOver(upTo)) resolve()
+      else this.batches.push({ upTo, resolve })
+    })
+  }
 }
 
 export class KafkaAppender implements Appender {
+  /** As many requests as an idempotent producer has under way: a batch does not wait for the answer to the one before. */
+  readonly atOnce = 5
   private readonly options: KafkaAppenderOptions
   private run: Promise<Run> | undefined
+  /** Those that were given up. */
+  private readonly closing = new WeakMap<ProducerClient, Promise<void>>()
   private closed = false
 
   constructor(options: KafkaAppenderOptions) {
@@ -61,13 +98,16 @@ export class KafkaAppender implements Appender {
   }
 
   async append(records: readonly OutputRecord[]): Promise<void> {
-    const run = await (this.run ??= this.connect())
+    const running = (this.run ??= this.connect())
+    const run = await running
     try {
-      for (const record of records) while (!this.produce(run, record)) await run.report()
-      while (run.unconfirmed > 0 && run.failure === undefined) await run.report()
+      await run.inTurn(async () => {
+        for (const record of records) while (!this.produce(run, record)) await run.report()
+      })
+      await run.settled()
       if (run.failure !== undefined) throw run.failure
     } catch (error) {
-      await this.giveUp()
+      await this.giveUp(running)
       throw this.coded(error as ClientError)
     }
   }
@@ -84,7 +124,7 @@ export class KafkaAppender implements Appender {
       reached('kafka: the client has too much to write')
       return false
     }
-    run.unconfirmed++
+    run.given(partition)
     return true
   }
 
@@ -125,11 +165,18 @@ export class KafkaAppender implements Appender {
     return new CodedError('SINK_UNREACHABLE', what, { cause })
   }
 
-  private async giveUp(): Promise<void> {
-    const { run } = this
-    this.run = undefined
-    const { client } = (await run?.catch(() => undefined)) ?? {}
-    if (client !== undefined) await new Promise<void>(resolve => client.disconnect(resolve))
+  /** Of batches that fail together the first does it; the others wait for it. */
+  private async giveUp(run = this.run): Promise<void> {
+    if (run === undefined) return
+    if (run === this.run) this.run = undefined
+    const { client } = (await run.catch(() => undefined)) ?? {}
+    if (client === undefined) return
+    let closing = this.closing.get(client)
+    if (closing === undefined) {
+      closing = new Promise<void>(resolve => client.disconnect(() => resolve()))
+      this.closing.set(client, closing)
+    }
+    await closing
   }
 
   async close(): Promise<void> {

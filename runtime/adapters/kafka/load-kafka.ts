@@ -73,7 +73,10 @@ export interface ConsumerClient extends Client {
 
 export interface ProducerClient extends Client {
   on(event: 'event.error', listener: (error: ClientError) => void): void
-  on(event: 'delivery-report', listener: (error: ClientError | null | undefined) => void): void
+  on(
+    event: 'delivery-report',
+    listener: (error: ClientError | null | undefined, report: { readonly partition: number }) => void
+  ): void
   setPollInBackground(on: boolean): void
   /** Throws; ERR__QUEUE_FULL when it must wait. */
   produce(

@@ -39,6 +39,15 @@ for (const delivery of ['exactly-once', 'at-least-once'] as const) {
     t.end()
   })
 
+  void t.test(`a key that is no text, ${delivery}`, t => {
+    const number = (() => 5) as unknown as () => string
+    t.throws(() => emit({}, now, number), {
+      code: 'RECORD_REFUSED',
+      message: /sink "out" cannot take a record whose key is of type number; it must be a string/
+    })
+    t.end()
+  })
+
   void t.test(`a time too far from now, ${delivery}`, t => {
     const limits = { mostAheadMs: 60_000, mostBehindMs: 3_600_000 }
     t.throws(() => emit(limits, now + 60_001), {

@@ -1,10 +1,12 @@
 /** When checkpoints come, on the real core in virtual time: with a latency goal, with an interval, and after a new start. */
 import t from 'tap'
-import { Actor, files, job, json, lines, type Context } from '../../../actors/index.ts'
+import { Actor, files, job, json, lines, stdout, type Context } from '../../../actors/index.ts'
+import type { Plan } from '../../../actors/plan.ts'
 import { DirectoryStorage } from '../../../checkpoint/adapters/directory-storage.ts'
 import { MemoryStore } from '../../../checkpoint/adapters/memory-store.ts'
 import { overriddenInterval } from '../../../actors/interval.ts'
-import type { Fetched, LogReader } from '../../../runtime/ports/log.ts'
+import type { Appender, Fetched, LogReader } from '../../../runtime/ports/log.ts'
+import type { Ports } from '../../../runtime/shell/generation.ts'
 import { beginIncarnation } from '../../../runtime/shell/incarnation.ts'
 import type { EmbeddedShell } from '../../../runtime/shell/embedded-shell.ts'
 import { MemoryFiles } from '../../../simulations/memory-files.ts'
@@ -81,12 +83,14 @@ interface Outside {
 let nonces = 0
 
 async function started(
-  plan = counting.plan,
+  plan: Plan = counting.plan,
   measure?: () => number,
   { storage, publisher }: Outside = {
     storage: new SlowStorage(new MemoryFiles(), '/checkpoints'),
     publisher: new MemoryPublisher()
-  }
+  },
+  appenders: ReadonlyMap<string, Appender> = new Map(),
+  limits: NonNullable<Ports['limits']> = {}
 ): Promise<Outside & { readonly shell: EmbeddedShell }> {
   const begun = beginIncarnation(plan, {
     clock,
@@ -94,7 +98,8 @@ async function started(
     store: () => Promise.resolve(new MemoryStore()),
     reader: () => new Ticking(),
     publishers: new Map([['out', publisher]]),
-    appenders: new Map(),
+    appenders,
+    limits,
     nonce: () => `n${nonces++}`,
     ...(measure === undefined ? {} : { measure })
   })
@@ -181,5 +186,53 @@ void t.test('the first checkpoint after a new start does not wait for the whole 
   const { shell } = await started(plan, undefined, first)
   t.equal(await checkpointsIn(shell, 200), 2, 'the one before, and one more')
   t.equal(await checkpointsIn(shell, 9_000), 0)
+  await Promise.all([shell.stop(), advance(1_000)])
+})
+
+/** Nothing but events, each appended at least once. */
+const loose = job('loose', j => ({
+  out: j.source('events', lines('unused', json<{ key: string }>())).to('out', stdout(), { delivery: 'at-least-once' })
+}))
+const loosePlan = { ...loose.plan, ...overriddenInterval(loose.plan, { intervalMs: 100 }) }
+const appending = (append: Appender['append']): ReadonlyMap<string, Appender> =>
+  new Map([['out', { append, close: () => Promise.resolve() }]])
+
+void t.test('a checkpoint waits for what was appended before it, not for what comes after', async t => {
+  let [begun, ended] = [0, 0]
+  // Longer than it takes until the next record is there: there is always something to append.
+  const append = async (records: readonly unknown[]): Promise<void> => {
+    begun += records.length
+    await passed(12)
+    ended += records.length
+  }
+  const { shell } = await started(loosePlan, undefined, undefined, appending(append))
+  await advance(100)
+  t.equal(await checkpointsIn(shell, 2_000), 20)
+  await Promise.all([shell.stop(), advance(1_000)])
+  t.equal(ended, begun)
+})
+
+void t.test('a sink that is slower than its source holds it up', async t => {
+  let appended = 0
+  const answers: (() => void)[] = []
+  let stuck = true
+  const append = (records: readonly unknown[]): Promise<void> => {
+    appended += records.length
+    return stuck ? new Promise(answer => answers.push(answer)) : Promise.resolve()
+  }
+  const limits = { pendingLimitBytes: 1_000 }
+  const { shell } = await started(loosePlan, undefined, undefined, appending(append), limits)
+  await advance(5_000)
+  t.equal(shell.lastCheckpoint?.epoch ?? 0, 0, 'nothing is confirmed')
+  t.equal(answers.length, 1)
+  answers[0]?.()
+  await advance(1)
+  // Of 11 bytes each.
+  t.equal(appended, 91, 'so much was read meanwhile')
+  stuck = false
+  answers[1]?.()
+  await advance(1_000)
+  t.ok(appended > 250, 'and it goes on')
+  t.ok((shell.lastCheckpoint?.epoch ?? 0) >= 9)
   await Promise.all([shell.stop(), advance(1_000)])
 })

@@ -88,6 +88,39 @@ void t.test('topics of Kafka', { ...needs('kafka-client'), ...needsKafka() }, as
     await target.close()
   })
 
+  await t.test('batches that are under way at once stay in order, and each is there once that is said', async t => {
+    const topic = await topics.create('at-once', 2)
+    const made = appender(topic, { config: { 'queue.buffering.max.messages': 100 } })
+    const values = Array.from({ length: 2000 }, (_, i) => String(i))
+    let ended = 0
+    const batches = Array.from({ length: made.atOnce }, async (_, batch) => {
+      const own = values.slice(batch * 400, (batch + 1) * 400)
+      await made.append(own.map((value, i) => record(value, { partition: i % 2 })))
+      t.equal(ended++, batch, 'confirmed in their order')
+      const ends = await Promise.all([0, 1].map(n => reading({ topic }).start(n, 'latest')))
+      t.ok(Math.min(...ends) >= 200 * (batch + 1), 'all of it is there')
+    })
+    await Promise.all(batches)
+    const found = await server.consume(topic)
+    for (const partition of [0, 1])
+      t.same(
+        found.filter(each => each.partition === partition).map(({ value }) => value),
+        values.filter((_, i) => i % 2 === partition)
+      )
+  })
+
+  await t.test('of batches that are under way at once all fail with the one that does', async t => {
+    const topic = await topics.create('small-at-once', 1, { 'max.message.bytes': '1000' })
+    const made = appender(topic)
+    const [first, second] = await Promise.allSettled([
+      made.append([record('x'.repeat(2000))]),
+      made.append([record('after')])
+    ])
+    t.match(first, { status: 'rejected', reason: { code: 'RECORD_REFUSED' } })
+    t.equal(second?.status, 'rejected', 'its order would be wrong')
+    await made.append([record('y')])
+  })
+
   await t.test('brokers that are away are an error that is tried again', async t => {
     const away = new KafkaAppender({ cluster: { brokers: ['127.0.0.1:1'] }, topic: 'any', name: 'x', answerMs: 300 })
     await t.rejects(away.append([record('a')]), { code: 'SINK_UNREACHABLE', message: /Kafka \(127\.0\.0\.1:1\)/ })
