@@ -71,6 +71,8 @@ export interface FencingNote {
 
 const ledgerTopic = 'ledger'
 const group = 'cairn'
+/** Longer than most checkpoints. */
+const slowAppendMs = 200
 /** Of a worker that ended because the job went on in another lineage, and of a start that could not ask. */
 const startedAgainMs = 300
 /** Of the topics that sources seem to have: as many as any source has. */
@@ -117,6 +119,7 @@ export class SimCluster {
   private readonly brokers: string[] = []
   private pastEvents = 0
   private initialisations = 0
+  private appends = 0
   private readonly sinks: readonly { readonly name: string; readonly partitions: number }[]
 
   constructor(options: SimClusterOptions) {
@@ -368,11 +371,13 @@ export class SimCluster {
     })
   }
 
+  /** One append in eight takes long; what a process has not sent when it dies is lost. */
   private appender(sink: string, process: SimProcess): Appender {
     return {
       append: records =>
         process.ask<void>('append', answer => {
-          this.time.schedule(1, () => {
+          this.time.schedule(++this.appends % 8 === 0 ? slowAppendMs : 1, () => {
+            if (process.state === 'dead') return
             const known = this.loose.get(sink)
             if (known === undefined) this.loose.set(sink, [...records])
             else known.push(...records)

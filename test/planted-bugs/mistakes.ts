@@ -53,6 +53,10 @@ export const mistakes: readonly Mistake[] = [
   ...storeMistakes,
   // barriers and snapshots
   {
+    name: 'a checkpoint does not wait for what is appended at least once before it',
+    changes: [[worker, 'findIndex(({ append }) => !this.appends.confirmed(append))', 'findIndex(() => false)']]
+  },
+  {
     name: 'no alignment: the snapshot is taken at the first barrier, and nothing recorded',
     changes: [
       [
