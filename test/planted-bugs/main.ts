@@ -3,12 +3,29 @@
  * many seeds which checker noticed. Exit code 1 when a mistake was not noticed, or a harmless change was.
  */
 import { availableParallelism } from 'node:os'
+import { Command } from 'commander'
 import { huntIn, type HuntOutcome } from './hunt-in.ts'
 import { mistakes, type Mistake } from './mistakes.ts'
 import { patchedBuild } from '../../simulations/patched-build.ts'
 
-const [only = '', seeds = '300', first = '1'] = process.argv.slice(2)
+const { args } = new Command('npm run planted-bugs --')
+  .description('Plants mistakes into copies of the build, and looks for each with the same random worlds.')
+  .argument('[name]', 'only mistakes whose name holds this text', '')
+  .argument('[seeds]', 'at most so many worlds each', '300')
+  .argument('[first]', 'the first seed', '1')
+  .addHelpText(
+    'after',
+    '\nEach takes up to some minutes; all of them 25 on two cores. Exit code 1: one was not noticed, or what is none was; 2: none has that name.'
+  )
+  .parse()
+const [only = '', seeds = '300', first = '1'] = args
 const wanted = mistakes.filter(({ name }) => name.includes(only))
+if (wanted.length === 0) {
+  process.stderr.write(
+    `no mistake has "${only}" in its name; there are:\n${mistakes.map(({ name }) => `  ${name}\n`).join('')}`
+  )
+  process.exit(2)
+}
 
 let next = 0
 let wrong = 0
