@@ -56,6 +56,32 @@ async function throughput(lines: Line[], events: number, rounds: number): Promis
     }
 }
 
+/** In turns with what is written without a framework. */
+async function beside(lines: Line[], events: number, rounds: number): Promise<void> {
+  const keys = 100_000
+  const ratios: number[] = []
+  const results: { today: ThroughputResult; cairn: ThroughputResult }[] = []
+  for (let round = 0; round < rounds; round++) {
+    progress(
+      `throughput beside a put into LevelDB for each event, ${thousands(keys)} keys, round ${round + 1} of ${rounds}`
+    )
+    const of = (engine: 'today' | 'cairn') =>
+      apart<ThroughputResult>({ kind: 'throughput', engine, events, keys, skew: 'uniform' })
+    const today = await of('today')
+    const cairn = await of('cairn')
+    results.push({ today, cairn })
+    ratios.push(today.cpuMicrosPerEvent / cairn.cpuMicrosPerEvent)
+  }
+  const { today, cairn } = results[0] as { today: ThroughputResult; cairn: ThroughputResult }
+  lines.push({
+    name: `throughput of a put into LevelDB for each event, ${thousands(keys)} keys`,
+    value: `${quantile(ratios, 0.5).toFixed(1)} (${cairn.cpuMicrosPerEvent.toFixed(2)} against ${today.cpuMicrosPerEvent.toFixed(2)} µs CPU; ${thousands(cairn.perSecond)} against ${thousands(today.perSecond)} events/s)`,
+    goal: '',
+    met: undefined,
+    result: results
+  })
+}
+
 async function barriers(lines: Line[], keys: number, changed: number, count: number): Promise<void> {
   progress(`${count} barriers, ${thousands(keys)} keys, ${thousands(changed)} changed`)
   const spec = { kind: 'barrier', keys, changed: [changed], barriers: count } as const
@@ -220,6 +246,7 @@ if (options.stores === true) await stores(lines, 1_000_000 * scale, options.quic
 else if (options.latency === true) await latency(lines, 200, options.quick === true ? 4 : 20)
 else {
   await throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
+  await beside(lines, 200_000 * scale, options.quick === true ? 1 : 3)
   await barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)
   await checkpoints(lines, 10_000 * scale, options.quick === true ? 10 : 60)
   await memory(lines, 1_000_000 * scale)
