@@ -1,9 +1,10 @@
 /** Checkpoints against changed keys, memory per idle key, and state several times larger than its budget. */
+import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { quantile } from './barrier.ts'
 import { chooseTextBytes, textOf } from './document.ts'
 import { handled, startEngine } from './engine.ts'
-import { EventBytes, EventReader } from './events.ts'
+import { EventBytes, EventReader, type Payment } from './events.ts'
 import { Account, documents, Filled, type SizedState } from './sized-state.ts'
 import { accounts } from './throughput.ts'
 
@@ -69,28 +70,80 @@ export async function measureCheckpoints(spec: CheckpointSpec): Promise<Checkpoi
 export interface MemorySpec {
   readonly kind: 'memory'
   readonly keys: number
+  /** Actors in memory, actors in LevelDB behind the usual cache, or objects in a plain Map. */
+  readonly of: 'memory' | 'level' | 'map'
 }
 export interface MemoryResult {
+  /** Heap and what it holds outside, after a full collection. */
   readonly bytesPerKey: number
+  /** That a full collection held the process while a fifth of the keys was used again: the longest, and how many there were. */
+  readonly collectionMs: number
+  readonly collections: number
 }
 
 /** Needs `--expose-gc`. */
-export async function measureMemory({ keys }: MemorySpec): Promise<MemoryResult> {
-  const events = new EventBytes(keys, keys, 'uniform', undefined, i => i)
-  const engine = await startEngine(accounts({ interval: 3_600_000 }), new EventReader(events, 0 + keys - 1))
+export async function measureMemory({ keys, of }: MemorySpec): Promise<MemoryResult> {
+  const events = new EventBytes(keys + keys / 5, keys, 'uniform', undefined, i =>
+    i < keys ? i : ((i - keys) * 5) % keys
+  )
   const used = (): number => {
     gc?.()
     const { heapUsed, external } = process.memoryUsage()
     return heapUsed + external
   }
+  const { fill, use, close } = of === 'map' ? plainMap(events, keys) : await actorsOf(events, keys, of)
   const before = used()
+  await fill()
+  const bytesPerKey = (used() - before) / keys
+  const collections: number[] = []
+  const observer = new PerformanceObserver(list => {
+    for (const { detail, duration } of list.getEntries() as unknown as { detail: { kind: number }; duration: number }[])
+      if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) collections.push(duration)
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  await use()
+  await sleep(100)
+  observer.disconnect()
+  await close()
+  return { bytesPerKey, collectionMs: Math.max(0, ...collections), collections: collections.length }
+}
+
+interface Held {
+  /** Of each key once. */
+  readonly fill: () => Promise<void>
+  /** The other events. */
+  readonly use: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+function plainMap(events: EventBytes, keys: number): Held {
+  const accounts = new Map<string, { count: number; total: number }>()
+  const take = (from: number, to: number): Promise<void> => {
+    for (let i = from; i < to; i++) {
+      const { account, amount } = JSON.parse(Buffer.from(events.value(i)).toString()) as Payment
+      const known = accounts.get(account)
+      if (known === undefined) accounts.set(account, { count: 1, total: amount })
+      else {
+        known.count++
+        known.total += amount
+      }
+    }
+    return Promise.resolve()
+  }
+  return { fill: () => take(0, keys), use: () => take(keys, events.count), close: () => Promise.resolve() }
+}
+
+async function actorsOf(events: EventBytes, keys: number, store: 'memory' | 'level'): Promise<Held> {
+  const reader = new EventReader(events, 0)
+  const engine = await startEngine(accounts({ store, interval: store === 'memory' ? 3_600_000 : 1000 }), reader)
   engine.shell.start()
-  await handled(engine, keys - 1)
-  await engine.shell.checkpoint()
-  await sleep(500)
-  const after = used()
-  await engine.close()
-  return { bytesPerKey: (after - before) / keys }
+  const take = async (upTo: number): Promise<void> => {
+    reader.release(upTo)
+    await handled(engine, upTo)
+    await engine.shell.checkpoint()
+    await engine.quiet()
+  }
+  return { fill: () => take(keys), use: () => take(events.count - 1), close: () => engine.close() }
 }
 
 export interface LargerSpec {
