@@ -17,7 +17,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ClientConfig, ClientError, ClientMessage, ConsumerClient, KafkaPackage, Place } from './load-kafka.ts'
 import type { RecordHeader } from '../../kernel/record-header.ts'
 import type { RecordBatch } from '../../ports/log.ts'
-import { isGone, isRefused } from './client-errors.ts'
+import { isGone, isMoving, isRefused } from './client-errors.ts'
 import { Feed, feedKey, type Bounds, type PartitionConsumer, type Taken } from './feed.ts'
 
 export interface SharedConsumerOptions {
@@ -121,8 +121,12 @@ const nextLookMs = 100
 /** A partition that is silent for so long without having ended is asked where its bounds are. */
 const silentMs = 10_000
 const retryMs = 1_000
+/** A partition gets another leader within seconds. */
+const askAgainMs = 200
 /** Brokers that start, and those that have not heard of a new topic yet, deny it for a while. Larger: a deleted one is noticed later. */
 const goneMs = 5_000
+
+type Question<T> = (done: (error: unknown, answer: T) => void) => void
 
 export class SharedConsumer implements PartitionConsumer {
   private readonly options: SharedConsumerOptions
@@ -238,12 +242,25 @@ export class SharedConsumer implements PartitionConsumer {
     return this.options.answerMs ?? 10_000
   }
 
-  private ask<T>(what: string, question: (done: (error: unknown, answer: T) => void) => void): Promise<T> {
+  /** Asked again while the partition gets a leader. */
+  private async ask<T>(what: string, question: Question<T>): Promise<T> {
+    for (const until = this.now + this.answerMs; ;) {
+      try {
+        return await this.askOnce(what, question)
+      } catch (error) {
+        if (!isMoving((error as ClientError).code) || this.now + askAgainMs > until) throw this.coded(what, error)
+        reached('kafka: a partition without its leader is asked again')
+        await new Promise<void>(resolve => this.options.clock.after(askAgainMs, resolve))
+      }
+    }
+  }
+
+  private askOnce<T>(what: string, question: Question<T>): Promise<T> {
     const asked = this.questions.then(
       () =>
         new Promise<T>((resolve, reject) => {
           if (this.closed) return reject(unreachable(`${what}: the reader is closed`))
-          question((error, answer) => (error ? reject(this.coded(what, error)) : resolve(answer)))
+          question((error, answer) => (error ? reject(error as Error) : resolve(answer)))
         })
     )
     this.questions = asked.catch(() => undefined)
