@@ -38,14 +38,17 @@ async function runFile(test) {
   })
   const exit = new Promise(resolve => child.on('exit', code => resolve(code ?? 1)))
   let details = ''
+  // What a random test began from, among them.
+  let comments = ''
   for await (const line of createInterface(child.stdout)) {
     if (/^ok .* # SKIP/.test(line)) result.left.push(line)
     else if (/^ok /.test(line)) result.passed++
     else if (/^not ok /.test(line)) result.failures.push(line)
+    if (/^ *# (?!Subtest|time=|\{)/.test(line)) comments += `${line}\n`
     // Details come before the line that sums up, indented.
     if (details !== '' || /^ *not ok /.test(line)) details += `${line}\n`
   }
-  process.stderr.write(details)
+  process.stderr.write(details === '' ? '' : comments + details)
   const code = await exit
   const { passed, failures, left } = result
   if (code !== 0 && failures.length === 0) failures.push(`${test} ended with code ${code}`)

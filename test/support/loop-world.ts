@@ -68,6 +68,7 @@ export class LoopWorld {
   failure: { readonly error: unknown } | undefined
   private readonly job: Job<unknown>
   private readonly refusals: Prng | undefined
+  private refuses = true
   private nonces = 0
 
   /** @param refusals says which files storage refuses */
@@ -82,7 +83,7 @@ export class LoopWorld {
     if (refusals !== undefined) {
       const create = this.storage.create.bind(this.storage)
       this.storage.create = (name, bytes) =>
-        /^(deltas|outbox|manifests)\/(?!0{12}-)/.test(name) && refusals.int(6) === 0
+        /^(deltas|outbox|manifests)\/(?!0{12}-)/.test(name) && this.refuses && refusals.int(6) === 0
           ? Promise.reject(new CodedError('STORAGE_FAILED', `"${name}" is refused`))
           : create(name, bytes)
     }
@@ -140,9 +141,11 @@ export class LoopWorld {
     this.incarnation = undefined
   }
 
-  /** Until the job has ended by itself. */
+  /** Until the job has ended by itself, at the latest when storage refuses nothing any more: as long as it does, each checkpoint may fail. */
   async finish(): Promise<void> {
-    await this.turns(turnLimit)
+    await this.turns(turnLimit / 2)
+    this.refuses = false
+    await this.turns(turnLimit / 2)
     if (!this.over) throw new Error(`the job does not end: ${this.trouble}`)
   }
 
