@@ -12,18 +12,28 @@ const nameRule = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/
 export const bufferOver = ({ buffer, byteOffset, length }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, length)
 
-/** Throws a TypeError that says what is wrong with the schema. */
-export function compile(text: string): avsc.Type {
-  if (text.length > schemaLimit) throw new TypeError(`an Avro schema of ${text.length} characters is too long`)
-  let schema: unknown
+/** Throws a TypeError that says what is wrong with the schema. `before`: those whose names it may use, each after those that it uses itself. */
+export function compile(text: string, before: readonly string[] = []): avsc.Type {
+  // Without a prototype, whose members are no types.
+  const registry = Object.create(null) as Record<string, avsc.Type>
+  for (const each of before) avsc.Type.forSchema(checked(each), { registry })
+  return avsc.Type.forSchema(checked(text), { registry })
+}
+
+/** The name of a primitive may stand for itself. */
+export function parsed(text: string): unknown {
   try {
-    schema = JSON.parse(text)
+    return JSON.parse(text)
   } catch {
-    // A primitive's name may stand for itself.
-    schema = text
+    return text
   }
+}
+
+function checked(text: string): avsc.Schema {
+  if (text.length > schemaLimit) throw new TypeError(`an Avro schema of ${text.length} characters is too long`)
+  const schema = parsed(text)
   check(schema, 0)
-  return avsc.Type.forSchema(schema as avsc.Schema)
+  return schema as avsc.Schema
 }
 
 function check(schema: unknown, depth: number): void {

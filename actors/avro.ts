@@ -2,7 +2,7 @@
  * Avro: as it is, and in the wire format of schema registries, where each record names its writer's schema by a number. Schemas come from
  * outside and are compiled: their names, depth and size are checked first.
  */
-import { bufferOver, compile, type AvroResolver, type AvroType } from './avro-compile.ts'
+import { bufferOver, compile, parsed, type AvroResolver, type AvroType } from './avro-compile.ts'
 import { textOf, type AvroSchema } from './avro-schema.ts'
 import type { Codec } from './codecs.ts'
 import type { RegistryPart } from './connectors.ts'
@@ -50,7 +50,8 @@ class Registered implements RegistryPart {
   private id = ownId
 
   constructor(schema: string, subject: string | undefined, register: boolean) {
-    this.schema = schema
+    // The bare name of a primitive is none to a registry.
+    this.schema = typeof parsed(schema) === 'string' ? JSON.stringify(parsed(schema)) : schema
     this.subject = subject
     this.register = register
     this.type = compile(schema)
@@ -62,9 +63,9 @@ class Registered implements RegistryPart {
     return this.writers.has(id) ? undefined : id
   }
 
-  learn(id: number, schema: string): void {
+  learn(id: number, schema: string, before?: readonly string[]): void {
     try {
-      this.writers.set(id, this.type.createResolver(compile(schema)))
+      this.writers.set(id, this.type.createResolver(compile(schema, before)))
     } catch (error) {
       this.writers.set(id, `schema ${id} cannot be read as this one: ${(error as Error).message}`)
     }

@@ -14,13 +14,14 @@ export interface ValueCodec {
 }
 
 export interface RegistryPart {
-  /** Its own, as text. */
+  /** Its own, as JSON. */
   readonly schema: string
   readonly subject: string | undefined
   readonly register: boolean
   /** The number of the schema that must be learnt before this can be decoded. */
   unknown(bytes: Uint8Array): number | undefined
-  learn(id: number, schema: string): void
+  /** `before`: the schemas whose names it uses, each after those whose names it uses itself. */
+  learn(id: number, schema: string, before?: readonly string[]): void
   /** What was written with it cannot be decoded, for that reason. */
   refuse(id: number, why: string): void
   /** The number of its own. */

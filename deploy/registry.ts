@@ -60,8 +60,8 @@ export class ResolvingReader implements LogReader {
     while (!this.closed)
       try {
         const schema = await this.registry.schema(id)
-        if (schema === undefined) this.part.refuse(id, `the registry has no schema ${id}`)
-        else this.part.learn(id, schema)
+        if (schema.kind === 'unusable') this.part.refuse(id, schema.why)
+        else this.part.learn(id, schema.text, schema.before)
         return
       } catch (error) {
         if (!(error instanceof CodedError) || !error.retriable) throw error

@@ -43,6 +43,24 @@ void t.test("a writer's schema is resolved to the reader's, the older as the new
   t.end()
 })
 
+void t.test("a writer's schema may use the names of others", t => {
+  const total = { type: 'record', name: 'Total', namespace: 'shop', fields: [cents] }
+  const codec = registered<object>({ schema: order({ name: 'total', type: total }) })
+  codec.registry?.writeAs(1)
+  const bytes = codec.encode({ id: 'a', total: { cents: 5 } })
+  const reader = registered<object>({ schema: order({ name: 'total', type: total }) })
+  const writer = JSON.stringify(order({ name: 'total', type: 'shop.Total' }))
+  reader.registry?.learn(1, writer, [JSON.stringify(total)])
+  t.match(reader.decode(bytes), { id: 'a', total: { cents: 5 } })
+  reader.registry?.learn(1, writer)
+  t.throws(() => reader.decode(bytes), { message: /schema 1 cannot be read as this one: .*shop\.Total/ })
+  reader.registry?.learn(1, writer, [JSON.stringify({ ...total, name: 'x(){}' })])
+  t.throws(() => reader.decode(bytes), { message: /has the name "x\(\)\{\}"/ }, 'they are looked at first, too')
+  reader.registry?.learn(1, JSON.stringify(order({ name: 'total', type: 'constructor' })))
+  t.throws(() => reader.decode(bytes), { message: /schema 1 cannot be read as this one: .*constructor/ })
+  t.end()
+})
+
 void t.test('what cannot be decoded says why, and never runs', t => {
   const codec = registered<{ id: string }>({ schema: order() })
   const with_ = (id: number): Uint8Array => Uint8Array.of(0, 0, 0, 0, id, 2, 97)

@@ -110,7 +110,7 @@ void t.test(
     const codec = codecOf(schema())
     const foreign = codecOf(schema())
     foreign.registry?.writeAs(1)
-    stub.schemas.set(1, JSON.stringify(schema()))
+    t.equal(stub.kept.register('s', stub.kept.parsed(JSON.stringify({ schema: JSON.stringify(schema()) }))), 1)
     const stray = Uint8Array.of(0, 0, 0, 0, 77, 2, 97)
     const troubles: CodedError[] = []
     const reader = new ResolvingReader(
@@ -136,3 +136,28 @@ void t.test(
     })
   }
 )
+
+void t.test('a record by a schema of another kind is undecodable, and the source goes on', async t => {
+  const stub = await RegistryStub.start(t)
+  const keep = (of: object): number => stub.kept.register('s', stub.kept.parsed(JSON.stringify(of)))
+  stub.kept.levels.set('s', 'NONE')
+  const [json, good] = [codecOf(schema()), codecOf(schema())]
+  json.registry?.writeAs(keep({ schemaType: 'JSON', schema: '{"type":"object"}' }))
+  good.registry?.writeAs(keep({ schema: JSON.stringify(schema()) }))
+  const values = [json.encode({ id: 'a' }), good.encode({ id: 'b' })]
+  const codec = codecOf(schema('note'))
+  const registry = new SchemaRegistry({ url: stub.url })
+  const reader = new ResolvingReader(logOf(values), codec.registry as never, registry, clock, e => t.fail(e.message))
+  t.equal((await reader.fetch(0, 0, 100, 100)).kind, 'records')
+  t.throws(() => codec.decode(values[0] as Uint8Array), { message: 'schema 1 is not Avro but "JSON"' })
+  t.match(codec.decode(values[1] as Uint8Array), { id: 'b', note: '' })
+})
+
+void t.test('the bare name of a primitive is registered as the schema that it stands for', async t => {
+  const stub = await RegistryStub.start(t)
+  const codec = registered<string>({ schema: 'string' })
+  const registry = new SchemaRegistry({ url: stub.url })
+  await registering(publisher, codec.registry as never, 'words-value', registry).describe()
+  t.equal(stub.kept.schema(1).schema, '"string"')
+  t.same([...codec.encode('a')], [0, 0, 0, 0, 1, 2, 97])
+})

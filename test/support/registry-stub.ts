@@ -1,18 +1,128 @@
 /**
- * The HTTP interface of a schema registry, as far as it is used: numbers for schemas, subjects, and BACKWARD compatibility. Its answers
- * are those of Confluent's API reference (test/deploy/registry-stub.test.ts); another client than ours works with it, too.
+ * The HTTP interface of a schema registry. Its answers are those that a real one gave (test/deploy/registry-recorded.test.ts) and those of
+ * Confluent's API reference (registry-stub.test.ts); another client than ours works with it, too.
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import avsc from 'avsc'
 import type { Test } from 'tap'
+import { registryType } from './registry-requests.ts'
+import { asked, levels, Refusal, RegistrySubjects, shown } from './registry-subjects.ts'
+
+interface Call {
+  readonly kept: RegistrySubjects
+  readonly subject: string
+  /** The last variable part of the path. */
+  readonly named: string
+  readonly flag: (name: string) => boolean
+  readonly body: string
+}
+
+type Route = readonly [method: string, path: string, answer: (call: Call) => unknown]
+
+const version = 'subjects/:subject/versions/:named'
+const routes: readonly Route[] = [
+  ['GET', 'subjects', ({ kept, flag }) => kept.names(flag('deleted'))],
+  ['POST', 'subjects/:subject', lookUp],
+  ['DELETE', 'subjects/:subject', deleteSubject],
+  [
+    'GET',
+    'subjects/:subject/versions',
+    ({ kept, subject, flag }) => kept.some(subject, flag('deleted')).map(each => each.version)
+  ],
+  [
+    'POST',
+    'subjects/:subject/versions',
+    ({ kept, subject, body }) => ({ id: kept.register(subject, kept.parsed(body)) })
+  ],
+  [
+    'GET',
+    version,
+    ({ kept, subject, named, flag }) => kept.described(subject, kept.version(subject, named, flag('deleted')))
+  ],
+  ['DELETE', version, ({ kept, subject, named, flag }) => kept.delete(subject, named, flag('permanent'))[0]?.version],
+  [
+    'GET',
+    `${version}/schema`,
+    ({ kept, subject, named }) => JSON.parse(kept.schema(kept.version(subject, named).id).schema) as unknown
+  ],
+  [
+    'GET',
+    `${version}/referencedby`,
+    ({ kept, subject, named }) => kept.referring(subject, kept.version(subject, named))
+  ],
+  ['GET', 'schemas/types', () => ['JSON', 'AVRO', 'PROTOBUF']],
+  ['GET', 'schemas/ids/:named', ({ kept, named }) => shown(kept.schema(numbered(named)))],
+  ['GET', 'schemas/ids/:named/versions', users],
+  ['POST', 'compatibility/subjects/:subject/versions/:named', compare],
+  ['GET', 'config', ({ kept }) => ({ compatibilityLevel: kept.levels.get('') })],
+  ['PUT', 'config', setLevel],
+  ['GET', 'config/:subject', level],
+  ['PUT', 'config/:subject', setLevel],
+  ['DELETE', 'config/:subject', dropLevel]
+]
+
+function lookUp({ kept, subject, flag, body }: Call): object {
+  kept.some(subject, flag('deleted'))
+  return kept.described(subject, kept.lookUp(subject, kept.parsed(body), flag('deleted')))
+}
+
+function deleteSubject({ kept, subject, flag }: Call): number[] {
+  return kept.delete(subject, undefined, flag('permanent')).map(each => each.version)
+}
+
+function numbered(named: string): number {
+  if (!/^\d+$/.test(named)) throw new Refusal(404, 404, 'HTTP 404 Not Found')
+  return Number(named)
+}
+
+function users({ kept, named }: Call): object[] {
+  const id = numbered(named)
+  return kept
+    .names(false)
+    .sort()
+    .flatMap(subject => kept.of(subject).flatMap(each => (each.id === id ? [{ subject, version: each.version }] : [])))
+}
+
+function compare({ kept, subject, named, flag, body }: Call): object {
+  const schema = kept.parsed(body)
+  if (kept.of(subject).length === 0) throw new Refusal(404, 40402, `Version ${named} not found.`)
+  const messages = kept.problems(subject, schema, kept.version(subject, named))
+  return { is_compatible: messages.length === 0, ...(flag('verbose') ? { messages } : {}) }
+}
+
+function level({ kept, subject, flag }: Call): object {
+  const compatibilityLevel = kept.levels.get(subject) ?? (flag('defaultToGlobal') ? kept.levels.get('') : undefined)
+  if (compatibilityLevel !== undefined) return { compatibilityLevel }
+  throw new Refusal(404, 40408, `Subject '${subject}' does not have subject-level compatibility configured`)
+}
+
+function setLevel({ kept, subject, body }: Call): object {
+  const { compatibility } = asked(body)
+  if (typeof compatibility !== 'string' || !levels.includes(compatibility))
+    throw new Refusal(422, 42203, 'Invalid compatibility level')
+  kept.levels.set(subject, compatibility)
+  return { compatibility }
+}
+
+function dropLevel({ kept, subject }: Call): object {
+  const compatibilityLevel = kept.levels.get(subject)
+  if (compatibilityLevel === undefined) throw new Refusal(404, 40401, `Subject '${subject}' not found.`)
+  kept.levels.delete(subject)
+  return { compatibilityLevel }
+}
+
+const answerTypes = [registryType, 'application/vnd.schemaregistry+json', 'application/json']
+const requestTypes = [...answerTypes, 'application/octet-stream']
+
+/** Undefined: none of those that are wanted. */
+function answerType(accept: string | undefined): string | undefined {
+  const wanted = (accept ?? '*/*').split(',').map(each => each.replace(/;.*/, '').trim())
+  return wanted.includes('*/*') ? registryType : answerTypes.find(each => wanted.includes(each))
+}
 
 export class RegistryStub {
-  readonly schemas = new Map<number, string>()
-  /** Newest last. */
-  readonly subjects = new Map<string, number[]>()
-  private readonly compatibility = new Map<string, string>()
+  readonly kept = new RegistrySubjects()
   asked: string[] = []
   /** Answered to everything. */
   down: number | undefined
@@ -21,10 +131,7 @@ export class RegistryStub {
   static async start(t: Test, credentials?: string): Promise<RegistryStub> {
     const stub = new RegistryStub()
     const wanted = credentials === undefined ? undefined : `Basic ${Buffer.from(credentials).toString('base64')}`
-    const server = createServer((request, response) => {
-      if (wanted !== undefined && request.headers.authorization !== wanted) response.writeHead(401).end('{}')
-      else void stub.answer(request, response)
-    })
+    const server = createServer((request, response) => void stub.answer(request, response, wanted))
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     t.teardown(() => server.close())
@@ -32,98 +139,57 @@ export class RegistryStub {
     return stub
   }
 
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** The numbers of each subject's schemas, oldest first. */
+  get subjects(): ReadonlyMap<string, readonly number[]> {
+    return new Map(this.kept.names(false).map(name => [name, this.kept.of(name).map(({ id }) => id)]))
+  }
+
+  private async answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    authorization: string | undefined
+  ): Promise<void> {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     this.asked.push(`${request.method} ${request.url}`)
-    const [status, body] =
-      this.down === undefined ? this.result(request, Buffer.concat(chunks).toString()) : [this.down, {}]
-    response.writeHead(status, { 'content-type': 'application/vnd.schemaregistry.v1+json' }).end(JSON.stringify(body))
+    let status = 200
+    let body: unknown = {}
+    if (this.down !== undefined) status = this.down
+    else
+      try {
+        if (authorization !== undefined && request.headers.authorization !== authorization)
+          throw new Refusal(401, 401, 'Unauthorized')
+        body = this.result(request, Buffer.concat(chunks).toString())
+      } catch (error) {
+        const { message, ...refused } = error as Refusal
+        status = refused.status ?? 500
+        body = { error_code: refused.code ?? 50001, message }
+      }
+    const type = answerType(request.headers.accept) ?? registryType
+    response.writeHead(status, { 'content-type': type }).end(JSON.stringify(body))
   }
 
-  private result({ method, url = '' }: IncomingMessage, text: string): [number, object] {
-    const [, kind, encoded = '', last, version] = url.split('/')
-    const name = decodeURIComponent(encoded)
-    if (method === 'GET' && kind === 'schemas') {
-      const schema = this.schemas.get(Number(last))
-      return schema === undefined ? notFound.schema : [200, { schema }]
-    }
-    if (kind === 'config') return this.config(method, name, text)
-    const versions = this.subjects.get(name)
-    if (method === 'GET') {
-      const number = version === 'latest' ? (versions?.length ?? 0) : Number(version)
-      return versions === undefined ? notFound.subject(name) : this.versionOf(name, versions[number - 1])
-    }
-    const schema = canonical((JSON.parse(text) as { readonly schema: string }).schema)
-    if (schema === undefined)
-      return [422, { error_code: 42201, message: 'Either the input schema or one its references is invalid' }]
-    const known = versions?.find(id => this.schemas.get(id) === schema)
-    if (last !== 'versions')
-      return versions === undefined
-        ? notFound.subject(name)
-        : known === undefined
-          ? notFound.schema
-          : this.versionOf(name, known)
-    if (known !== undefined) return [200, { id: known }]
-    const before = this.schemas.get(versions?.at(-1) ?? -1)
-    if (before !== undefined && !canRead(schema, before))
-      return [
-        409,
-        {
-          error_code: 409,
-          message: `Schema being registered is incompatible with an earlier schema for subject "${name}"`
-        }
-      ]
-    // One schema has one number, under whatever subjects.
-    const id = [...this.schemas].find(([, each]) => each === schema)?.[0] ?? this.schemas.size + 1
-    this.schemas.set(id, schema)
-    this.subjects.set(name, [...(versions ?? []), id])
-    return [200, { id }]
-  }
-
-  private versionOf(subject: string, id: number | undefined): [number, object] {
-    const version = this.subjects.get(subject)?.findIndex(each => each === id) ?? -1
-    if (id === undefined || version < 0) return [404, { error_code: 40402, message: 'Version not found' }]
-    return [200, { subject, id, version: version + 1, schema: this.schemas.get(id) }]
-  }
-
-  private config(method: string | undefined, subject: string, text: string): [number, object] {
-    if (method === 'PUT') {
-      this.compatibility.set(subject, (JSON.parse(text) as { readonly compatibility: string }).compatibility)
-      return [200, { compatibility: this.compatibility.get(subject) }]
-    }
-    const compatibilityLevel = this.compatibility.get(subject)
-    if (compatibilityLevel !== undefined) return [200, { compatibilityLevel }]
-    return [
-      404,
-      { error_code: 40408, message: `Subject '${subject}' does not have subject-level compatibility configured` }
-    ]
+  private result({ method = '', url = '', headers }: IncomingMessage, body: string): unknown {
+    const { pathname, searchParams } = new URL(url, 'http://registry')
+    const parts = pathname.replace(/^\/|\/$/g, '').split('/')
+    const matching = routes.filter(([, path]) => matches(path.split('/'), parts))
+    if (matching.length === 0) throw new Refusal(404, 404, 'HTTP 404 Not Found')
+    const [, path, result] = matching.find(route => route[0] === method) ?? []
+    if (path === undefined || result === undefined) throw new Refusal(405, 405, 'HTTP 405 Method Not Allowed')
+    if (answerType(headers.accept) === undefined) throw new Refusal(406, 406, 'HTTP 406 Not Acceptable')
+    const type = headers['content-type']?.replace(/;.*/, '') ?? ''
+    if ((method === 'POST' || method === 'PUT') && !requestTypes.includes(type))
+      throw new Refusal(415, 415, 'HTTP 415 Unsupported Media Type')
+    const part = (name: string): string => decodeURIComponent(parts[path.split('/').indexOf(name)] ?? '')
+    return result({
+      kept: this.kept,
+      subject: part(':subject'),
+      named: part(':named'),
+      flag: name => searchParams.get(name) === 'true',
+      body
+    })
   }
 }
 
-const typeOf = (schema: string): avsc.Type => avsc.Type.forSchema(JSON.parse(schema) as avsc.Schema)
-
-function canRead(reader: string, writer: string): boolean {
-  try {
-    typeOf(reader).createResolver(typeOf(writer))
-    return true
-  } catch {
-    return false
-  }
-}
-
-const notFound = {
-  schema: [404, { error_code: 40403, message: 'Schema not found' }] as [number, object],
-  subject: (name: string): [number, object] => [404, { error_code: 40401, message: `Subject '${name}' not found.` }]
-}
-
-/** The text by which schemas are compared; undefined: it is none. */
-function canonical(text: string): string | undefined {
-  try {
-    const schema: unknown = JSON.parse(text)
-    avsc.Type.forSchema(schema as avsc.Schema)
-    return JSON.stringify(schema)
-  } catch {
-    return undefined
-  }
-}
+const matches = (path: readonly string[], parts: readonly string[]): boolean =>
+  path.length === parts.length && path.every((each, i) => each.startsWith(':') || each === parts[i])
