@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Hunted } from './hunt.ts'
+import type { Worlds } from './mistakes.ts'
 
 const hunter = fileURLToPath(new URL('./hunt.js', import.meta.url))
 
@@ -11,13 +12,13 @@ export function huntIn(
   folder: string,
   first: string,
   seeds: string,
-  faults: readonly string[] = []
+  among?: Worlds
 ): Promise<HuntOutcome> {
-  const only = faults.length === 0 ? [] : [faults.join()]
+  const worlds = JSON.stringify({ only: among?.faults, records: among?.records })
   return new Promise(resolve =>
     execFile(
       process.execPath,
-      ['--single-threaded-gc', '--max-semi-space-size=64', hunter, folder, first, seeds, ...only],
+      ['--single-threaded-gc', '--max-semi-space-size=64', hunter, folder, first, seeds, worlds],
       { maxBuffer: 1 << 24 },
       (error, stdout, stderr) => {
         const line = stdout.trim().split('\n').at(-1) ?? ''

@@ -1,6 +1,6 @@
 /**
  * Runs the general swarm, the same seeds for all, on a build with a mistake planted, until a checker notices.
- * `node hunt.js <folder of the build> <first seed> <seeds> [<classes of faults>]`; prints one JSON line.
+ * `node hunt.js <folder of the build> <first seed> <seeds> [<what worlds to draw, as JSON>]`; prints one JSON line.
  */
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -16,8 +16,8 @@ export interface Hunted {
     { readonly seed: string; readonly outcome: string; readonly checker: string; readonly what: string } | undefined
 }
 
-const [folder = '', first = '1', seeds = '300', faults] = process.argv.slice(2)
-const only = faults === undefined ? {} : { only: faults.split(',') }
+const [folder = '', first = '1', seeds = '300', worlds = '{}'] = process.argv.slice(2)
+const options = JSON.parse(worlds) as object
 const load = async (file: string): Promise<unknown> => import(pathToFileURL(join(folder, file)).href)
 const { runScenario } = (await load('simulations/cluster/run-scenario.js')) as {
   runScenario: (scenario: Scenario) => Promise<RunResult>
@@ -29,7 +29,7 @@ const { drawScenario } = (await load('simulations/cluster/scenario.js')) as {
 let events = 0
 for (let i = 0; i < Number(seeds); i++) {
   const seed = String(Number(first) + i)
-  const result = await runScenario(drawScenario(seed, only))
+  const result = await runScenario(drawScenario(seed, options))
   events += result.events
   if (result.outcome === 'passed') continue
   const finding = result.findings[0]

@@ -37,7 +37,7 @@ const lane = async (): Promise<void> => {
     try {
       report(
         mistake,
-        await huntIn(build.folder, first, mistake.harmless === true ? '50' : seeds, mistake.among?.faults)
+        await huntIn(build.folder, first, mistake.harmless === true ? '50' : seeds, mistake.among)
       )
     } finally {
       build.remove()
@@ -61,8 +61,11 @@ function report(mistake: Mistake, hunted: HuntOutcome): void {
     found?.checker ??
     (mistake.harmless === true ? '- (harmless)' : mistake.unseen === undefined ? 'NOT NOTICED' : '- (see below)')
   process.stdout.write(`${count.padStart(5)}   ${checker.padEnd(24)} ${mistake.name}${right ? '' : '   <<<'}\n`)
-  if (mistake.among !== undefined)
-    process.stdout.write(`        in worlds with ${mistake.among.faults.join()} alone: ${mistake.among.why}\n`)
+  if (mistake.among !== undefined) {
+    const { faults, records, why } = mistake.among
+    const short = records === undefined ? '' : ` and ${records} records`
+    process.stdout.write(`        in worlds with ${faults.join()} alone${short}: ${why}\n`)
+  }
   if (mistake.unseen !== undefined && found === undefined) process.stdout.write(`        ${mistake.unseen}\n`)
   if (!right && found !== undefined) process.stdout.write(`        ${found.what}\n`)
 }

@@ -7,14 +7,23 @@ import { restoreMistakes } from './restore-mistakes.ts'
 import { storeMistakes } from './store-mistakes.ts'
 import { traceMistakes } from './trace-mistakes.ts'
 
+/** Other worlds than those that are drawn for all. */
+export interface Worlds {
+  /** No other classes of faults. */
+  readonly faults: readonly string[]
+  /** Of the sources; default: drawn. */
+  readonly records?: number
+  readonly why: string
+}
+
 export interface Mistake {
   readonly name: string
   /** File of the build, what stands there, what stands there instead. */
   readonly changes: readonly (readonly [file: string, find: string, replace: string])[]
   /** Why the swarm need not notice it. */
   readonly unseen?: string
-  /** It is looked for in worlds with these faults alone: why. */
-  readonly among?: { readonly faults: readonly string[]; readonly why: string }
+  /** It is looked for in these alone. */
+  readonly among?: Worlds
   /** No mistake at all: nothing may be found. */
   readonly harmless?: true
 }

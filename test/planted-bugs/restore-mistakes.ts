@@ -36,7 +36,11 @@ export const restoreMistakes: readonly Mistake[] = [
   {
     name: 'a leader of a lineage that has ended is believed',
     changes: [[clusterWorker, 'if (directive.lineage < lineage)', 'if (false)']],
-    among: { faults: ['crash', 'restore'], why: 'the job has to be taken back just when it has come to its end' }
+    among: {
+      faults: ['crash', 'pause', 'restore'],
+      records: 30,
+      why: 'the job has to be taken back just when it has come to its end'
+    }
   },
   {
     name: 'a worker of a lineage that has ended stays',
