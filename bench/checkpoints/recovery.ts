@@ -123,7 +123,7 @@ export async function measureRecovery(spec: RecoverySpec): Promise<RecoveryResul
   const life = new Life(spec)
   let child = life.begin(1000, fillingRate)
   const telling = setInterval(() => {
-    const [, made] = /.* (\d+) keys/s.exec(child.text) ?? []
+    const [, made] = /.* (\d+) events ·/s.exec(child.text) ?? []
     say(`${made ?? 0} of ${keys} keys are filled`)
   }, sayEveryMs)
   try {
