@@ -8,12 +8,7 @@ const hunter = fileURLToPath(new URL('./hunt.js', import.meta.url))
 
 export type HuntOutcome = Hunted | { readonly error: string }
 
-export function huntIn(
-  folder: string,
-  first: string,
-  seeds: string,
-  among?: Worlds
-): Promise<HuntOutcome> {
+export function huntIn(folder: string, first: string, seeds: string, among?: Worlds): Promise<HuntOutcome> {
   const worlds = JSON.stringify({ only: among?.faults, records: among?.records })
   return new Promise(resolve =>
     execFile(

@@ -35,10 +35,7 @@ const lane = async (): Promise<void> => {
     const mistake = wanted[at] as Mistake
     const build = patchedBuild(mistake.changes.map(([file, find, replace]) => ({ file, find, replace })))
     try {
-      report(
-        mistake,
-        await huntIn(build.folder, first, mistake.harmless === true ? '50' : seeds, mistake.among)
-      )
+      report(mistake, await huntIn(build.folder, first, mistake.harmless === true ? '50' : seeds, mistake.among))
     } finally {
       build.remove()
     }
