@@ -4,6 +4,7 @@ import { Command, Option } from 'commander'
 import { apart } from './apart.ts'
 import type { BarrierResult } from './barrier.ts'
 import type { LatencyResult } from './latency.ts'
+import { flinkMemory } from './peers/idle-keys.ts'
 import { diskStores, type StoresResult } from './stores.ts'
 import type { CheckpointResult, LargerResult, MemoryResult } from './state.ts'
 import type { ThroughputResult } from './throughput.ts'
@@ -148,6 +149,23 @@ async function memory(lines: Line[], sizes: readonly number[]): Promise<void> {
     }
 }
 
+/** The same keys on Flink's heap. */
+function memoryOfFlink(lines: Line[], sizes: readonly number[]): void {
+  for (const keys of sizes) {
+    progress(`memory of a key on Flink's heap, ${thousands(keys)} keys`)
+    const result = flinkMemory(keys, 8192)
+    if (result === undefined) return progress('NO FIGURES OF FLINK: it is not here (npm run services -- install flink)')
+    const { bytesPerKey, collectionMs } = result
+    lines.push({
+      name: `memory of a key on Flink's heap (two numbers), ${thousands(keys)} keys`,
+      value: `${bytesPerKey.toFixed(0)} bytes; a full collection: ${millis(collectionMs)}`,
+      goal: '',
+      met: undefined,
+      result
+    })
+  }
+}
+
 /** The budget: what the process may take in resident memory, beyond what it takes before the first event. */
 async function larger(lines: Line[], budgetBytes: number, store: (typeof diskStores)[number]): Promise<void> {
   const bytesPerKey = 4000
@@ -259,8 +277,11 @@ const lines: Line[] = []
 const scale = options.quick === true ? 0.05 : 1
 if (options.stores === true) await stores(lines, 1_000_000 * scale, options.quick === true ? 1 : 3)
 else if (options.latency === true) await latency(lines, 200, options.quick === true ? 4 : 20)
-else if (options.memory === true) await memory(lines, [1_000_000 * scale, 5_000_000 * scale])
-else {
+else if (options.memory === true) {
+  const sizes = [1_000_000 * scale, 5_000_000 * scale]
+  await memory(lines, sizes)
+  memoryOfFlink(lines, sizes)
+} else {
   await throughput(lines, 2_000_000 * scale, options.quick === true ? 1 : 3)
   await beside(lines, 200_000 * scale, options.quick === true ? 1 : 3)
   await barriers(lines, 1_000_000 * scale, 100_000 * scale, options.quick === true ? 5 : 60)

@@ -42,6 +42,14 @@ export function prepareFlink(classes: string): Flink | undefined {
   return { folder, classes }
 }
 
+/** How one of its programs is started. */
+export const flinkJava = (
+  { folder, classes }: Flink,
+  mainClass: string,
+  args: readonly string[],
+  options: Parameters<JavaCommand>[4]
+): readonly [program: string, args: readonly string[]] => setup.flinkCommand(folder, classes, mainClass, args, options)
+
 export type StateBackend = 'heap' | 'rocksdb'
 
 export interface FlinkSpec {
@@ -159,7 +167,7 @@ async function inFlink<T>(
     const input = [file, path, String(events), join(sources, 'tables.sql'), String(waitMs)]
     const args = [...input, ...queries.flatMap(query => [sqlOf(query), rowsOf(query)])]
     const options = { heapMb, temporary, brief }
-    const [program, words] = setup.flinkCommand(flink.folder, flink.classes, 'NexmarkRun', args, options)
+    const [program, words] = flinkJava(flink, 'NexmarkRun', args, options)
     const child = spawnSync(program, words, { encoding: 'utf8', timeout: timeoutMs, killSignal: 'SIGKILL' })
     if (child.status !== 0)
       throw new Error(`Flink ended with ${child.status ?? child.signal}: ${child.error?.message ?? child.stderr}`)

@@ -7,6 +7,7 @@ import { queries, queryOf } from '../../bench/nexmark/catalogue.ts'
 import { generate, writeEvents } from '../../bench/nexmark/generator.ts'
 import { naiveResult } from '../../bench/nexmark/naive.ts'
 import { differences } from '../../bench/nexmark/verify.ts'
+import { flinkMemory } from '../../bench/peers/idle-keys.ts'
 import { flinkResults, hasFlinkQuery, prepareFlink } from '../../bench/peers/flink.ts'
 import { needs } from '../support/services.ts'
 
@@ -39,4 +40,11 @@ void t.test('Flink answers what a naive implementation answers', needs('flink'),
     t.ok(rows.length > 0, `query ${query} has results`)
     t.same(differences(queryOf(query), rows, naiveResult(query, events)), [], `query ${query}`)
   }
+})
+
+void t.test('what an idle key takes of its heap is told', needs('flink'), t => {
+  const { bytesPerKey, collections } = flinkMemory(200_000, 1024) ?? { bytesPerKey: NaN, collections: 0 }
+  t.ok(bytesPerKey > 40 && bytesPerKey < 1000, `${bytesPerKey} bytes`)
+  t.equal(collections, 1)
+  t.end()
 })
