@@ -1,11 +1,12 @@
 /** The job of the bench as a process of its own: by Cairn, by a loop written by hand, by Kafka Streams, by Flink. */
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { root } from '../../simulations/chaos/installed.ts'
+import type { Shares } from '../cpu-profile.ts'
 import { countByKeyCommand, type Peer, type PeerName } from '../peers/count-by-key.ts'
 import { jobText } from './bench-events.ts'
 
@@ -22,6 +23,8 @@ export interface BenchJob {
   readonly delivery: Delivery
   /** New. */
   readonly name: string
+  /** Only Cairn: it can be profiled. Default: no. */
+  readonly profiled?: boolean
 }
 
 export interface BenchPlace {
@@ -35,6 +38,10 @@ export interface StartedJob {
   readonly pid: number
   /** What it gives, or a rejection when the job ends meanwhile. */
   while<T>(work: Promise<T>): Promise<T>
+  /** Of one that is `profiled`: from now on. */
+  startProfile(): void
+  /** Shares of the stages since then. */
+  stopProfile(): Promise<Shares>
   /** At once, without a last commit. */
   stop(): Promise<void>
 }
@@ -48,7 +55,8 @@ export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
   const [program, args] = commandOf(job, place)
   // Java says nothing unless something is wrong.
   const isPeer = place.peers.some(({ name }) => name === job.who)
-  const stdio: SpawnOptions['stdio'] = ['ignore', 'ignore', isPeer ? 'inherit' : 'ignore']
+  const stdio: StdioOptions & unknown[] = ['ignore', 'ignore', isPeer ? 'inherit' : 'ignore']
+  if (job.profiled === true) stdio.push('ipc')
   const child = spawn(program, args, { cwd: place.folder, stdio })
   running.add(child)
   const exited = once(child, 'exit')
@@ -57,6 +65,12 @@ export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
   return {
     pid: child.pid as number,
     while: work => Promise.race([work, ended]),
+    startProfile: () => void child.send('start'),
+    async stopProfile() {
+      child.send('stop')
+      const [shares] = (await once(child, 'message')) as [Shares]
+      return shares
+    },
     async stop() {
       child.kill('SIGKILL')
       await exited
@@ -66,7 +80,7 @@ export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
 }
 
 function commandOf(
-  { who, from, to, interval, delivery, name }: BenchJob,
+  { who, from, to, interval, delivery, name, profiled = false }: BenchJob,
   { folder, brokers, peers }: BenchPlace
 ): readonly [program: string, args: readonly string[]] {
   const intervalMs = parseDuration(interval as Duration, '--intervals')
@@ -74,7 +88,8 @@ function commandOf(
     case 'cairn': {
       writeFileSync(join(folder, `${name}.mjs`), jobText(name, from, to, delivery, interval))
       const bin = join(root, 'deploy/bin/cairn.cjs')
-      return [process.execPath, [bin, 'run', `${name}.mjs`, '--kafka', brokers.join()]]
+      const preload = profiled ? ['--import', new URL('profiled.js', import.meta.url).href] : []
+      return [process.execPath, [...preload, bin, 'run', `${name}.mjs`, '--kafka', brokers.join()]]
     }
     case 'loop': {
       const loop = fileURLToPath(new URL('loop.js', import.meta.url))

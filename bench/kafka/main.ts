@@ -30,6 +30,7 @@ interface Flags {
   readonly events: number
   readonly warm?: number
   readonly rounds: number
+  readonly profile?: boolean
 }
 
 const say = (text: string): void => void process.stderr.write(`bench:kafka: ${text}\n`)
@@ -66,6 +67,17 @@ class Bench {
           found.get(who)?.push(await throughput(run, this.place, this.topics))
         }
       this.report(interval, found)
+    }
+  }
+
+  /** Of Cairn alone, with its stages. */
+  async profile(): Promise<void> {
+    const { events, warm = Math.ceil(events / 4) } = this.flags
+    for (const interval of this.flags.intervals.split(',')) {
+      say(`profile, a commit every ${interval}`)
+      const run = { who: 'cairn', interval, events, warm, name: `bench${++this.made}`, profiled: true } as const
+      const found = await throughput(run, this.place, this.topics)
+      print({ profile: 'cairn', interval, events, ...found, ...this.verdict([found]) })
     }
   }
 
@@ -146,6 +158,7 @@ const flags = new Command('npm run bench:kafka --')
   .option('--events <n>', 'throughput: beside those to get warm', count, 600_000)
   .option('--warm <n>', 'throughput: events to get warm (default: a quarter of --events)', count)
   .option('--rounds <n>', 'throughput: of each, in turns', count, 3)
+  .option('--profile', 'only where the time of Cairn goes, in ns of CPU per event')
   .parse()
   .opts<Flags>()
 const folder = mkdtempSync(join(tmpdir(), 'cairn-bench-kafka-'))
@@ -168,8 +181,11 @@ try {
   const reader = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
   const machine = { cores: cpus().length, load: loadavg()[0], cairnReadsWith: reader }
   print({ ...machine, ...(flags.peers.length === 0 ? {} : { peers: versions, threads, store }) })
-  if (flags.only !== 'latency') await bench.throughput()
-  if (flags.only !== 'throughput') await bench.latencies()
+  if (flags.profile === true) await bench.profile()
+  else {
+    if (flags.only !== 'latency') await bench.throughput()
+    if (flags.only !== 'throughput') await bench.latencies()
+  }
   await bench.close()
   if (bench.isVoid) process.exitCode = 1
 } finally {

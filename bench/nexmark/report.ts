@@ -3,7 +3,7 @@ import { columns, escaped, htmlTable, legend, page } from '../page.ts'
 import { queryOf, type Query } from './catalogue.ts'
 import type { Measured, System } from './measure.ts'
 import type { Profiled } from './profile.ts'
-import { stageNames } from './stages.ts'
+import { stageNames } from '../stages.ts'
 
 export interface Setting {
   readonly machine: string

@@ -15,6 +15,12 @@ const stages: readonly (readonly [string, RegExp])[] = [
   ['durable maps', /actors\/durable-map\.js|core\/map-state\.js/],
   ['timers', /core\/(timer-queue|timer-index|stored-timers|held-timers)\.js|task-state\.js (arm|cancel|popDue)$/],
   ['encode state', /task-state\.js (encode|encodeSome|sample|touch)$|checkpoint\/state-file\.js|entry\.js encode/],
+  [
+    'write to Kafka',
+    /adapters\/kafka\/(kafka-publisher|kafka-target|open-publisher|forget-ledger|ledger-records)\.js|kafka-protocol\/(record-batch|transaction-machine)\.js/
+  ],
+  ['read from Kafka', /adapters\/kafka\/|kafka-protocol\/(fetch-protocol|fetched-records|read-committed)\.js/],
+  ['connections', /kafka-protocol\/|crc32c\.js/],
   ['checkpoint files', /dist\/checkpoint\//],
   ['look up keys', /core\/(task-state|entry)\.js|kernel\/keys\.js|keyed-task\.js receive$/],
   ['run handlers', /core\/(handler-runner|task-context|keyed-task|task-inputs)\.js/],
