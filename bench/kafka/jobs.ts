@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { root } from '../../simulations/chaos/installed.ts'
-import type { Shares } from '../cpu-profile.ts'
+import type { ByStage } from '../profiles.ts'
 import { countByKeyCommand, type Peer, type PeerName } from '../peers/count-by-key.ts'
 import { jobText } from './bench-events.ts'
 
@@ -40,8 +40,8 @@ export interface StartedJob {
   while<T>(work: Promise<T>): Promise<T>
   /** Of one that is `profiled`: from now on. */
   startProfile(): void
-  /** Shares of the stages since then. */
-  stopProfile(): Promise<Shares>
+  /** ByStage of the stages since then. */
+  stopProfile(): Promise<ByStage>
   /** At once, without a last commit. */
   stop(): Promise<void>
 }
@@ -68,7 +68,7 @@ export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
     startProfile: () => void child.send('start'),
     async stopProfile() {
       child.send('stop')
-      const [shares] = (await once(child, 'message')) as [Shares]
+      const [shares] = (await once(child, 'message')) as [ByStage]
       return shares
     },
     async stop() {

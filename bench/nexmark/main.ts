@@ -10,7 +10,7 @@ import { queries, queryOf } from './catalogue.ts'
 import { writeEvents } from './generator.ts'
 import { loopOf } from './loops.ts'
 import type { Measured, MeasureSpec, System } from './measure.ts'
-import type { Profiled } from './profile.ts'
+import type { Profiled, ProfileSpec } from './profile.ts'
 import { html, profileTable, summarise, systems, table, type Rounds, type Setting } from './report.ts'
 
 interface Options {
@@ -50,13 +50,14 @@ function peers(text: string): string[] {
   return named
 }
 
-function inProcess<T>(file: 'measure.js' | 'profile.js', spec: MeasureSpec): T {
+function inProcess<T>(file: 'measure.js' | 'profile.js', spec: MeasureSpec | ProfileSpec): T {
   const script = fileURLToPath(new URL(`./${file}`, import.meta.url))
   const child = spawnSync(process.execPath, [script, JSON.stringify(spec)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit']
   })
-  if (child.status !== 0) throw new Error(`query ${spec.query} of ${spec.system} ended with ${child.status}`)
+  if (child.status !== 0)
+    throw new Error(`${file} of query ${spec.query} ended with ${child.status}: ${JSON.stringify(spec)}`)
   return JSON.parse(child.stdout) as T
 }
 
@@ -98,7 +99,7 @@ const options = new Command('bench:nexmark')
   .option('--rounds <n>', 'how often each is measured', whole, 3)
   .option('--html <file>', 'write a page with table and chart')
   .option('--json', 'print the figures as JSON')
-  .option('--profile', 'measure nothing; tell where the time of Cairn goes, a query at a time')
+  .option('--profile', 'measure nothing; tell where the time of Cairn goes, and what it allocates, a query at a time')
   .parse()
   .opts<Options>()
 
@@ -112,11 +113,13 @@ const path = join(folder, 'events')
 progress(`writing ${events} events`)
 writeEvents(path, events, { rate })
 if (options.profile === true) {
-  const profiles = options.queries.map(query => {
-    progress(`profiling query ${query}, ${queryOf(query).title}`)
-    return { query, ...inProcess<Profiled>('profile.js', { system: 'cairn', query, path, events }) }
-  })
-  process.stdout.write(profileTable(profiles))
+  for (const of of ['time', 'memory'] as const) {
+    const profiles = options.queries.map(query => {
+      progress(`profiling the ${of} of query ${query}, ${queryOf(query).title}`)
+      return { query, ...inProcess<Profiled>('profile.js', { query, path, events, of }) }
+    })
+    process.stdout.write(profileTable(of, profiles))
+  }
   process.exit(0)
 }
 const flink = options.peers.includes('flink') ? prepareFlink(join(folder, 'classes')) : undefined

@@ -2,7 +2,7 @@
 import { columns, escaped, htmlTable, legend, page } from '../page.ts'
 import { queryOf, type Query } from './catalogue.ts'
 import type { Measured, System } from './measure.ts'
-import type { Profiled } from './profile.ts'
+import type { Profiled, ProfileSpec } from './profile.ts'
 import { stageNames } from '../stages.ts'
 
 export interface Setting {
@@ -201,18 +201,22 @@ export function table(summaries: readonly Summary[], setting: Setting): string {
   return [describeSetting(setting), '', ...text, '', closing(summaries), ''].join('\n')
 }
 
-/** ns of CPU per event, a column for each query. */
-export function profileTable(profiles: readonly (Profiled & { readonly query: number })[]): string {
-  const row = (name: string, of: (profile: Profiled) => number): string[] => [
+/** Of an event, a column for each query. */
+export function profileTable(
+  of: ProfileSpec['of'],
+  profiles: readonly (Profiled & { readonly query: number })[]
+): string {
+  const row = (name: string, each: (profile: Profiled) => number): string[] => [
     name,
-    ...profiles.map(profile => of(profile).toFixed(0))
+    ...profiles.map(profile => each(profile).toFixed(0))
   ]
+  const names = stageNames.filter(name => of === 'time' || name !== 'garbage collection')
   const lines = [
-    ['ns per event', ...profiles.map(({ query }) => `q${query}`)],
-    ...stageNames.map(stage => row(stage, ({ stages }) => stages[stage] ?? 0)),
-    row('all', ({ nsPerEvent }) => nsPerEvent)
+    [of === 'time' ? 'ns per event' : 'bytes per event', ...profiles.map(({ query }) => `q${query}`)],
+    ...names.map(stage => row(stage, ({ stages }) => stages[stage] ?? 0)),
+    row('all', ({ perEvent }) => perEvent)
   ]
-  return `${columns(lines, [0]).join('\n')}\n`
+  return `${columns(lines, [0]).join('\n')}\n\n`
 }
 
 const colours: Readonly<Record<System, string>> = {

@@ -118,21 +118,26 @@ void t.test('a short run: every system gives the same results, and a page is wri
   t.end()
 })
 
-void t.test('a profile puts all CPU down to stages', t => {
+void t.test('a profile puts all CPU, and all that is allocated, down to stages', t => {
   const folder = mkdtempSync(join(tmpdir(), 'cairn-nexmark-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'events')
   writeEvents(path, 20_000)
   const script = fileURLToPath(new URL('../../bench/nexmark/profile.js', import.meta.url))
-  const spec = JSON.stringify({ system: 'cairn', query: 5, path, events: 20_000 })
-  const { stdout } = spawnSync(process.execPath, [script, spec], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  const { nsPerEvent, stages } = JSON.parse(stdout) as Profiled
-  const total = Object.values(stages).reduce((a, b) => a + b)
-  t.ok(Math.abs(total / nsPerEvent - 1) < 1e-6)
-  for (const stage of ['decode', 'source', 'windows', 'timers']) t.ok((stages[stage] as number) > 0, stage)
-  t.match(profileTable([{ query: 5, nsPerEvent, stages }]), /^decode +\d+$/m)
+  for (const [of, stagesOf] of [
+    ['time', ['decode', 'source', 'windows', 'timers']],
+    ['memory', ['decode', 'look up keys', 'windows', 'timers']]
+  ] as const) {
+    const spec = JSON.stringify({ query: 5, path, events: 20_000, of })
+    const { stdout } = spawnSync(process.execPath, [script, spec], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    const { perEvent, stages } = JSON.parse(stdout) as Profiled
+    const total = Object.values(stages).reduce((a, b) => a + b)
+    t.ok(Math.abs(total / perEvent - 1) < 1e-6)
+    for (const stage of stagesOf) t.ok((stages[stage] as number) > 0, `${of}: ${stage}`)
+    t.match(profileTable(of, [{ query: 5, perEvent, stages }]), /^decode +\d+$/m)
+  }
   t.end()
 })
