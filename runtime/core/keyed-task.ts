@@ -121,6 +121,8 @@ export class KeyedTask {
       const done = this.advance(left)
       if (done === 0) break
       left -= done
+      // Between two batches, since nothing may leave while a read is under way, and under load one always is when a turn ends.
+      this.state.evict()
       // Alarms go before what came after they were due.
       if ((this.nextAlarmAt() ?? Infinity) <= this.settings.now()) break
     }
