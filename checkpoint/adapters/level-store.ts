@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { checkLevelFolder } from '../../runtime/kernel/level-folder.ts'
+import { loadNativeCrc32c } from '../../runtime/packages/native-crc32c.ts'
 import { LsmStore, type LsmEngine } from './lsm-store.ts'
 
 /** What `level` is in Node, which its types do not say. */
@@ -27,6 +28,7 @@ const engine: LsmEngine = {
         throw error
       }
     }
+    loadNativeCrc32c()
     await checkLevelFolder(folder, { read, names: () => readdir(folder) })
   }
 }

@@ -12,6 +12,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { CodedError } from '../../runtime/kernel/errors.ts'
 import { verifyLogs, verifyWhole } from '../../runtime/kernel/level-format.ts'
 import { reached } from '../../runtime/kernel/marks.ts'
+import { loadNativeCrc32c } from '../../runtime/packages/native-crc32c.ts'
 import { loadRocks, type RocksLevel } from './load-rocks.ts'
 import { isLocked, LsmStore, type LsmBatch, type LsmDatabase, type LsmEngine } from './lsm-store.ts'
 
@@ -126,6 +127,7 @@ const engine: LsmEngine = {
     const names = existsSync(folder) ? await readdir(folder) : []
     if (!names.includes('CURRENT')) return
     if (names.includes(damageFile)) throw new CodedError('CORRUPT', await readFile(join(folder, damageFile), 'utf8'))
+    loadNativeCrc32c()
     verifyWhole(await readFile(join(folder, (await readFile(join(folder, 'CURRENT'), 'utf8')).trim())))
     const logs: Uint8Array[] = []
     for (const name of names.filter(each => /^\d+\.log$/.test(each)).sort((a, b) => parseInt(a) - parseInt(b)))

@@ -22,7 +22,22 @@ for (let table = 1; table < 8; table++)
     ;(tables[table] as Uint32Array)[n] = (before >>> 8) ^ (t0[before & 255] as number)
   }
 
+export type Crc32c = (bytes: Uint8Array, seed?: number) => number
+
+/** From so many bytes on a call of native code is the faster. */
+const largeBytes = 256
+let ofLarge: Crc32c | undefined
+
+/** From now on this is asked where there is much to sum up; it must answer the same. */
+export function useForLarge(faster: Crc32c): void {
+  ofLarge = faster
+}
+
 export function crc32c(bytes: Uint8Array, seed = 0): number {
+  return bytes.length < largeBytes || ofLarge === undefined ? crc32cByTables(bytes, seed) : ofLarge(bytes, seed)
+}
+
+export function crc32cByTables(bytes: Uint8Array, seed = 0): number {
   const at = (table: Uint32Array, i: number): number => table[i & 255] as number
   let crc = ~seed
   let i = 0

@@ -15,6 +15,7 @@ import { ByteReader, concatBytes } from '../../kernel/bytes.ts'
 import { crc32 } from '../../kernel/checksum.ts'
 import { CodedError } from '../../kernel/errors.ts'
 import { checkLevelFolder } from '../../kernel/level-folder.ts'
+import { loadNativeCrc32c } from '../../packages/native-crc32c.ts'
 import { HighWater, type Mark } from './high-water.ts'
 
 type Database = Level<Uint8Array, Uint8Array>
@@ -61,6 +62,7 @@ export class LogStore {
   static async open(folder: string): Promise<LogStore> {
     const path = join(folder, 'high-water')
     const found = await HighWater.read(path)
+    loadNativeCrc32c()
     await checkLevelFolder(join(folder, 'level'), { read: name => readIfThere(join(folder, 'level', name)) })
     const database: Database = new Level<Uint8Array, Uint8Array>(join(folder, 'level'), {
       keyEncoding: 'buffer',

@@ -3,6 +3,7 @@ import { isIP, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { saslPlain, type SaslExchange } from '../../kafka-protocol/connection-machine.ts'
 import { CodedError } from '../../kernel/errors.ts'
+import { loadNativeCrc32c } from '../../packages/native-crc32c.ts'
 import type { ByteStream } from '../../ports/transport.ts'
 import { SocketStream, splitAddress, whenConnected } from '../socket-stream.ts'
 import type { KafkaClientOptions } from './kafka-client.ts'
@@ -18,6 +19,7 @@ const streamOptions = { highWaterBytes: 1024 * 1024, lingerMs: 5_000 }
 /** What `KafkaPublisher` and `KafkaClient` need of a cluster. */
 export function reachKafka(cluster: KafkaCluster): Pick<KafkaClientOptions, 'bootstrap' | 'connect' | 'sasl'> {
   const { sasl } = cluster
+  loadNativeCrc32c()
   return {
     bootstrap: cluster.brokers,
     connect: address => connect(cluster, address),
