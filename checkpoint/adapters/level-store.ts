@@ -1,7 +1,8 @@
 /** A state store on LevelDB, which does not verify what it reads: every table and log is read and checked before it is opened. */
-import { readdir, readFile } from 'node:fs/promises'
+import { open, readdir, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
+import { unfilledBytes } from '../../runtime/kernel/bytes.ts'
 import { checkLevelFolder } from '../../runtime/kernel/level-folder.ts'
 import { loadNativeCrc32c } from '../../runtime/packages/native-crc32c.ts'
 import { LsmStore, type LsmEngine } from './lsm-store.ts'
@@ -20,16 +21,27 @@ const engine: LsmEngine = {
   },
   destroy: folder => classic.destroy(folder),
   async check(folder) {
-    const read = async (name: string): Promise<Uint8Array | undefined> => {
-      try {
-        return await readFile(join(folder, name))
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-        throw error
-      }
-    }
     loadNativeCrc32c()
-    await checkLevelFolder(folder, { read, names: () => readdir(folder) })
+    await checkLevelFolder(folder, { read: name => wholeFile(join(folder, name)), names: () => readdir(folder) })
+  }
+}
+
+/** In one piece: `readFile` takes half a megabyte at a time. Undefined when it is not there. */
+async function wholeFile(path: string): Promise<Uint8Array | undefined> {
+  let file: FileHandle
+  try {
+    file = await open(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+  try {
+    const { size } = await file.stat()
+    const bytes = unfilledBytes(size)
+    const { bytesRead } = await file.read(bytes, 0, size, 0)
+    return bytes.subarray(0, bytesRead)
+  } finally {
+    await file.close()
   }
 }
 

@@ -23,8 +23,13 @@ function unmasked(masked: number): number {
   return ((rotated >>> 17) | (rotated << 15)) >>> 0
 }
 
+/** Without an object for it: there is one for each block. */
 const u32 = (bytes: Uint8Array, at: number): number =>
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true)
+  ((bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)) >>>
+  0
 
 /**
  * Records of a log-format file, and where they end. What is cut off at the end was never complete; anything else that is wrong throws.
@@ -209,7 +214,11 @@ function* handlesIn(block: Uint8Array): Generator<Handle> {
     const keyBytes = reader.varuint()
     const valueBytes = reader.varuint()
     reader.bytes(keyBytes)
-    yield readHandle(new ByteReader(reader.bytes(valueBytes)))
+    const next = reader.offset + valueBytes
+    const handle = readHandle(reader)
+    if (reader.offset > next) throw new CodedError('CORRUPT', `a handle of more than ${valueBytes} bytes`)
+    reader.offset = next
+    yield handle
   }
 }
 
