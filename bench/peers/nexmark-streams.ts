@@ -1,0 +1,67 @@
+/** Kafka Streams as a peer of the Nexmark benchmark: the queries that it can express, from Kafka to Kafka, exactly once. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { root } from '../../simulations/chaos/installed.ts'
+import { peerFolder, type JavaCommand } from './java-peer.ts'
+
+const setup = (file: string): Promise<unknown> => import(pathToFileURL(join(root, 'deploy/setup', file)).href)
+const { kafkaVersion, streamsCommand } = (await setup('kafka.mjs')) as {
+  readonly kafkaVersion: string
+  readonly streamsCommand: JavaCommand
+}
+const { compileJava } = (await setup('maven.mjs')) as {
+  compileJava(folder: string, sources: readonly string[], classes: string): void
+}
+
+const sources = join(root, 'bench', 'peers', 'nexmark-streams')
+const heapMb = 4096
+
+export const streamsVersion = kafkaVersion
+
+/**
+ * What it runs: nothing that only the end of the input, or of a window, puts out. Left out: 4, 5, 7, 8, 9 and 11, since Kafka Streams closes a window or
+ * an auction when a later event comes, never because the input has ended, so that its last rows would be missing; 12, whose result follows the wall clock.
+ */
+export const streamsQueries: readonly number[] = [0, 1, 2, 3, 14, 15, 16, 17, 18, 19, 20, 22]
+
+/** Kafka Streams on this machine, with the program of this folder. */
+export interface Streams {
+  /** Of its jars. */
+  readonly folder: string
+  /** Of what was compiled. */
+  readonly classes: string
+  /** It is over before Java's better compiler would pay: for tests. Default: no. */
+  readonly brief?: boolean
+}
+
+/** Undefined: it is not here, and could not be had; why was told on standard error. @param classes a new folder */
+export function prepareStreams(classes: string): Streams | undefined {
+  const folder = peerFolder('kafka-streams')
+  if (folder === undefined) return undefined
+  mkdirSync(classes)
+  compileJava(folder, [sources], classes)
+  return { folder, classes }
+}
+
+export interface StreamsQuery {
+  readonly brokers: readonly string[]
+  readonly query: number
+  readonly from: string
+  readonly to: string
+  /** Between commits. */
+  readonly intervalMs: number
+  /** Where its state goes; made when missing. */
+  readonly folder: string
+}
+
+/** How the program is started. It is one process and runs until it is killed. */
+export function streamsQueryCommand(
+  { folder, classes, brief = false }: Streams,
+  { brokers, query, from, to, intervalMs, folder: own }: StreamsQuery
+): readonly [program: string, args: readonly string[]] {
+  const temporary = join(own, 'temporary')
+  mkdirSync(temporary, { recursive: true })
+  const args = [brokers.join(), String(query), from, to, String(intervalMs), join(own, 'state')]
+  return streamsCommand(folder, classes, 'NexmarkStreams', args, { heapMb, temporary, brief })
+}

@@ -1,0 +1,87 @@
+import java.util.Properties;
+import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.StreamsBuilder;
+import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.kstream.Consumed;
+import org.apache.kafka.streams.kstream.KStream;
+import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.kstream.Repartitioned;
+import org.apache.kafka.streams.processor.api.Processor;
+import org.apache.kafka.streams.processor.api.ProcessorContext;
+import org.apache.kafka.streams.processor.api.Record;
+import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.Stores;
+
+/**
+ * A query of Nexmark in Kafka Streams: NexmarkStreams brokers query from to intervalMs stateFolder. Runs until it is killed.
+ *
+ * Events have no key, so those of one key meet only behind a repartition topic. An event is decoded once, before it; behind it stands what the query
+ * needs of the event, as few bytes as may be. The store is cached: of a key that changes several times between two commits the changelog gets one
+ * record, while every update makes a row.
+ */
+public final class NexmarkStreams {
+    private static final Serde<byte[]> BYTES = Serdes.ByteArray();
+    private static final String STATE = "state";
+
+    public static void main(String[] arguments) {
+        Properties settings = new Properties();
+        settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, arguments[0]);
+        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, arguments[3] + "-streams");
+        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
+        settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, arguments[4]);
+        settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, "1");
+        settings.put(StreamsConfig.STATE_DIR_CONFIG, arguments[5]);
+        settings.put("auto.offset.reset", "earliest");
+
+        StreamsBuilder builder = new StreamsBuilder();
+        KStream<byte[], byte[]> events = builder.stream(arguments[2], Consumed.with(BYTES, BYTES));
+        rows(builder, events, Query.of(Integer.parseInt(arguments[1]))).to(arguments[3], Produced.with(BYTES, BYTES));
+
+        KafkaStreams streams = new KafkaStreams(builder.build(), settings);
+        streams.setUncaughtExceptionHandler(error -> {
+            error.printStackTrace();
+            Runtime.getRuntime().halt(1);
+            return null;
+        });
+        streams.start();
+    }
+
+    private static KStream<byte[], byte[]> rows(StreamsBuilder builder, KStream<byte[], byte[]> events, Query query) {
+        if (query instanceof Query.Stateless stateless)
+            return events.mapValues(stateless.reads()::decoded)
+                    .filter((none, event) -> event != null)
+                    .mapValues(stateless.row()::apply)
+                    .filter((none, row) -> row != null);
+        Query.Keyed keyed = (Query.Keyed) query;
+        builder.addStateStore(
+                Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore(STATE), BYTES, BYTES).withCachingEnabled());
+        return events.mapValues(keyed.reads()::decoded)
+                .filter((none, event) -> event != null && keyed.matters().test(event))
+                .map((none, event) -> keyed.keyed().apply(event))
+                .repartition(Repartitioned.with(BYTES, BYTES).withName("by-key"))
+                .process(() -> new Keyed(keyed.update()), STATE);
+    }
+
+    private static final class Keyed implements Processor<byte[], byte[], byte[], byte[]> {
+        private final Query.Update update;
+        private ProcessorContext<byte[], byte[]> context;
+        private KeyValueStore<byte[], byte[]> state;
+
+        Keyed(Query.Update update) {
+            this.update = update;
+        }
+
+        @Override
+        public void init(ProcessorContext<byte[], byte[]> context) {
+            this.context = context;
+            this.state = context.getStateStore(STATE);
+        }
+
+        @Override
+        public void process(Record<byte[], byte[]> event) {
+            update.receive(event.key(), event.value(), state, row -> context.forward(new Record<>(null, row, event.timestamp())));
+        }
+    }
+}
