@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { root } from '../../simulations/chaos/installed.ts'
 import type { Check } from '../kafka/bench-topics.ts'
 import { startProcess, type StartedJob } from '../kafka/started-job.ts'
-import { streamsQueryCommand, type Streams } from '../peers/nexmark-streams.ts'
+import { streamsCommandOf, type Streams } from '../peers/nexmark-streams.ts'
 import { queryOf, type Query } from './catalogue.ts'
 import { LastRows, RowsHash } from './hash.ts'
 
@@ -59,7 +59,7 @@ export function startQuery(job: KafkaJob, { folder, brokers, streams }: KafkaPla
       return startProcess({ who, command: [process.execPath, args], folder: own, environment, isQuiet: false })
     }
     case 'kafka-streams': {
-      const command = streamsQueryCommand(streams, { brokers, query, from, to, intervalMs, folder: own })
+      const command = streamsCommandOf(streams, { brokers, from, queries: [{ query, to }], intervalMs, folder: own })
       return startProcess({ who, command, folder: own, isQuiet: true })
     }
   }

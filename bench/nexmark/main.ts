@@ -110,12 +110,7 @@ interface KafkaResults {
 }
 
 /** Undefined: nobody asked for Kafka Streams. */
-async function runKafka(
-  options: Options,
-  warm: number,
-  folder: string,
-  path: string
-): Promise<KafkaResults | undefined> {
+async function runKafka(options: Options, warm: number, folder: string): Promise<KafkaResults | undefined> {
   if (!options.peers.includes('kafka-streams')) return undefined
   const streams = prepareStreams(join(folder, 'streams-classes'))
   const cairnReadsWith = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
@@ -125,7 +120,10 @@ async function runKafka(
     return { setting: { streams: why, cairnReadsWith, warm }, summaries: [], results: [] }
   }
   const queries = options.queries.filter(query => streamsQueries.includes(query))
-  const { events, rounds } = options
+  const { events, rate, rounds } = options
+  const path = join(folder, 'kafka-events')
+  progress(`writing ${warm + events} events`)
+  writeEvents(path, warm + events, { rate })
   const run = { folder, path, events, warm, rounds, streams, expected: expectedOf(path), progress }
   const results = await kafkaRounds(queries, run)
   const setting = { streams: `Kafka Streams ${streamsVersion}`, cairnReadsWith, warm }
@@ -160,9 +158,8 @@ const { events, rate, rounds, warm = events } = options
 const loadOf = (): number => loadavg()[0] as number
 const loadBefore = loadOf()
 const path = join(folder, 'events')
-const written = options.peers.includes('kafka-streams') ? warm + events : events
-progress(`writing ${written} events`)
-writeEvents(path, written, { rate })
+progress(`writing ${events} events`)
+writeEvents(path, events, { rate })
 if (options.profile === true) {
   for (const of of ['time', 'memory'] as const) {
     const profiles = options.queries.map(query => {
@@ -180,7 +177,7 @@ if (missing) progress(withoutFlink)
 // Where nothing else is asked for there is nothing to compare with in memory.
 const inMemory = options.peers.length === 0 || options.peers.some(name => name !== 'kafka-streams')
 const results = inMemory ? run(options, path, flink) : []
-const kafka = await runKafka(options, warm, folder, path)
+const kafka = await runKafka(options, warm, folder)
 const summaries = results.map(summarise)
 const setting: Setting = {
   machine: `${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 1024 ** 3)} GiB`,

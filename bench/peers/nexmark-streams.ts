@@ -44,11 +44,11 @@ export function prepareStreams(classes: string): Streams | undefined {
   return { folder, classes }
 }
 
-export interface StreamsQuery {
+export interface StreamsRun {
   readonly brokers: readonly string[]
-  readonly query: number
   readonly from: string
-  readonly to: string
+  /** The topics that rows go to. */
+  readonly queries: readonly { readonly query: number; readonly to: string }[]
   /** Between commits. */
   readonly intervalMs: number
   /** Where its state goes; made when missing. */
@@ -56,12 +56,13 @@ export interface StreamsQuery {
 }
 
 /** How the program is started. It is one process and runs until it is killed. */
-export function streamsQueryCommand(
+export function streamsCommandOf(
   { folder, classes, brief = false }: Streams,
-  { brokers, query, from, to, intervalMs, folder: own }: StreamsQuery
+  { brokers, from, queries, intervalMs, folder: own }: StreamsRun
 ): readonly [program: string, args: readonly string[]] {
   const temporary = join(own, 'temporary')
   mkdirSync(temporary, { recursive: true })
-  const args = [brokers.join(), String(query), from, to, String(intervalMs), join(own, 'state')]
+  const wanted = queries.flatMap(({ query, to }) => [String(query), to])
+  const args = [brokers.join(), from, String(intervalMs), join(own, 'state'), ...wanted]
   return streamsCommand(folder, classes, 'NexmarkStreams', args, { heapMb, temporary, brief })
 }

@@ -15,7 +15,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
 
 /**
- * A query of Nexmark in Kafka Streams: NexmarkStreams brokers query from to intervalMs stateFolder. Runs until it is killed.
+ * Queries of Nexmark in Kafka Streams: NexmarkStreams brokers from intervalMs stateFolder {query to}…, an application each. Runs until it is killed.
  *
  * Events have no key, so those of one key meet only behind a repartition topic. An event is decoded once, before it; behind it stands what the query
  * needs of the event, as few bytes as may be. The store is cached: of a key that changes several times between two commits the changelog gets one
@@ -26,18 +26,23 @@ public final class NexmarkStreams {
     private static final String STATE = "state";
 
     public static void main(String[] arguments) {
+        for (int i = 4; i < arguments.length; i += 2)
+            start(arguments, Query.of(Integer.parseInt(arguments[i])), arguments[i + 1]);
+    }
+
+    private static void start(String[] arguments, Query query, String to) {
         Properties settings = new Properties();
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, arguments[0]);
-        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, arguments[3] + "-streams");
+        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, to + "-streams");
         settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
-        settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, arguments[4]);
+        settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, arguments[2]);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, "1");
-        settings.put(StreamsConfig.STATE_DIR_CONFIG, arguments[5]);
+        settings.put(StreamsConfig.STATE_DIR_CONFIG, arguments[3]);
         settings.put("auto.offset.reset", "earliest");
 
         StreamsBuilder builder = new StreamsBuilder();
-        KStream<byte[], byte[]> events = builder.stream(arguments[2], Consumed.with(BYTES, BYTES));
-        rows(builder, events, Query.of(Integer.parseInt(arguments[1]))).to(arguments[3], Produced.with(BYTES, BYTES));
+        KStream<byte[], byte[]> events = builder.stream(arguments[1], Consumed.with(BYTES, BYTES));
+        rows(builder, events, query).to(to, Produced.with(BYTES, BYTES));
 
         KafkaStreams streams = new KafkaStreams(builder.build(), settings);
         streams.setUncaughtExceptionHandler(error -> {

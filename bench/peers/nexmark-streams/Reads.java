@@ -12,8 +12,6 @@ import java.util.Set;
 final class Reads {
     private static final JsonFactory JSON = new JsonFactory();
     private final Map<Event.Kind, Set<String>> fields = new EnumMap<>(Event.Kind.class);
-    private String newestDate = "";
-    private long midnight;
 
     private Reads() {}
 
@@ -26,7 +24,7 @@ final class Reads {
         return this;
     }
 
-    /** Null where it is of a kind that the query does not read. By one thread. */
+    /** Null where it is of a kind that the query does not read. */
     Event decoded(byte[] bytes) {
         try (JsonParser parser = JSON.createParser(bytes)) {
             parser.nextToken();
@@ -52,7 +50,7 @@ final class Reads {
         };
     }
 
-    private Event decoded(JsonParser parser, Event event, Set<String> names) throws IOException {
+    private static Event decoded(JsonParser parser, Event event, Set<String> names) throws IOException {
         while (parser.nextToken() != JsonToken.END_OBJECT) {
             String name = parser.currentName();
             parser.nextToken();
@@ -83,16 +81,13 @@ final class Reads {
     }
 
     /** Ms since 1970 of yyyy-mm-dd hh:mm:ss.mmm. */
-    private long timeOf(String text) {
-        if (!text.startsWith(newestDate) || newestDate.isEmpty()) {
-            newestDate = text.substring(0, 10);
-            midnight = LocalDate.parse(newestDate).toEpochDay() * 86_400_000L;
-        }
-        long minutes = two(text, 11) * 60 + two(text, 14);
-        return midnight + (minutes * 60 + two(text, 17)) * 1000 + (text.charAt(20) - '0') * 100L + two(text, 21);
+    private static long timeOf(String text) {
+        LocalDate date = LocalDate.of(two(text, 0) * 100 + two(text, 2), two(text, 5), two(text, 8));
+        long minutes = date.toEpochDay() * 24 * 60 + two(text, 11) * 60 + two(text, 14);
+        return (minutes * 60 + two(text, 17)) * 1000 + (text.charAt(20) - '0') * 100 + two(text, 21);
     }
 
-    private static long two(String text, int at) {
+    private static int two(String text, int at) {
         return (text.charAt(at) - '0') * 10 + text.charAt(at + 1) - '0';
     }
 }
