@@ -21,6 +21,13 @@ import { needs } from '../support/services.ts'
 t.setTimeout(240_000)
 
 const encoder = new TextEncoder()
+/** As measurements compare. */
+function hashOf(query: number, rows: readonly object[]): string {
+  const check = new RowsCheck(query)
+  for (const row of rows) check.take(undefined, encoder.encode(JSON.stringify(row)))
+  return check.hash
+}
+
 const figures = { perSecond: 2, perCpuSecond: 4 }
 
 void t.test('where output differs from what it has to be there is no ratio', t => {
@@ -45,11 +52,6 @@ void t.test('where output differs from what it has to be there is no ratio', t =
 })
 
 void t.test('rows are compared in any order, updates by the last of each key', t => {
-  const hashOf = (query: number, rows: readonly object[]): string => {
-    const check = new RowsCheck(query)
-    for (const row of rows) check.take(undefined, encoder.encode(JSON.stringify(row)))
-    return check.hash
-  }
   const [first, second] = [
     { auction: 1, day: 'a', total_bids: 1 },
     { auction: 1, day: 'a', total_bids: 2 }
@@ -83,9 +85,9 @@ void t.test('from Kafka to Kafka', { ...needs('kafka-client', 'kafka-streams'), 
   await appender.close()
 
   const bytes = NexmarkBytes.of(events)
-  /** As soon as there are as many as Cairn puts out in memory. */
-  const rowsOf = async (query: number, topic: string): Promise<Row[]> => {
-    const due = (await collectResults(await loadQuery(query), bytes)).length
+  const inMemory = async (query: number): Promise<Row[]> => collectResults(await loadQuery(query), bytes)
+  /** As soon as there are so many. */
+  const rowsOf = async (topic: string, due: number): Promise<Row[]> => {
     const positions = Array.from({ length: partitions }, () => 0)
     for (let counted = 0; counted < due;) counted += await topics.count(topic, positions)
     return (await topics.read(topic)).map(({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as Row)
@@ -100,8 +102,11 @@ void t.test('from Kafka to Kafka', { ...needs('kafka-client', 'kafka-streams'), 
   t.teardown(() => job.stop())
   for (const { query, to } of queries)
     await t.test(`Kafka Streams, query ${query}, ${queryOf(query).title}`, async t => {
-      const rows = await job.while(rowsOf(query, to))
-      t.ok(rows.length > 0)
+      const expected = await inMemory(query)
+      t.ok(expected.length > 0)
+      const rows = await job.while(rowsOf(to, expected.length))
+      t.equal(rows.length, expected.length)
+      t.equal(hashOf(query, rows), hashOf(query, expected), 'as Cairn in memory, byte by byte')
       t.same(differences(queryOf(query), rows, naiveResult(query, events)), [])
     })
   await job.stop()
@@ -110,7 +115,7 @@ void t.test('from Kafka to Kafka', { ...needs('kafka-client', 'kafka-streams'), 
     await topics.create(to, partitions)
     const job = startQuery(cairn, { folder, brokers, streams })
     t.teardown(() => job.stop())
-    const rows = await job.while(rowsOf(18, to))
+    const rows = await job.while(rowsOf(to, (await inMemory(18)).length))
     t.same(differences(queryOf(18), rows, naiveResult(18, events)), [])
   })
 })

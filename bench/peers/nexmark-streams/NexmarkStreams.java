@@ -23,7 +23,6 @@ import org.apache.kafka.streams.state.Stores;
  */
 public final class NexmarkStreams {
     private static final Serde<byte[]> BYTES = Serdes.ByteArray();
-    private static final String STATE = "state";
 
     public static void main(String[] arguments) {
         for (int i = 4; i < arguments.length; i += 2)
@@ -59,29 +58,42 @@ public final class NexmarkStreams {
                     .filter((none, event) -> event != null)
                     .mapValues(stateless.row()::apply)
                     .filter((none, row) -> row != null);
+        if (query instanceof Query.Staged staged) {
+            KStream<byte[], byte[]> changes = rows(builder, events, staged.first())
+                    .map((none, change) -> staged.keyed().apply(change));
+            return updated(builder, changes, "second", staged.update());
+        }
         Query.Keyed keyed = (Query.Keyed) query;
-        builder.addStateStore(
-                Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore(STATE), BYTES, BYTES).withCachingEnabled());
-        return events.mapValues(keyed.reads()::decoded)
+        KStream<byte[], byte[]> byKey = events.mapValues(keyed.reads()::decoded)
                 .filter((none, event) -> event != null && keyed.matters().test(event))
-                .map((none, event) -> keyed.keyed().apply(event))
-                .repartition(Repartitioned.with(BYTES, BYTES).withName("by-key"))
-                .process(() -> new Keyed(keyed.update()), STATE);
+                .map((none, event) -> keyed.keyed().apply(event));
+        return updated(builder, byKey, "first", keyed.update());
     }
 
-    private static final class Keyed implements Processor<byte[], byte[], byte[], byte[]> {
+    /** @param name of the repartition topic and of the store */
+    private static KStream<byte[], byte[]> updated(
+            StreamsBuilder builder, KStream<byte[], byte[]> byKey, String name, Query.Update update) {
+        builder.addStateStore(
+                Stores.keyValueStoreBuilder(Stores.inMemoryKeyValueStore(name), BYTES, BYTES).withCachingEnabled());
+        return byKey.repartition(Repartitioned.with(BYTES, BYTES).withName(name))
+                .process(() -> new Updating(name, update), name);
+    }
+
+    private static final class Updating implements Processor<byte[], byte[], byte[], byte[]> {
+        private final String store;
         private final Query.Update update;
         private ProcessorContext<byte[], byte[]> context;
         private KeyValueStore<byte[], byte[]> state;
 
-        Keyed(Query.Update update) {
+        Updating(String store, Query.Update update) {
+            this.store = store;
             this.update = update;
         }
 
         @Override
         public void init(ProcessorContext<byte[], byte[]> context) {
             this.context = context;
-            this.state = context.getStateStore(STATE);
+            this.state = context.getStateStore(store);
         }
 
         @Override

@@ -13,6 +13,9 @@ sealed interface Query {
     record Keyed(Reads reads, Predicate<Event> matters, Function<Event, KeyValue<byte[], byte[]>> keyed, Update update)
             implements Query {}
 
+    /** What the first puts out goes through a repartition topic again. @param keyed what that topic has of it */
+    record Staged(Keyed first, Function<byte[], KeyValue<byte[], byte[]>> keyed, Update update) implements Query {}
+
     /** What an event changes behind the repartition topic, and the rows that it makes. */
     interface Update {
         void receive(byte[] key, byte[] value, KeyValueStore<byte[], byte[]> state, Consumer<byte[]> rows);
@@ -24,6 +27,8 @@ sealed interface Query {
             case 1 -> Projections.CURRENCY_CONVERSION;
             case 2 -> Projections.SELECTION;
             case 3 -> Joins.LOCAL_ITEM_SUGGESTION;
+            case 4 -> WinningBids.AVERAGE_PRICE;
+            case 9 -> WinningBids.WINNING_BIDS;
             case 14 -> Projections.CALCULATION;
             case 15 -> DistinctCounts.BIDDING_STATISTICS;
             case 16 -> DistinctCounts.CHANNEL_STATISTICS;
