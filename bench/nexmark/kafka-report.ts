@@ -10,6 +10,8 @@ export interface KafkaSetting {
   readonly streams: string
   readonly cairnReadsWith: string
   readonly warm: number
+  /** Queries that were asked for and that Kafka Streams does not have. */
+  readonly without: readonly number[]
 }
 
 type Figure = 'perCpuSecond' | 'perSecond'
@@ -64,9 +66,10 @@ const cells = ({ query, title, systems, ratios, rows, verdict }: KafkaSummary): 
   verdict
 ]
 
-const describe = ({ streams, cairnReadsWith, warm }: KafkaSetting): string =>
+const describe = ({ streams, cairnReadsWith, warm, without }: KafkaSetting): string =>
   `From Kafka to Kafka, exactly once, a commit every second: Cairn, which reads with the ${cairnReadsWith} client, and ${streams}. ` +
-  `One broker, one partition, ${warm.toLocaleString('en-US')} events before the others to get warm. These figures cannot be set beside those of events in memory.`
+  `One broker, one partition, ${warm.toLocaleString('en-US')} events before the others to get warm. These figures cannot be set beside those of events in memory.` +
+  (without.length === 0 ? '' : ` Left out, since they have windows: queries ${without.join(', ')}.`)
 
 function closing(summaries: readonly KafkaSummary[]): string {
   const ratios = summaries.flatMap(each => each.ratios?.perCpuSecond.median ?? [])

@@ -5,7 +5,7 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
-import { prepareStreams, streamsQueries, streamsVersion } from '../peers/nexmark-streams.ts'
+import { prepareStreams, streamsQueries, streamsServices, streamsVersion } from '../peers/nexmark-streams.ts'
 import { flinkVersion, hasFlinkQuery, prepareFlink, type Flink } from '../peers/flink.ts'
 import { queries, queryOf } from './catalogue.ts'
 import { writeEvents } from './generator.ts'
@@ -100,8 +100,8 @@ const expectedOf =
   (query: number, events: number): Expected =>
     inProcess<Measured>('measure.js', { system: 'cairn', query, path, events, last: true })
 
-const leftOut = (name: string, service: string): string =>
-  `${name} IS LEFT OUT: it is not on this machine and could not be fetched (npm run services -- install ${service} says why)`
+const leftOut = (name: string, services: readonly string[]): string =>
+  `${name} IS LEFT OUT: it is not on this machine and could not be fetched (npm run services -- install ${services.join(' ')} says why)`
 
 interface KafkaResults {
   readonly setting: KafkaSetting
@@ -109,24 +109,26 @@ interface KafkaResults {
   readonly results: readonly KafkaRoundsOf[]
 }
 
-/** Undefined: nobody asked for Kafka Streams. */
-async function runKafka(options: Options, warm: number, folder: string): Promise<KafkaResults | undefined> {
-  if (!options.peers.includes('kafka-streams')) return undefined
-  const streams = prepareStreams(join(folder, 'streams-classes'))
-  const cairnReadsWith = process.env['CAIRN_KAFKA_READER'] ?? 'confluent'
-  if (streams === undefined) {
-    const why = leftOut('KAFKA STREAMS', 'kafka-streams')
-    progress(why)
-    return { setting: { streams: why, cairnReadsWith, warm }, summaries: [], results: [] }
-  }
-  const queries = options.queries.filter(query => streamsQueries.includes(query))
+async function runKafka(options: Options, warm: number, folder: string): Promise<KafkaResults> {
   const { events, rate, rounds } = options
+  const setting = {
+    streams: `Kafka Streams ${streamsVersion}`,
+    cairnReadsWith: process.env['CAIRN_KAFKA_READER'] ?? 'confluent',
+    warm,
+    without: options.queries.filter(query => !streamsQueries.includes(query))
+  }
+  const streams = prepareStreams(join(folder, 'streams-classes'))
+  if (streams === undefined) {
+    const why = leftOut('KAFKA STREAMS', streamsServices)
+    progress(why)
+    return { setting: { ...setting, streams: why }, summaries: [], results: [] }
+  }
   const path = join(folder, 'kafka-events')
   progress(`writing ${warm + events} events`)
   writeEvents(path, warm + events, { rate })
+  const queries = options.queries.filter(query => streamsQueries.includes(query))
   const run = { folder, path, events, warm, rounds, streams, expected: expectedOf(path), progress }
-  const results = await kafkaRounds(queries, run)
-  const setting = { streams: `Kafka Streams ${streamsVersion}`, cairnReadsWith, warm }
+  const results = queries.length === 0 ? [] : await kafkaRounds(queries, run)
   return { setting, summaries: results.map(summariseKafka), results }
 }
 
@@ -137,7 +139,7 @@ const options = new Command('bench:nexmark')
   .option('--queries <list>', 'which, by their numbers', numbers, Object.keys(queries).map(Number))
   .option(
     '--peers <list>',
-    `what to compare with: ${peerNames.join(', ')} (from Kafka to Kafka, in a table of its own); empty: nothing`,
+    `what to compare with: ${peerNames.join(', ')}; Kafka Streams from Kafka to Kafka, in a table of its own; empty: nothing`,
     peers,
     ['loops']
   )
@@ -172,12 +174,12 @@ if (options.profile === true) {
 }
 const flink = options.peers.includes('flink') ? prepareFlink(join(folder, 'classes')) : undefined
 const missing = options.peers.includes('flink') && flink === undefined
-const withoutFlink = leftOut('FLINK', 'flink')
+const withoutFlink = leftOut('FLINK', ['flink'])
 if (missing) progress(withoutFlink)
 // Where nothing else is asked for there is nothing to compare with in memory.
 const inMemory = options.peers.length === 0 || options.peers.some(name => name !== 'kafka-streams')
 const results = inMemory ? run(options, path, flink) : []
-const kafka = await runKafka(options, warm, folder)
+const kafka = options.peers.includes('kafka-streams') ? await runKafka(options, warm, folder) : undefined
 const summaries = results.map(summarise)
 const setting: Setting = {
   machine: `${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 1024 ** 3)} GiB`,

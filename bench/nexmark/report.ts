@@ -262,19 +262,23 @@ function chart(summaries: readonly Summary[]): string {
   return `<svg viewBox="0 0 ${left + width + 40} ${y + 6}" role="img" aria-label="events per CPU second">${[...grid, ...parts].join('')}</svg>`
 }
 
-/** A page that needs nothing else. @param more behind the rest */
-export function html(summaries: readonly Summary[], setting: Setting, more: string): string {
+function inMemoryHtml(summaries: readonly Summary[]): string {
   const all = columnsOf(summaries)
   const present = systems.filter(system => summaries.some(each => each.systems[system] !== undefined))
-  return page(
-    'Nexmark on Cairn',
-    describeSetting(setting),
-    `<h2>Events per CPU second (logarithmic)</h2>
+  return `<h2>Events per CPU second (logarithmic)</h2>
 ${legend(present.map(system => ({ name: names[system], colour: colours[system] })))}
 ${chart(summaries)}
 <h2>Figures</h2>
 ${htmlTable([all.map(([heading]) => heading), ...summaries.map(summary => all.map(([, cell]) => cell(summary)))])}
 <p>${escaped(closing(summaries))}</p>
-${more}`
+`
+}
+
+/** A page that needs nothing else. @param more behind the rest */
+export function html(summaries: readonly Summary[], setting: Setting, more: string): string {
+  return page(
+    'Nexmark on Cairn',
+    describeSetting(setting),
+    (summaries.length === 0 ? '' : inMemoryHtml(summaries)) + more
   )
 }

@@ -36,10 +36,13 @@ export interface Streams {
   readonly brief?: boolean
 }
 
-/** Undefined: it is not here, and could not be had; why was told on standard error. @param classes a new folder */
+/** It is nothing without a broker, nor the bench without a client that fills topics. */
+export const streamsServices = ['kafka', 'kafka-client', 'kafka-streams'] as const
+
+/** Undefined: one of its services is not here, and could not be had; why was told on standard error. @param classes a new folder */
 export function prepareStreams(classes: string): Streams | undefined {
-  const folder = peerFolder('kafka-streams')
-  if (folder === undefined) return undefined
+  const [broker, client, folder] = streamsServices.map(peerFolder)
+  if (broker === undefined || client === undefined || folder === undefined) return undefined
   mkdirSync(classes)
   compileJava(folder, [sources], classes)
   return { folder, classes }
