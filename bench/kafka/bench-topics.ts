@@ -1,11 +1,9 @@
-/** Topics of the bench. */
+/** Topics of a measurement from Kafka to Kafka. */
 import { KafkaReaders } from '../../runtime/adapters/kafka/kafka-readers.ts'
 import { loadKafka, type ClientError } from '../../runtime/adapters/kafka/load-kafka.ts'
 import { nodeClock } from '../../runtime/adapters/node-clock.ts'
 import type { LogReader } from '../../runtime/ports/log.ts'
 import { OwnTopics } from '../../simulations/chaos/own-topics.ts'
-import { benchEvent, partitions } from './bench-events.ts'
-import { OutputCheck } from './output-check.ts'
 
 /** Longer than between two checkpoints. */
 const quietMs = 1_500
@@ -26,10 +24,23 @@ interface Transactional {
 const until = (begin: (done: Done) => void): Promise<void> =>
   new Promise((resolve, reject) => begin(error => (error ? reject(error) : resolve())))
 
-export interface Output {
+/** Of an input. */
+export interface NewRecord {
+  readonly partition: number
+  readonly timestamp: number
+  readonly value: Uint8Array
+}
+
+/** What looks at the output of a job. */
+export interface Check {
+  /** In the order of each partition. */
+  take(key: Uint8Array | undefined, value: Uint8Array | undefined): void
+}
+
+export interface Output<C> {
   /** Of all records, in order. */
   readonly times: readonly number[]
-  readonly check: OutputCheck
+  readonly check: C
 }
 
 export class BenchTopics {
@@ -44,12 +55,17 @@ export class BenchTopics {
   }
 
   /** @param appended records get the time at which the broker writes them */
-  async create(topic: string, appended = false): Promise<void> {
+  async create(topic: string, partitions: number, appended = false): Promise<void> {
     await this.own.create(topic, partitions, appended ? { 'message.timestamp.type': 'LogAppendTime' } : {})
   }
 
-  /** Some events that can be read, and more that can be once what this resolves to is called. */
-  async fill(topic: string, readable: number, held: number): Promise<() => Promise<void>> {
+  /** Some records that can be read, and more that can be once what this resolves to is called. */
+  async fill(
+    topic: string,
+    record: (n: number) => NewRecord,
+    readable: number,
+    held: number
+  ): Promise<() => Promise<void>> {
     const { Producer } = loadKafka()
     const config = { 'bootstrap.servers': this.brokers.join(), 'queue.buffering.max.messages': 1_000_000 }
     const id = { 'transactional.id': `${topic}-fill`, 'transaction.timeout.ms': 600_000 }
@@ -57,11 +73,10 @@ export class BenchTopics {
     await until(done => client.connect({}, done))
     client.setPollInBackground(true)
     await until(done => client.initTransactions(fillMs, done))
-    const at = Date.now()
     const write = async (from: number, to: number): Promise<void> => {
       await until(done => client.beginTransaction(done))
       for (let n = from; n < to; n++) {
-        const { partition, value, timestamp } = benchEvent(n, at)
+        const { partition, value, timestamp } = record(n)
         client.produce(topic, partition, Buffer.from(value), null, timestamp)
         if (n % 100_000 === 0) await until(done => client.flush(fillMs, done))
       }
@@ -76,8 +91,11 @@ export class BenchTopics {
     }
   }
 
-  /** Once so many records are committed; asks where the end is, and reads only then. Throws when nothing comes any more. */
-  async outputOf(topic: string, count: number): Promise<Output> {
+  /**
+   * Once so many records are committed, or nothing comes any more; asks where the end is, and reads only then. @param newCheck one that has seen
+   * nothing
+   */
+  async outputOf<C extends Check>(topic: string, count: number, newCheck: () => C): Promise<Output<C>> {
     const reader = this.readers.reader({ topic })
     try {
       let movedAt = performance.now()
@@ -87,11 +105,11 @@ export class BenchTopics {
         if (end !== before) movedAt = performance.now()
         before = end
         // The marks of transactions count, too.
-        if (end >= count && performance.now() - movedAt > quietMs) {
-          const output = await outputIn(reader)
-          if (output.times.length >= count) return output
-        }
-        if (performance.now() - movedAt > stillMs) throw new Error(`${topic}: nothing comes any more`)
+        const stillFor = performance.now() - movedAt
+        if (end >= count && stillFor > quietMs) {
+          const output = await outputIn(reader, newCheck())
+          if (output.times.length >= count || stillFor > stillMs) return output
+        } else if (stillFor > stillMs) return await outputIn(reader, newCheck())
         await new Promise(resolve => setTimeout(resolve, 200))
       }
     } finally {
@@ -105,9 +123,8 @@ export class BenchTopics {
   }
 }
 
-async function outputIn(reader: LogReader): Promise<Output> {
+async function outputIn<C extends Check>(reader: LogReader, check: C): Promise<Output<C>> {
   const times: number[] = []
-  const check = new OutputCheck()
   for (const [partition] of (await reader.partitions()).entries())
     for (let position = 0; ;) {
       const got = await reader.fetch(partition, position, 1 << 20, 0)

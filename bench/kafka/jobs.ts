@@ -1,14 +1,12 @@
 /** The job of the bench as a process of its own: by Cairn, by a loop written by hand, by Kafka Streams, by Flink. */
-import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDuration, type Duration } from '../../runtime/kernel/durations.ts'
 import { root } from '../../simulations/chaos/installed.ts'
-import type { ByStage } from '../profiles.ts'
 import { countByKeyCommand, type Peer, type PeerName } from '../peers/count-by-key.ts'
 import { jobText } from './bench-events.ts'
+import { startProcess, type StartedJob } from './started-job.ts'
 
 export type Contender = 'cairn' | 'loop' | PeerName
 export type Delivery = 'exactly-once' | 'at-least-once'
@@ -34,49 +32,11 @@ export interface BenchPlace {
   readonly peers: readonly Peer[]
 }
 
-export interface StartedJob {
-  readonly pid: number
-  /** What it gives, or a rejection when the job ends meanwhile. */
-  while<T>(work: Promise<T>): Promise<T>
-  /** Of one that is `profiled`: from now on. */
-  startProfile(): void
-  /** ByStage of the stages since then. */
-  stopProfile(): Promise<ByStage>
-  /** At once, without a last commit. */
-  stop(): Promise<void>
-}
-
-const running = new Set<ChildProcess>()
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
-
 export function startJob(job: BenchJob, place: BenchPlace): StartedJob {
-  const [program, args] = commandOf(job, place)
+  const { who, profiled = false } = job
   // Java says nothing unless something is wrong.
-  const isPeer = place.peers.some(({ name }) => name === job.who)
-  const stdio: StdioOptions & unknown[] = ['ignore', 'ignore', isPeer ? 'inherit' : 'ignore']
-  if (job.profiled === true) stdio.push('ipc')
-  const child = spawn(program, args, { cwd: place.folder, stdio })
-  running.add(child)
-  const exited = once(child, 'exit')
-  const ended = exited.then(() => Promise.reject(new Error(`${job.who} ended by itself`)))
-  ended.catch(() => undefined)
-  return {
-    pid: child.pid as number,
-    while: work => Promise.race([work, ended]),
-    startProfile: () => void child.send('start'),
-    async stopProfile() {
-      child.send('stop')
-      const [shares] = (await once(child, 'message')) as [ByStage]
-      return shares
-    },
-    async stop() {
-      child.kill('SIGKILL')
-      await exited
-      running.delete(child)
-    }
-  }
+  const isQuiet = place.peers.some(({ name }) => name === who)
+  return startProcess({ who, command: commandOf(job, place), folder: place.folder, isQuiet, profiled })
 }
 
 function commandOf(

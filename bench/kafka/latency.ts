@@ -46,8 +46,8 @@ export async function latency(
 ): Promise<Latency> {
   const from = `${name}-in`
   const to = wanted === undefined ? from : `${name}-out`
-  await topics.create(from)
-  if (wanted !== undefined) await topics.create(to)
+  await topics.create(from, partitions)
+  if (wanted !== undefined) await topics.create(to, partitions)
   const job = wanted === undefined ? undefined : startJob({ ...wanted, from, to, name }, place)
   const isExact = wanted?.delivery === 'exactly-once'
   const consumer = new Consumer(place.brokers, to, isExact)

@@ -209,11 +209,14 @@ export function dayOf(time: number): string {
 let newestDay = NaN
 let dayText = ''
 
+/** A measurement from Kafka to Kafka has one of its own. */
+const topic = process.env['NEXMARK_TOPIC'] ?? 'nexmark'
+
 /** The watermark stays 4 s behind, as in the Kafka tables of nexmark-flink. All fields, if no codec says which. */
 export function events(j: JobBuilder): Origin<NexmarkEvent>
 export function events<E extends Kinded>(j: JobBuilder, value: Codec<E>): Origin<E>
 export function events(j: JobBuilder, value: Codec<Kinded> = nexmarkEvent): Origin<Kinded> {
-  return j.source('events', kafka({ topic: 'nexmark', value }), { time: event => event.dateTime, outOfOrder: '4s' })
+  return j.source('events', kafka({ topic, value }), { time: event => event.dateTime, outOfOrder: '4s' })
 }
 
 export function results<T>(query: number): Sink<T> {

@@ -26,20 +26,40 @@ export async function* linesOf(path: string): AsyncIterable<{ readonly text: str
     yield line.startsWith('-') ? { text: line.slice(1), deleted: true } : { text: line, deleted: false }
 }
 
-/** What is left in the end of updates in a file: the last row of each key. */
-export async function lastRows({ key }: Query, path: string): Promise<string[]> {
-  const last = new Map<string, string>()
-  for await (const { text, deleted } of linesOf(path)) {
-    const row = JSON.parse(text) as Row
-    const name = key.map(each => String(row[each])).join(' ')
-    if (deleted) last.delete(name)
-    else last.set(name, text)
+/** What is left in the end of updates: the last row of each key. */
+export class LastRows {
+  private readonly key: readonly string[]
+  private readonly last = new Map<string, string>()
+
+  constructor({ key }: Query) {
+    this.key = key
   }
-  return [...last.values()]
+
+  /** @param deleted the row is taken back */
+  take(text: string, deleted = false): void {
+    const row = JSON.parse(text) as Row
+    const name = this.key.map(each => String(row[each])).join(' ')
+    if (deleted) this.last.delete(name)
+    else this.last.set(name, text)
+  }
+
+  get rows(): string[] {
+    return [...this.last.values()]
+  }
+
+  get hash(): string {
+    const hash = new RowsHash()
+    for (const row of this.last.values()) hash.add(Buffer.from(row))
+    return hash.text
+  }
 }
 
-export async function hashOfLast(query: Query, path: string): Promise<string> {
-  const hash = new RowsHash()
-  for (const row of await lastRows(query, path)) hash.add(Buffer.from(row))
-  return hash.text
+async function lastIn(query: Query, path: string): Promise<LastRows> {
+  const last = new LastRows(query)
+  for await (const { text, deleted } of linesOf(path)) last.take(text, deleted)
+  return last
 }
+
+/** Of updates in a file. */
+export const lastRows = async (query: Query, path: string): Promise<string[]> => (await lastIn(query, path)).rows
+export const hashOfLast = async (query: Query, path: string): Promise<string> => (await lastIn(query, path)).hash

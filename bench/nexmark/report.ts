@@ -54,7 +54,7 @@ export const systems = ['cairn', 'loop', 'scan', 'flink-heap', 'flink-rocksdb'] 
 /** Those whose rows of updates may be others, and which take part with what is left of them in the end. */
 const isPeer = (system: System): boolean => system === 'flink-heap' || system === 'flink-rocksdb'
 
-function spread(values: readonly number[]): Spread {
+export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = (sorted.length - 1) / 2
   const median = ((sorted[Math.floor(middle)] as number) + (sorted[Math.ceil(middle)] as number)) / 2
@@ -129,9 +129,9 @@ export function geometricMean(values: readonly number[]): number {
 }
 
 const thousands = (n: number): string => (n / 1000).toLocaleString('en-US', { maximumFractionDigits: 0 })
-const range = ({ median, least, greatest }: Spread): string =>
+export const range = ({ median, least, greatest }: Spread): string =>
   `${thousands(median)} (${thousands(least)}–${thousands(greatest)})`
-const ratioText = ({ median, least, greatest }: Spread): string =>
+export const ratioText = ({ median, least, greatest }: Spread): string =>
   `${median.toFixed(2)} (${least.toFixed(2)}–${greatest.toFixed(2)})`
 
 const shortNames: Readonly<Record<System, string>> = {
@@ -262,18 +262,23 @@ function chart(summaries: readonly Summary[]): string {
   return `<svg viewBox="0 0 ${left + width + 40} ${y + 6}" role="img" aria-label="events per CPU second">${[...grid, ...parts].join('')}</svg>`
 }
 
-/** A page that needs nothing else. */
-export function html(summaries: readonly Summary[], setting: Setting): string {
+function inMemoryHtml(summaries: readonly Summary[]): string {
   const all = columnsOf(summaries)
   const present = systems.filter(system => summaries.some(each => each.systems[system] !== undefined))
-  return page(
-    'Nexmark on Cairn',
-    describeSetting(setting),
-    `<h2>Events per CPU second (logarithmic)</h2>
+  return `<h2>Events per CPU second (logarithmic)</h2>
 ${legend(present.map(system => ({ name: names[system], colour: colours[system] })))}
 ${chart(summaries)}
 <h2>Figures</h2>
 ${htmlTable([all.map(([heading]) => heading), ...summaries.map(summary => all.map(([, cell]) => cell(summary)))])}
-<p>${escaped(closing(summaries))}</p>`
+<p>${escaped(closing(summaries))}</p>
+`
+}
+
+/** A page that needs nothing else. @param more behind the rest */
+export function html(summaries: readonly Summary[], setting: Setting, more: string): string {
+  return page(
+    'Nexmark on Cairn',
+    describeSetting(setting),
+    (summaries.length === 0 ? '' : inMemoryHtml(summaries)) + more
   )
 }

@@ -12,8 +12,8 @@ export type JavaCommand = (
   options: { readonly heapMb: number; readonly temporary: string; readonly brief: boolean }
 ) => readonly [program: string, args: readonly string[]]
 
-/** The folder of its jars; they are fetched when they are not here. Undefined: they could not be had; why was told on standard error. */
-export function peerFolder(service: 'flink' | 'kafka-streams'): string | undefined {
+/** Where it is, of jars their folder; it is fetched when it is not here. Undefined: it could not be had; why was told on standard error. */
+export function peerFolder(service: 'flink' | 'kafka' | 'kafka-client' | 'kafka-streams'): string | undefined {
   if (locate(service) === undefined) {
     const services = join(root, 'deploy', 'setup', 'services.mjs')
     spawnSync(process.execPath, [services, 'install', service], { stdio: ['ignore', 2, 2] })
