@@ -1,6 +1,7 @@
 /** Codecs of event values. Data from outside is validated: `json(schema)` takes a Standard Schema (zod and others). */
 import type { ValueCodec } from './connectors.ts'
 import { decoderOf, Nullable, type FieldsOf, type FieldType, type FieldTypes } from './json-fields.ts'
+import { writeJson } from './json-writer.ts'
 
 /** https://standardschema.dev, version 1. */
 export interface StandardSchema<I = unknown, O = I> {
@@ -78,7 +79,8 @@ function checkedJson(schema?: StandardSchema): Codec<unknown> {
     },
     encode: value => encoder.encode(jsonText(value)),
     // JSON.stringify escapes lone surrogates, so its text is well formed.
-    encodeText: jsonText
+    encodeText: jsonText,
+    encodeInto: writeJson
   }
 }
 

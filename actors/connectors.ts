@@ -9,6 +9,8 @@ export interface ValueCodec {
   encode(value: unknown): Uint8Array
   /** Where the encoding is well-formed text: the same as UTF-16, which spares a copy for each record. */
   readonly encodeText?: (value: unknown) => string
+  /** Beside `encodeText`: the same bytes, written to the beginning of the target. Answers how many, or -1: it is for `encodeText`, or has no room. */
+  readonly encodeInto?: (value: unknown, target: Uint8Array) => number
   /** Its schemas are in a registry: what it must know is told before it decodes and encodes. */
   readonly registry?: RegistryPart
 }

@@ -61,34 +61,24 @@ export class OutboxFileWriter {
     this.added(section, writer, (key?.length ?? 0) + (value?.length ?? 0) + more)
   }
 
-  /** The same for a value that is well-formed text, and a key that was just written. False: the value takes more than `limitBytes` and nothing was added. */
-  appendText(
+  /** The same for a key and a value that were just written. */
+  appendWritten(
     sink: string,
     slot: number,
     partition: number,
     timestamp: number,
     key: ByteWriter | undefined,
-    value: string,
-    headers: readonly RecordHeader[] | undefined,
-    limitBytes: number
-  ): boolean {
+    value: ByteWriter,
+    headers: readonly RecordHeader[] | undefined
+  ): void {
     const section = this.section(sink, slot)
     const writer = writerOf(section)
-    const start = writer.length
     begin(writer, partition, timestamp)
     if (key === undefined) writer.varuint(0)
-    else {
-      writer.varuint(key.length + 1)
-      writer.copy(key.raw, 0, key.length)
-    }
-    const bytes = writer.textPlusOne(value)
-    if (bytes > limitBytes) {
-      writer.truncate(start)
-      return false
-    }
+    else copyPart(writer, key)
+    copyPart(writer, value)
     const more = writeHeaders(writer, headers)
-    this.added(section, writer, (key?.length ?? 0) + bytes + more)
-    return true
+    this.added(section, writer, (key?.length ?? 0) + value.length + more)
   }
 
   private added(section: OpenSection, writer: ByteWriter, bytes: number): void {
@@ -161,6 +151,11 @@ function writePart(writer: ByteWriter, part: Uint8Array | undefined): void {
   if (part === undefined) return writer.varuint(0)
   writer.varuint(part.length + 1)
   writer.bytes(part)
+}
+
+function copyPart(writer: ByteWriter, part: ByteWriter): void {
+  writer.varuint(part.length + 1)
+  writer.copy(part.raw, 0, part.length)
 }
 
 /** Answers their bytes. */

@@ -1,4 +1,5 @@
 /** Where results end in a measurement: counted, hashed, dropped. What that costs is measured, to be left out. */
+import { writeJson } from '../../actors/json-writer.ts'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import { RowsHash } from './hash.ts'
@@ -93,7 +94,8 @@ export class RowBuffer {
   }
 
   write(row: Row): void {
-    this.length += this.bytes.write(JSON.stringify(row), this.length)
+    const bytes = writeJson(row, this.bytes.subarray(this.length))
+    this.length += bytes < 0 ? this.bytes.write(JSON.stringify(row), this.length) : bytes
     this.ends.push(this.length)
     if (this.length >= roomBytes) this.flush()
   }

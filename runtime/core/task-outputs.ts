@@ -54,6 +54,8 @@ export type StagedOutput =
     }
 
 const utf8 = new TextEncoder()
+/** Bytes of memory for the value that is being written; what needs more gets it for that time. */
+const mostKept = 16 * 1024
 
 export class TaskOutputs {
   /** Slot of the event being handled; set by the task before it pushes. */
@@ -72,6 +74,7 @@ export class TaskOutputs {
   private readonly settings: OutputSettings
   /** Of the record that is being written. */
   private readonly key = new ByteWriter(64)
+  private value = new ByteWriter(mostKept)
   private readonly pushes = new Map<string, Push>()
 
   constructor(settings: OutputSettings) {
@@ -133,7 +136,11 @@ export class TaskOutputs {
   write(sink: SinkNode, value: unknown, time: number): void {
     const { encodeText } = sink.sink.codec
     if (encodeText !== undefined && this.staged === undefined && sink.delivery === 'exactly-once') {
-      this.writeText(sink, value, encodeText(value), time)
+      if (!this.value.fill(value, sink.sink.codec.encodeInto)) {
+        this.value.reset()
+        this.value.utf8(encodeText(value))
+      }
+      this.writeEncoded(sink, value, time)
       return
     }
     const record = this.encode(sink, value, time)
@@ -156,7 +163,8 @@ export class TaskOutputs {
     this.deliver(sink, this.slot, { partition, timestamp: timestampOf(time), key, value, headers })
   }
 
-  private writeText(sink: SinkNode, value: unknown, encoded: string, time: number): void {
+  /** The value was just encoded. */
+  private writeEncoded(sink: SinkNode, value: unknown, time: number): void {
     const limits = this.limitsOf(sink)
     const text = keyTextOf(sink, value)
     const key = text === undefined ? undefined : this.key
@@ -167,9 +175,12 @@ export class TaskOutputs {
     const partition = partitionOf(key?.raw, slot, limits.partitions, key?.length)
     const own = sinkHeaders(sink, value)
     const limit = limits.maxRecordBytes - (key?.length ?? 0) - (own === undefined ? 0 : headersSizeBytes(own))
-    const headers = this.trace === '' ? own : withTrace(own, this.trace, limit - sizeOf(encoded, limit))
-    if (!this.outbox.appendText(sink.name, slot, partition, timestampOf(time), key, encoded, headers, limit))
-      throw tooLarge(sink, utf8.encode(encoded).length, limit)
+    const { length } = this.value
+    if (length > limit) throw tooLarge(sink, length, limit)
+    const headers = this.trace === '' ? own : withTrace(own, this.trace, limit - length)
+    this.outbox.appendWritten(sink.name, slot, partition, timestampOf(time), key, this.value, headers)
+    // Room for a large value would be kept for ever.
+    if (this.value.raw.length > mostKept) this.value = new ByteWriter(mostKept)
     this.emitted++
     this.outboxUsed = true
   }
@@ -330,12 +341,6 @@ function keyOf(sink: SinkNode, value: unknown): Uint8Array | undefined {
 /** Kafka's default partitioning; records without a key stay together by slot. */
 function partitionOf(key: Uint8Array | undefined, slot: number, partitions: number, keyLength = key?.length): number {
   return key === undefined ? slot % partitions : (murmur2(key, keyLength) & 0x7fffffff) % partitions
-}
-
-/** Bytes of the text, or more where so many would be within the limit by far. */
-function sizeOf(encoded: string, limit: number): number {
-  const most = 3 * encoded.length
-  return 2 * most < limit ? most : utf8.encode(encoded).length
 }
 
 function timestampOf(time: number): number {

@@ -178,25 +178,12 @@ export class ByteWriter {
     if (s.length <= longText || !isWellFormed(s)) return writeText(this.buffer, at, s)
     return at + utf8.encodeInto(s, this.buffer.subarray(at)).written
   }
-  /** Byte length plus one, and UTF-8 of well-formed text. Answers the byte length. */
-  textPlusOne(s: string): number {
-    this.reserve(s.length * 3 + 16)
-    const start = this.length
-    this.varuint(s.length + 1)
-    const at = this.length
-    let end = at
-    if (s.length <= longText) end = writeText(this.buffer, at, s)
-    else end += utf8.encodeInto(s, this.buffer.subarray(at)).written
-    const bytes = end - at
-    this.length = end
-    if (bytes !== s.length) {
-      // Not ASCII: the length before it may take another size.
-      const body = this.buffer.slice(at, end)
-      this.length = start
-      this.varuint(bytes + 1)
-      this.bytes(body)
-    }
-    return bytes
+  /** Instead of what it holds, the value as `encode` writes it; it answers the bytes, or -1: it cannot, or has no room. */
+  fill<T>(value: T, encode: ((value: T, target: Uint8Array) => number) | undefined): boolean {
+    const bytes = encode === undefined ? -1 : encode(value, this.buffer)
+    if (bytes < 0) return false
+    this.length = bytes
+    return true
   }
   /** WTF-8 without a length. */
   text(s: string): void {
