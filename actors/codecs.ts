@@ -78,9 +78,10 @@ function checkedJson(schema?: StandardSchema): Codec<unknown> {
       return schema === undefined ? value : validated(schema, value)
     },
     encode: value => encoder.encode(jsonText(value)),
-    // JSON.stringify escapes lone surrogates, so its text is well formed.
-    encodeText: jsonText,
-    encodeInto: writeJson
+    encodeTo(value, to) {
+      // JSON.stringify escapes lone surrogates, so its text is well formed.
+      if (!to.append(value, writeJson)) to.utf8(jsonText(value))
+    }
   }
 }
 

@@ -1,16 +1,15 @@
 /**
  * What a job file says about its inputs and outputs: pure data plus codecs. `deploy` binds each `connector` to an adapter.
  */
+import type { ByteWriter } from '../runtime/kernel/bytes.ts'
 
 /** Reads and writes one value. `decode` throws on bytes it cannot take; `encode` throws on values it cannot. Both are pure. */
 export interface ValueCodec {
   readonly name: string
   decode(bytes: Uint8Array): unknown
   encode(value: unknown): Uint8Array
-  /** Where the encoding is well-formed text: the same as UTF-16, which spares a copy for each record. */
-  readonly encodeText?: (value: unknown) => string
-  /** Beside `encodeText`: the same bytes, written to the beginning of the target. Answers how many, or -1: it is for `encodeText`, or has no room. */
-  readonly encodeInto?: (value: unknown, target: Uint8Array) => number
+  /** The same bytes as of `encode`, behind what is written already: spares objects for each record. Where it throws, nothing was written. */
+  readonly encodeTo?: (value: unknown, to: ByteWriter) => void
   /** Its schemas are in a registry: what it must know is told before it decodes and encodes. */
   readonly registry?: RegistryPart
 }

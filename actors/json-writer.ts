@@ -25,9 +25,9 @@ const utf8 = new TextEncoder()
 const names = new Map<string, Name>()
 const first = nameOf('')
 
-/** Writes the JSON of a value to the beginning of the target; answers its bytes, or -1: it is for JSON.stringify, or has no room. */
-export function writeJson(value: unknown, target: Uint8Array): number {
-  const end = writeValue(value, target, 0, 0)
+/** Writes the JSON of a value from a place of the target on; answers where it ends, or -1: it is for JSON.stringify, or has no room. */
+export function writeJson(value: unknown, target: Uint8Array, at: number): number {
+  const end = writeValue(value, target, at, 0)
   return end <= target.length ? end : -1
 }
 

@@ -1,6 +1,6 @@
 /** Where results end in a measurement: counted, hashed, dropped. What that costs is measured, to be left out. */
-import { writeJson } from '../../actors/json-writer.ts'
 import { closeSync, openSync, writeSync } from 'node:fs'
+import { writeJson } from '../../actors/json-writer.ts'
 import type { OutputRecord } from '../../runtime/ports/log.ts'
 import { RowsHash } from './hash.ts'
 import { totalOf } from './verify.ts'
@@ -94,8 +94,8 @@ export class RowBuffer {
   }
 
   write(row: Row): void {
-    const bytes = writeJson(row, this.bytes.subarray(this.length))
-    this.length += bytes < 0 ? this.bytes.write(JSON.stringify(row), this.length) : bytes
+    const end = writeJson(row, this.bytes, this.length)
+    this.length = end < 0 ? this.length + this.bytes.write(JSON.stringify(row), this.length) : end
     this.ends.push(this.length)
     if (this.length >= roomBytes) this.flush()
   }

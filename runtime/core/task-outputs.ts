@@ -134,12 +134,10 @@ export class TaskOutputs {
   }
 
   write(sink: SinkNode, value: unknown, time: number): void {
-    const { encodeText } = sink.sink.codec
-    if (encodeText !== undefined && this.staged === undefined && sink.delivery === 'exactly-once') {
-      if (!this.value.fill(value, sink.sink.codec.encodeInto)) {
-        this.value.reset()
-        this.value.utf8(encodeText(value))
-      }
+    const { encodeTo } = sink.sink.codec
+    if (encodeTo !== undefined && this.staged === undefined && sink.delivery === 'exactly-once') {
+      this.value.reset()
+      encodeTo(value, this.value)
       this.writeEncoded(sink, value, time)
       return
     }

@@ -178,11 +178,11 @@ export class ByteWriter {
     if (s.length <= longText || !isWellFormed(s)) return writeText(this.buffer, at, s)
     return at + utf8.encodeInto(s, this.buffer.subarray(at)).written
   }
-  /** Instead of what it holds, the value as `encode` writes it; it answers the bytes, or -1: it cannot, or has no room. */
-  fill<T>(value: T, encode: ((value: T, target: Uint8Array) => number) | undefined): boolean {
-    const bytes = encode === undefined ? -1 : encode(value, this.buffer)
-    if (bytes < 0) return false
-    this.length = bytes
+  /** What `write` makes of a value, in the memory that there is: it answers where that ends, or -1: it cannot, or has no room; then nothing was added. */
+  append<T>(value: T, write: (value: T, memory: Uint8Array, at: number) => number): boolean {
+    const end = write(value, this.buffer, this.length)
+    if (end < 0) return false
+    this.length = end
     return true
   }
   /** WTF-8 without a length. */

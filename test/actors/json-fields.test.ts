@@ -281,7 +281,7 @@ void t.test('writes as json() does', t => {
   const codec = json.fields({ id: 'number', 'note?': 'string' })
   const value: { id: number; note?: string } = { id: 1, note: 'ü' }
   t.same(codec.encode(value), bytesOf('{"id":1,"note":"ü"}'))
-  t.equal(codec.encodeText?.({ ...value, more: 1 }), '{"id":1,"note":"ü","more":1}')
+  t.same(codec.encode({ ...value, more: 1 } as never), bytesOf('{"id":1,"note":"ü","more":1}'))
   t.same(codec.decode(codec.encode(value)), value)
   t.equal(codec.name, json().name)
   t.end()
