@@ -11,7 +11,7 @@ for (const stream of [process.stdout, process.stderr])
   })
 
 try {
-  await cairnProgram().parseAsync()
+  await (await cairnProgram(process.argv[2])).parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
   else {

@@ -1,44 +1,32 @@
 import { Command } from 'commander'
-import { clusterCommand } from './commands/cluster.ts'
-import { checkpointCommand } from './commands/checkpoint.ts'
-import { deadLettersCommand } from './commands/dead-letters.ts'
-import { devCommand } from './commands/dev.ts'
-import { jobCommand } from './commands/job.ts'
-import { logCommand } from './commands/log.ts'
-import { newCommand } from './commands/new.ts'
-import { planCommand } from './commands/plan.ts'
-import { quarantineCommand } from './commands/quarantine.ts'
-import { runCommand } from './commands/run.ts'
-import { savepointCommand } from './commands/savepoint.ts'
-import { simulateCommand } from './commands/simulate.ts'
-import { stateCommand } from './commands/state.ts'
-import { statusCommand, stopCommand } from './commands/status.ts'
-import { workerCommand } from './commands/worker.ts'
 
-/** Every command. */
-export function cairnProgram(): Command {
+/** Each is loaded when it is needed: what one of them imports, the others do not wait for. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./commands/run.ts')).runCommand(),
+  dev: async () => (await import('./commands/dev.ts')).devCommand(),
+  new: async () => (await import('./commands/new.ts')).newCommand(),
+  plan: async () => (await import('./commands/plan.ts')).planCommand(),
+  simulate: async () => (await import('./commands/simulate.ts')).simulateCommand(),
+  status: async () => (await import('./commands/status.ts')).statusCommand(),
+  stop: async () => (await import('./commands/status.ts')).stopCommand(),
+  state: async () => (await import('./commands/state.ts')).stateCommand(),
+  checkpoint: async () => (await import('./commands/checkpoint.ts')).checkpointCommand(),
+  'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand(),
+  quarantine: async () => (await import('./commands/quarantine.ts')).quarantineCommand(),
+  savepoint: async () => (await import('./commands/savepoint.ts')).savepointCommand(),
+  log: async () => (await import('./commands/log.ts')).logCommand(),
+  worker: async () => (await import('./commands/worker.ts')).workerCommand(),
+  cluster: async () => (await import('./commands/cluster.ts')).clusterCommand(),
+  job: async () => (await import('./commands/job.ts')).jobCommand()
+}
+
+/** Every command; or only the one that is named, if there is one of that name. */
+export async function cairnProgram(named = ''): Promise<Command> {
   const program = new Command('cairn').description(
     'Actors with durable state and exactly-once output, from one TypeScript file.'
   )
-  for (const command of [
-    runCommand(),
-    devCommand(),
-    newCommand(),
-    planCommand(),
-    simulateCommand(),
-    statusCommand(),
-    stopCommand(),
-    stateCommand(),
-    checkpointCommand(),
-    deadLettersCommand(),
-    quarantineCommand(),
-    savepointCommand(),
-    logCommand(),
-    workerCommand(),
-    clusterCommand(),
-    jobCommand()
-  ])
-    program.addCommand(command)
+  const wanted = Object.hasOwn(commands, named) ? [named] : Object.keys(commands)
+  for (const name of wanted) program.addCommand(await (commands[name] as () => Promise<Command>)())
   strict(program)
   return program
 }

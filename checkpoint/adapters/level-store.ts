@@ -6,6 +6,7 @@ import { unfilledBytes } from '../../runtime/kernel/bytes.ts'
 import { checkLevelFolder } from '../../runtime/kernel/level-folder.ts'
 import { loadNativeCrc32c } from '../../runtime/packages/native-crc32c.ts'
 import { LsmStore, type LsmEngine } from './lsm-store.ts'
+import { checkTables } from './table-check.ts'
 
 /** What `level` is in Node, which its types do not say. */
 const classic = Level as unknown as { destroy(folder: string): Promise<void> }
@@ -22,7 +23,11 @@ const engine: LsmEngine = {
   destroy: folder => classic.destroy(folder),
   async check(folder) {
     loadNativeCrc32c()
-    await checkLevelFolder(folder, { read: name => wholeFile(join(folder, name)), names: () => readdir(folder) })
+    await checkLevelFolder(folder, {
+      read: name => wholeFile(join(folder, name)),
+      names: () => readdir(folder),
+      checkAll: (tables, check) => checkTables(folder, tables, check)
+    })
   }
 }
 

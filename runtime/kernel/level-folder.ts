@@ -7,13 +7,16 @@ export interface LevelFolder {
   readonly read: (name: string) => Promise<Uint8Array | undefined>
   /** Names there; absent: logs are left to LevelDB, which skips what is damaged in them. */
   readonly names?: () => Promise<readonly string[]>
+  /** Has each of these tables checked, by itself or some other way that finds as much. Default: one after the other. */
+  readonly checkAll?: (tables: readonly string[], check: (table: string) => Promise<void>) => Promise<void>
 }
 
-/** Tables of 2 MB that are read at once. */
-const ahead = 4
+async function oneByOne(tables: readonly string[], check: (table: string) => Promise<void>): Promise<void> {
+  for (const table of tables) await check(table)
+}
 
 /** Throws CORRUPT naming the file. What is missing is left for LevelDB to say, and so is a folder that is in use. */
-export async function checkLevelFolder(folder: string, { read, names }: LevelFolder): Promise<void> {
+export async function checkLevelFolder(folder: string, { read, names, checkAll = oneByOne }: LevelFolder): Promise<void> {
   const current = await read('CURRENT')
   if (current === undefined) return
   const name = new TextDecoder().decode(current).trim()
@@ -22,20 +25,11 @@ export async function checkLevelFolder(folder: string, { read, names }: LevelFol
   if (manifest === undefined) return
   const { tables, firstLog, lastSequence } = named(`${folder}/${name}`, () => liveFiles(manifest))
   const paths = Array.from(tables, number => `${String(number).padStart(6, '0')}.ldb`)
-  // The next ones are read while one is checked.
-  const reading = (path: string): Promise<Uint8Array | undefined> => {
-    const table = read(path)
-    // Nobody waits for it any more when one before it is damaged.
-    table.catch(() => undefined)
-    return table
-  }
-  const reads = paths.slice(0, ahead).map(reading)
-  for (const [i, path] of paths.entries()) {
-    const table = await reads.shift()
-    const next = paths[i + ahead]
-    if (next !== undefined) reads.push(reading(next))
+  const check = async (path: string): Promise<void> => {
+    const table = await read(path)
     if (table !== undefined) named(`${folder}/${path}`, () => verifyTable(table))
   }
+  await checkAll(paths, check)
   if (names === undefined) return
   const logs: Uint8Array[] = []
   for (const each of [...(await names())].sort())

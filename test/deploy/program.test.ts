@@ -27,17 +27,25 @@ function missing(name: string, command: Command): string[] {
 
 void t.test(
   'every command has a description, an example that begins with its name, and options that explain themselves',
-  t => {
-    const all = leaves(cairnProgram())
+  async t => {
+    const all = leaves(await cairnProgram())
     t.ok(all.length >= 18, `${all.length} commands`)
     for (const { name, command } of all) t.same(missing(name, command), [], name)
-    t.end()
   }
 )
 
-void t.test('the check notices what is missing', t => {
-  const plan = leaves(cairnProgram()).find(({ name }) => name === 'cairn plan')?.command as Command
+void t.test('the check notices what is missing', async t => {
+  const plan = leaves(await cairnProgram()).find(({ name }) => name === 'cairn plan')?.command as Command
   t.same(missing('cairn nalp', plan), ['an example'])
   t.same(missing('cairn plan', plan.description('').option('--more')), ['a description', 'what --more does'])
-  t.end()
+})
+
+void t.test('a command that is named is loaded alone; what is no command brings all of them', async t => {
+  for (const name of (await cairnProgram()).commands.map(each => each.name()))
+    t.same(
+      (await cairnProgram(name)).commands.map(each => each.name()),
+      [name]
+    )
+  for (const other of [undefined, 'runn', '--help', 'help', 'toString'])
+    t.ok((await cairnProgram(other)).commands.length >= 16, String(other))
 })

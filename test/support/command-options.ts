@@ -4,13 +4,18 @@ import { cairnProgram } from '../../deploy/program.ts'
 import { settingsOf } from '../../deploy/settings/command-settings.ts'
 import { workerProblems, workerSettings } from '../../deploy/settings/tables.ts'
 
+interface Parsed {
+  readonly arguments: readonly string[]
+  readonly options: Readonly<Record<string, unknown>>
+}
+
 /** Throws what the command line says of it. */
-export function parseCommand(
+export async function parseCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {}
-): { readonly arguments: readonly string[]; readonly options: Readonly<Record<string, unknown>> } {
-  const program = cairnProgram()
-  let found: { readonly arguments: readonly string[]; readonly options: Readonly<Record<string, unknown>> } | undefined
+): Promise<Parsed> {
+  const program = await cairnProgram(args[0])
+  let found: Parsed | undefined
   const disarm = (command: Command): void => {
     command.configureOutput({ writeErr: () => undefined, writeOut: () => undefined })
     if (command.commands.length === 0)

@@ -112,11 +112,11 @@ void t.test("the manifests are all of the folder's, Kubernetes knows every field
   t.end()
 })
 
-void t.test('the worker of the manifests is started as our own command line reads it', t => {
+void t.test('the worker of the manifests is started as our own command line reads it', async t => {
   const {
     options,
     arguments: [job]
-  } = parseCommand(worker.args ?? [], environmentOf(worker))
+  } = await parseCommand(worker.args ?? [], environmentOf(worker))
   t.equal(job, 'job.ts')
   t.match(options, {
     name: 'cairn-0',
@@ -197,45 +197,50 @@ interface Compose {
   readonly volumes: Readonly<Record<string, unknown>>
 }
 
-void t.test('the compose file starts three workers that differ in their name only, and mounts what is there', t => {
-  const compose = parse(read('deploy/container/compose.yaml'), { merge: true }) as Compose
-  t.same(Object.keys(compose.services).sort(), ['grafana', 'kafka', 'nats', 'prometheus', 'w1', 'w2', 'w3'])
-  const dockerfile = read('deploy/container/Dockerfile')
-  const defaults = Object.fromEntries(
-    [...dockerfile.matchAll(/\b(CAIRN_\w+)=(\S+)/g)].map(([, name, value]) => [name, value])
-  ) as Record<string, string>
-  for (const name of ['w1', 'w2', 'w3']) {
-    const { environment = {}, stop_grace_period } = compose.services[name] ?? {}
-    const { options } = parseCommand(['worker', 'start', 'job.ts'], { ...defaults, ...environment })
-    t.match(options, {
-      name,
-      advertise: name,
-      listen: { host: '0.0.0.0', port: 7400 },
-      metrics: { host: '0.0.0.0', port: 9464 },
-      storage: '/data/checkpoints',
-      nats: ['nats://nats:4222']
-    })
-    t.equal(stop_grace_period, '2m')
-  }
-  for (const [service, { volumes = [] }] of Object.entries(compose.services))
-    for (const volume of volumes) {
-      const [from = ''] = volume.split(':')
-      t.ok(
-        from.startsWith('.') ? existsSync(resolve(root, 'deploy/container', from)) : from in compose.volumes,
-        `${service}: ${from}`
-      )
+void t.test(
+  'the compose file starts three workers that differ in their name only, and mounts what is there',
+  async t => {
+    const compose = parse(read('deploy/container/compose.yaml'), { merge: true }) as Compose
+    t.same(Object.keys(compose.services).sort(), ['grafana', 'kafka', 'nats', 'prometheus', 'w1', 'w2', 'w3'])
+    const dockerfile = read('deploy/container/Dockerfile')
+    const defaults = Object.fromEntries(
+      [...dockerfile.matchAll(/\b(CAIRN_\w+)=(\S+)/g)].map(([, name, value]) => [name, value])
+    ) as Record<string, string>
+    for (const name of ['w1', 'w2', 'w3']) {
+      const { environment = {}, stop_grace_period } = compose.services[name] ?? {}
+      const { options } = await parseCommand(['worker', 'start', 'job.ts'], { ...defaults, ...environment })
+      t.match(options, {
+        name,
+        advertise: name,
+        listen: { host: '0.0.0.0', port: 7400 },
+        metrics: { host: '0.0.0.0', port: 9464 },
+        storage: '/data/checkpoints',
+        nats: ['nats://nats:4222']
+      })
+      t.equal(stop_grace_period, '2m')
     }
-  const { scrape_configs } = parse(read('deploy/monitoring/prometheus.yml')) as {
-    readonly scrape_configs: readonly { readonly static_configs: readonly { readonly targets: readonly string[] }[] }[]
+    for (const [service, { volumes = [] }] of Object.entries(compose.services))
+      for (const volume of volumes) {
+        const [from = ''] = volume.split(':')
+        t.ok(
+          from.startsWith('.') ? existsSync(resolve(root, 'deploy/container', from)) : from in compose.volumes,
+          `${service}: ${from}`
+        )
+      }
+    const { scrape_configs } = parse(read('deploy/monitoring/prometheus.yml')) as {
+      readonly scrape_configs: readonly {
+        readonly static_configs: readonly { readonly targets: readonly string[] }[]
+      }[]
+    }
+    t.same(
+      scrape_configs.flatMap(each => each.static_configs.flatMap(({ targets }) => targets)),
+      ['w1:9464', 'w2:9464', 'w3:9464']
+    )
+    t.end()
   }
-  t.same(
-    scrape_configs.flatMap(each => each.static_configs.flatMap(({ targets }) => targets)),
-    ['w1:9464', 'w2:9464', 'w3:9464']
-  )
-  t.end()
-})
+)
 
-void t.test('the image runs as nobody in particular, without a shell, with the packages of our own tests', t => {
+void t.test('the image runs as nobody in particular, without a shell, with the packages of our own tests', async t => {
   const dockerfile = read('deploy/container/Dockerfile')
   t.match(dockerfile, /^USER 1000:1000$/m)
   const [, entry = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? []
@@ -243,7 +248,7 @@ void t.test('the image runs as nobody in particular, without a shell, with the p
   t.equal(node, 'node')
   t.ok(existsSync(join(root, bin.replace('/app/node_modules/cairn/', ''))), bin)
   const [, command = '[]'] = /^CMD (\[.*\])$/m.exec(dockerfile) ?? []
-  t.ok(parseCommand(JSON.parse(command) as string[]))
+  t.ok(await parseCommand(JSON.parse(command) as string[]))
   const { devDependencies, peerDependencies } = packageOf('package.json')
   const pinned = (name: string) => packageOf(`deploy/setup/${name}/package.json`).dependencies
   const tested = { ...devDependencies, ...pinned('kafka-client'), ...pinned('rocksdb') }
