@@ -68,10 +68,10 @@ public final class IdleKeys {
             account.total += n % 1000;
             accounts.update(account);
             if (++seen < keys) return;
-            double bytes = (double) (usedAfterCollection() - before) / keys;
             long from = System.nanoTime();
-            System.gc();
+            long used = usedAfterCollection();
             double collectionMs = (System.nanoTime() - from) / 1e6;
+            double bytes = (double) (used - before) / keys;
             System.out.printf(Locale.ROOT, "{\"bytesPerKey\":%.1f,\"collectionMs\":%.1f,\"collections\":1}%n", bytes, collectionMs);
             System.out.flush();
             Runtime.getRuntime().halt(0);
