@@ -32,7 +32,7 @@ export async function checkTables(
 ): Promise<void> {
   const shared = new Int32Array(new SharedArrayBuffer(4 * (tables.length + 1)))
   const work = { folder, tables, shared }
-  const workers = Array.from({ length: threads }, () => startThread(work))
+  const workers = Array.from({ length: threads }, () => startThread(work)).filter(worker => worker !== undefined)
   try {
     for (let table = nextTable(work); table !== undefined; table = nextTable(work)) {
       await check(table.name)
@@ -45,8 +45,13 @@ export async function checkTables(
   }
 }
 
-function startThread(workerData: TableWork): Worker {
-  const worker = new Worker(new URL('table-thread.js', import.meta.url), { workerData })
-  worker.on('error', () => undefined)
-  return worker
+/** Undefined: it cannot be had. */
+function startThread(workerData: TableWork): Worker | undefined {
+  try {
+    const worker = new Worker(new URL('table-thread.js', import.meta.url), { workerData })
+    worker.on('error', () => undefined)
+    return worker
+  } catch {
+    return undefined
+  }
 }
