@@ -16,7 +16,10 @@ async function oneByOne(tables: readonly string[], check: (table: string) => Pro
 }
 
 /** Throws CORRUPT naming the file. What is missing is left for LevelDB to say, and so is a folder that is in use. */
-export async function checkLevelFolder(folder: string, { read, names, checkAll = oneByOne }: LevelFolder): Promise<void> {
+export async function checkLevelFolder(
+  folder: string,
+  { read, names, checkAll = oneByOne }: LevelFolder
+): Promise<void> {
   const current = await read('CURRENT')
   if (current === undefined) return
   const name = new TextDecoder().decode(current).trim()
